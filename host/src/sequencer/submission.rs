@@ -1,0 +1,28 @@
+//! What the sequencer is handed: a run of requests of one connection.
+
+use adapter_api::EngineError;
+
+use super::Overlay;
+
+/// A run of requests whose answers go out together. The sequencer calls, on its own thread and in this order:
+/// `evaluate` for each request; perhaps `discard`, and `evaluate` or `refuse` again; at last `complete`.
+pub trait Submission: Send {
+    /// How many requests there are.
+    fn requests(&self) -> usize;
+
+    /// How much memory the requests occupy, for the budget of queued bytes.
+    fn bytes(&self) -> usize;
+
+    /// Works the request out against what is stored and what the group wrote so far; keeps the answer. Called
+    /// in ascending order of `request`.
+    fn evaluate(&mut self, request: usize, overlay: &mut Overlay<'_>);
+
+    /// Forgets the answers of this request and all behind it.
+    fn discard(&mut self, request: usize);
+
+    /// Answers the request, whose answer was discarded, with an error of the engine.
+    fn refuse(&mut self, request: usize, error: &EngineError);
+
+    /// Everything is decided and durable: hand the answers to the connection.
+    fn complete(self: Box<Self>);
+}
