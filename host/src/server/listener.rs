@@ -149,15 +149,21 @@ impl Acceptor {
                 // Replies go out in whole runs already; waiting for more would only delay them. Should the
                 // client be gone, the first read says so.
                 let _ = socket.set_nodelay(true);
-                let local_address = socket.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
+                let local_address =
+                    socket.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
                 Ok(Accepted { socket: Socket::Tcp(socket), address: address.to_string(), local_address })
             }
             Self::Unix(listener) => {
                 let (socket, _) = listener.accept()?;
-                let path = listener.local_addr().ok().and_then(|local| local.as_pathname().map(Path::to_path_buf));
+                let path =
+                    listener.local_addr().ok().and_then(|local| local.as_pathname().map(Path::to_path_buf));
                 let path = path.map_or_else(String::new, |path| path.display().to_string());
                 let address = format!("{path}:0");
-                Ok(Accepted { socket: Socket::Unix(socket), address: address.clone(), local_address: address })
+                Ok(Accepted {
+                    socket: Socket::Unix(socket),
+                    address: address.clone(),
+                    local_address: address,
+                })
             }
         }
     }

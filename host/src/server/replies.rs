@@ -27,9 +27,9 @@ impl Answers {
         self.encoder.version()
     }
 
-    /// Writes in `version` from now on.
-    pub(super) fn set_version(&mut self, version: Version) {
-        self.encoder.set_version(version);
+    /// Writes as `other` does from now on.
+    pub(super) fn speak_as(&mut self, other: &Self) {
+        self.encoder.set_version(other.encoder.version());
     }
 
     /// Appends the replies of `other`.
@@ -57,14 +57,6 @@ impl Answers {
             ));
         }
         fits
-    }
-}
-
-/// How replies are encoded in a session's protocol.
-pub(super) fn version_of(protocol: Protocol) -> Version {
-    match protocol {
-        Protocol::Resp2 => Version::Two,
-        Protocol::Resp3 => Version::Three,
     }
 }
 
@@ -111,6 +103,13 @@ impl Replies for Answers {
 
     fn truncate(&mut self, position: usize) {
         self.encoder.truncate(position);
+    }
+
+    fn set_protocol(&mut self, protocol: Protocol) {
+        self.encoder.set_version(match protocol {
+            Protocol::Resp2 => Version::Two,
+            Protocol::Resp3 => Version::Three,
+        });
     }
 
     fn encoded(&mut self, bytes: &[u8]) {
