@@ -148,3 +148,6 @@ impl Drop for EndOfLoop {
         self.0.request();
     }
 }
+
+#[cfg(test)]
+mod tests;
