@@ -61,6 +61,8 @@ pub struct ServerSettings {
     pub idle_timeout: Option<Duration>,
     /// How long a connection may leave replies untaken or a request unfinished.
     pub slow_client_timeout: Duration,
+    /// How long an orderly end waits for clients.
+    pub drain_timeout: Duration,
 }
 
 /// `[plugins]`: where engines come from.
@@ -113,8 +115,12 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// The most bytes of writes that wait for the engine, over all clients.
     pub queued_bytes_max: usize,
-    /// The most bytes of replies that wait for one client before its requests are no longer read.
+    /// The most bytes of unfinished requests, over all clients.
+    pub input_bytes_max: usize,
+    /// The most bytes of replies that wait for one client before its further requests wait too.
     pub output_bytes_max: usize,
+    /// The most bytes of replies to one pipeline of requests.
+    pub reply_bytes_max: usize,
 }
 
 /// The effective settings, and where each came from.

@@ -161,6 +161,18 @@ pub static SETTINGS: &[Setting] = &[
                unfinished, for this long.",
     },
     Setting {
+        name: "server.drain_timeout_s",
+        kind: Kind::Integer {
+            min: 0,
+            max: 3600,
+            unit: "s",
+            set: |settings, value| settings.server.drain_timeout = Duration::from_secs(value),
+        },
+        default: "10",
+        flag: None,
+        help: "How long an orderly end waits for requests in progress and for clients to take their replies.",
+    },
+    Setting {
         name: "storage.dir",
         kind: Kind::Path(|settings, value| settings.storage.dir = value),
         default: r#""./enginebay-data""#,
@@ -213,7 +225,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "limits.request_bytes_max",
         kind: Kind::Bytes {
             min: 64 * KIB,
-            max: 4 * GIB,
+            max: 2 * GIB,
             set: |settings, value| settings.limits.request_bytes_max = value as usize,
         },
         default: r#""256MiB""#,
@@ -233,16 +245,40 @@ pub static SETTINGS: &[Setting] = &[
                read until there is room again.",
     },
     Setting {
+        name: "limits.input_bytes_max",
+        kind: Kind::Bytes {
+            min: MIB,
+            max: 1024 * GIB,
+            set: |settings, value| settings.limits.input_bytes_max = value as usize,
+        },
+        default: r#""1GiB""#,
+        flag: None,
+        help: "How many bytes of unfinished requests of all clients together the server holds. Above it, a client \
+               with a large unfinished request is closed when it sends more.",
+    },
+    Setting {
         name: "limits.output_bytes_max",
         kind: Kind::Bytes {
             min: 64 * KIB,
             max: 1024 * GIB,
             set: |settings, value| settings.limits.output_bytes_max = value as usize,
         },
-        default: r#""64MiB""#,
+        default: r#""1MiB""#,
         flag: None,
-        help: "How many bytes of replies may wait for one client. Above it, the client's requests are not read \
+        help: "How many bytes of replies may wait for one client. Above it, the client's further requests wait \
                until it has taken replies. A single reply may be larger.",
+    },
+    Setting {
+        name: "limits.reply_bytes_max",
+        kind: Kind::Bytes {
+            min: MIB,
+            max: 1024 * GIB,
+            set: |settings, value| settings.limits.reply_bytes_max = value as usize,
+        },
+        default: r#""256MiB""#,
+        flag: None,
+        help: "The most bytes of replies to one pipeline of requests. Larger ones are replaced by an error; ask for \
+               less at a time.",
     },
     Setting {
         name: "plugins.pins",

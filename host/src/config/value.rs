@@ -196,7 +196,7 @@ fn bytes(value: &Value) -> Option<u64> {
 
 /// A number of bytes for people, in the largest unit that divides it: `64MiB`, `100`.
 pub fn size(bytes: u64) -> String {
-    let whole = SIZES.iter().find(|(_, factor)| bytes > 0 && bytes % factor == 0);
+    let whole = SIZES.iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
     whole.map_or_else(|| bytes.to_string(), |(unit, factor)| format!("{}{unit}", bytes / factor))
 }
 

@@ -27,7 +27,6 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use adapter_api::Description;
 use adapter_api::host::LoadedPlugin;
 use sha2::{Digest, Sha256};
 
@@ -59,8 +58,6 @@ pub struct Registry {
 pub struct Plugin {
     /// The code.
     pub loaded: LoadedPlugin,
-    /// What the engine says of itself.
-    pub description: Description,
     /// The file, links resolved.
     pub path: PathBuf,
 }
@@ -80,22 +77,17 @@ impl Registry {
     /// A registry over `folders`; over the folder of the executable, links resolved, if there are none.
     ///
     /// # Errors
-    /// If the executable's folder or the server's user cannot be told.
+    /// If the executable's folder cannot be told.
     pub fn new(folders: &[PathBuf], pins: BTreeMap<String, String>) -> Result<Self, RegistryError> {
-        let unknown =
-            |what: &str, error: io::Error| RegistryError::Unusable(format!("cannot tell {what}: {error}"));
         let folders = match folders {
             [] => {
                 let executable = std::env::current_exe().and_then(|path| path.canonicalize());
-                let executable = executable.map_err(|error| unknown("where the executable is", error))?;
+                let executable = executable.map_err(RegistryError::NoExecutable)?;
                 executable.parent().map(Path::to_path_buf).into_iter().collect()
             }
             given => given.to_vec(),
         };
-        // The process's own entry belongs to its effective user; asking the kernel directly would take unsafe code.
-        let own = fs::metadata("/proc/self")
-            .map_err(|error| unknown("the server's user (is /proc there?)", error))?;
-        Ok(Self { folders, pins, data_directory: None, user: own.uid() })
+        Ok(Self { folders, pins, data_directory: None, user: rustix::process::geteuid().as_raw() })
     }
 
     /// Refuses plugins inside `data_directory`.
@@ -128,10 +120,7 @@ impl Registry {
         let path = self.check_file(path)?;
         self.check_pin(engine_name(&path), &path)?;
         let loaded = LoadedPlugin::load(&path).map_err(RegistryError::Load)?;
-        let description = loaded.describe();
-        let description =
-            description.map_err(|error| RegistryError::Describe { path: path.clone(), error })?;
-        Ok(Plugin { loaded, description, path })
+        Ok(Plugin { loaded, path })
     }
 
     /// Tries to load every plugin in the folders, ordered by name.
@@ -157,8 +146,11 @@ impl Registry {
         &self.folders
     }
 
-    /// The name and the path of every plugin file, folder by folder, ordered by name in each.
-    fn list(&self) -> Result<Vec<(String, PathBuf)>, RegistryError> {
+    /// The name and the path of every plugin file, folder by folder, ordered by name in each. Loads nothing.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed.
+    pub fn list(&self) -> Result<Vec<(String, PathBuf)>, RegistryError> {
         let mut all = Vec::new();
         for folder in &self.folders {
             let unreadable = |error| RegistryError::Unreadable { path: folder.clone(), error };
@@ -174,11 +166,12 @@ impl Registry {
 
     fn load_named(&self, name: &str, path: &Path) -> Result<Plugin, RegistryError> {
         let plugin = self.load_file(path)?;
-        if plugin.description.name != name {
+        let says = &plugin.loaded.description().name;
+        if says != name {
             return Err(RegistryError::Misnamed {
                 path: path.to_path_buf(),
                 asked: name.to_string(),
-                says: plugin.description.name,
+                says: says.clone(),
             });
         }
         Ok(plugin)

@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use adapter_api::EngineError;
 use adapter_api::host::LoadError;
 
 use crate::config::suggest;
@@ -15,8 +14,8 @@ use crate::config::suggest;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// The registry itself cannot work.
-    Unusable(String),
+    /// The folder of the executable cannot be told.
+    NoExecutable(io::Error),
     /// No engine can have that name.
     BadName {
         /// The name.
@@ -56,13 +55,6 @@ pub enum RegistryError {
     },
     /// The file is not a plugin for this host.
     Load(LoadError),
-    /// The engine did not say what it is.
-    Describe {
-        /// The file.
-        path: PathBuf,
-        /// What it answered.
-        error: EngineError,
-    },
     /// The file's name promises another engine than the one inside.
     Misnamed {
         /// The file.
@@ -84,7 +76,12 @@ pub enum RegistryError {
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unusable(what) => f.write_str(what),
+            Self::NoExecutable(error) => {
+                write!(
+                    f,
+                    "cannot tell where the executable is ({error}); name the plugin folder with --plugin-dir"
+                )
+            }
             Self::BadName { name } => write!(
                 f,
                 "{name:?} is not the name of an engine: names are 1 to 32 of a-z, 0-9, _ and -; a path needs a / in it"
@@ -101,9 +98,6 @@ impl fmt::Display for RegistryError {
                 path.display()
             ),
             Self::Load(error) => error.fmt(f),
-            Self::Describe { path, error } => {
-                write!(f, "the plugin {} does not say what it is: {error}; ask its author", path.display())
-            }
             Self::Misnamed { path, asked, says } => write!(
                 f,
                 "the plugin {} is named for engine {asked:?} but says that it is {says:?}; rename it to \
@@ -134,8 +128,8 @@ impl Error for RegistryError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Unreadable { error, .. } => Some(error),
+            Self::NoExecutable(error) => Some(error),
             Self::Load(error) => Some(error),
-            Self::Describe { error, .. } => Some(error),
             _ => None,
         }
     }
