@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::schema::flag_help;
+use crate::config::schema::{flag_help, flag_summary};
 use crate::config::{Config, ConfigError, FlagValue, Value};
 
 /// A key-value server (Redis protocol) whose storage engine is a plugin.
@@ -31,13 +31,7 @@ pub enum Command {
     /// List the engines in the plugin folders, and why a file is refused
     Engines(EnginesArguments),
     /// Describe one plugin: options, lanes, guarantees, hash
-    Inspect {
-        /// The plugin, a shared library
-        file: PathBuf,
-        /// Answer in JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Inspect(InspectArguments),
     /// Check, explain or print the configuration
     Config {
         /// What to do with the configuration.
@@ -72,6 +66,20 @@ pub struct EnginesArguments {
     pub json: bool,
 }
 
+/// The arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The plugin, a shared library; or the name of an engine in the plugin folders
+    #[arg(value_name = "FILE.so|NAME")]
+    pub engine: String,
+    /// The flags that say where engines are.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// The flags that say where engines are found.
 #[derive(Debug, Args, Default)]
 pub struct PlaceArguments {
@@ -79,7 +87,7 @@ pub struct PlaceArguments {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[allow(missing_docs, reason = "the schema documents it, for the help too")]
-    #[arg(long = "plugin-dir", value_name = "DIR", help = flag_help("plugins.dirs"))]
+    #[arg(long = "plugin-dir", value_name = "DIR", help = flag_summary("plugins.dirs"), long_help = flag_help("plugins.dirs"))]
     pub plugin_dirs: Vec<String>,
 }
 
@@ -89,19 +97,19 @@ pub struct PlaceArguments {
 pub struct SettingArguments {
     #[command(flatten)]
     pub place: PlaceArguments,
-    #[arg(long, value_name = "NAME|PATH", help = flag_help("engine"))]
+    #[arg(long, value_name = "NAME|PATH", help = flag_summary("engine"), long_help = flag_help("engine"))]
     pub engine: Option<String>,
-    #[arg(long, value_name = "DIR", help = flag_help("storage.dir"))]
+    #[arg(long, value_name = "DIR", help = flag_summary("storage.dir"), long_help = flag_help("storage.dir"))]
     pub dir: Option<String>,
-    #[arg(long, value_name = "ADDRESS", help = flag_help("server.listen"))]
+    #[arg(long, value_name = "ADDRESS", help = flag_summary("server.listen"), long_help = flag_help("server.listen"))]
     pub listen: Vec<String>,
-    #[arg(long, value_name = "PATH", help = flag_help("server.unix_socket"))]
+    #[arg(long, value_name = "PATH", help = flag_summary("server.unix_socket"), long_help = flag_help("server.unix_socket"))]
     pub unix_socket: Option<String>,
-    #[arg(long, value_name = "CLASS", help = flag_help("storage.durability"))]
+    #[arg(long, value_name = "CLASS", help = flag_summary("storage.durability"), long_help = flag_help("storage.durability"))]
     pub durability: Option<String>,
-    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = name_and_value, help = flag_help("storage.options"))]
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = name_and_value, help = flag_summary("storage.options"), long_help = flag_help("storage.options"))]
     pub options: Vec<(String, String)>,
-    #[arg(long, help = flag_help("server.insecure"))]
+    #[arg(long, help = flag_summary("server.insecure"), long_help = flag_help("server.insecure"))]
     pub insecure: bool,
 }
 
@@ -215,7 +223,7 @@ mod tests {
         let squeezed = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for setting in SETTINGS {
             let Some(flag) = setting.flag else { continue };
-            assert!(help.contains(flag) && squeezed.contains(&flag_help(setting.name)), "{flag}");
+            assert!(help.contains(flag) && squeezed.contains(setting.help), "{flag}");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::config;
 /// Checks everything that can be checked without starting: the settings, the plugin, the engine's options.
 pub fn check(arguments: &SettingArguments) -> Result<(), Failure> {
     let config = arguments.load()?;
-    let plugin = serve::load_plugin(&config.settings)?;
+    let plugin = serve::load_plugin(&config)?;
     let engine = plugin.loaded.description();
     config::engine_options(engine, &config.settings.storage.options)?;
     let (name, version, path) = (&engine.name, &engine.version, plugin.path.display());
@@ -22,7 +22,7 @@ pub fn check(arguments: &SettingArguments) -> Result<(), Failure> {
 pub fn explain(arguments: &SettingArguments) -> Result<(), Failure> {
     let config = arguments.load()?;
     let mut text = config::explain(&config);
-    match serve::load_plugin(&config.settings) {
+    match serve::load_plugin(&config) {
         Ok(plugin) => {
             let engine = plugin.loaded.description();
             let given = &config.settings.storage.options;

@@ -5,7 +5,7 @@ use std::io;
 
 use adapter_api::host::ClaimError;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Origin};
 use crate::server::BindError;
 use crate::storage::registry::RegistryError;
 
@@ -17,7 +17,12 @@ pub enum Failure {
     /// The command line, the configuration, or an address in it.
     Usage(String),
     /// The plugin is refused.
-    Plugin(RegistryError),
+    Plugin {
+        /// Who named it.
+        origin: Origin,
+        /// Why it is refused.
+        error: RegistryError,
+    },
     /// The data directory, or the data in it, is refused.
     Data(String),
 }
@@ -28,7 +33,7 @@ impl Failure {
         match self {
             Self::Check(_) => 1,
             Self::Usage(_) => 2,
-            Self::Plugin(_) => 3,
+            Self::Plugin { .. } => 3,
             Self::Data(_) => 4,
         }
     }
@@ -38,7 +43,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(message) | Self::Usage(message) | Self::Data(message) => f.write_str(message),
-            Self::Plugin(error) => error.fmt(f),
+            Self::Plugin { origin: Origin::Default, error } => error.fmt(f),
+            Self::Plugin { origin, error } => write!(f, "{origin}: {error}"),
         }
     }
 }
@@ -51,7 +57,7 @@ impl From<ConfigError> for Failure {
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
-        Self::Plugin(error)
+        Self::Plugin { origin: Origin::Default, error }
     }
 }
 

@@ -1,11 +1,12 @@
-//! `inspect FILE.so`: what one plugin says of itself.
+//! `inspect`: what one plugin says of itself.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
 
 use adapter_api::{Durability, Guarantees, OptionKind, OptionSpec, Options};
 use serde_json::{Value, json};
 
+use super::arguments::InspectArguments;
 use super::failure::Failure;
 use super::output;
 use crate::config::size;
@@ -18,13 +19,15 @@ struct Choice {
     guarantees: Guarantees,
 }
 
-/// Describes the plugin in `file`. It is loaded under the same checks as for `serve`, pins aside: what it
-/// prints is what one pins.
-pub fn inspect(file: &Path, json: bool) -> Result<(), Failure> {
-    let plugin = Registry::new(&[], Default::default())?.load_file(file)?;
+/// Describes a plugin. It is loaded under the same checks as for `serve`, pins aside: what this prints is what
+/// one pins.
+pub fn inspect(arguments: &InspectArguments) -> Result<(), Failure> {
+    let settings = arguments.place.load()?.settings;
+    let plugin = Registry::new(&settings.plugins.dirs, BTreeMap::new())?.load(&arguments.engine)?;
     let hash = sha256(&plugin.path)?;
     let choices = choices(&plugin)?;
-    let text = if json { as_json(&plugin, &hash, &choices) } else { as_text(&plugin, &hash, &choices) };
+    let text =
+        if arguments.json { as_json(&plugin, &hash, &choices) } else { as_text(&plugin, &hash, &choices) };
     output::answer(&text)?;
     Ok(())
 }

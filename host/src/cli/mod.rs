@@ -40,7 +40,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         None => serve::serve(&line.serve),
         Some(Command::Serve(arguments)) => serve::serve(&arguments),
         Some(Command::Engines(arguments)) => engines::engines(&arguments),
-        Some(Command::Inspect { file, json }) => inspect::inspect(&file, json),
+        Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
         Some(Command::Config { command }) => match command {
             ConfigCommand::Check(arguments) => config::check(&arguments),
             ConfigCommand::Explain(arguments) => config::explain(&arguments),

@@ -30,7 +30,7 @@ const FILES_BESIDE_CLIENTS: u64 = 256;
 pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
     let config = arguments.load()?;
     let settings = &config.settings;
-    let plugin = load_plugin(settings)?;
+    let plugin = load_plugin(&config)?;
     let engine = plugin.loaded.description();
     let options = config::engine_options(engine, &settings.storage.options)?;
     allow_open_files(settings.server.max_clients);
@@ -77,9 +77,10 @@ pub fn registry(settings: &Settings) -> Result<Registry, RegistryError> {
     Ok(registry.outside(&settings.storage.dir))
 }
 
-/// The plugin of the engine that the settings name.
-pub fn load_plugin(settings: &Settings) -> Result<Plugin, RegistryError> {
-    registry(settings)?.load(&settings.engine)
+/// The plugin of the engine that the configuration names.
+pub fn load_plugin(config: &Config) -> Result<Plugin, Failure> {
+    let refused = |error| Failure::Plugin { origin: config.origin("engine"), error };
+    registry(&config.settings)?.load(&config.settings.engine).map_err(refused)
 }
 
 fn server_settings(settings: &Settings) -> server::Settings {

@@ -5,7 +5,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use signal_hook::low_level::signal_name;
+use signal_hook::low_level::{exit, signal_name};
 
 use super::output;
 use crate::command::ShutdownHandle;
@@ -24,7 +24,8 @@ pub fn listen(shutdown: ShutdownHandle) -> io::Result<()> {
             let name = signal_name(signal).unwrap_or("a signal");
             if shutdown.is_requested() {
                 output::error(&format!("{name} again: ending at once, without closing the engine"));
-                std::process::exit(128 + signal);
+                // Without destructors: those of a plugin could wait for what is being interrupted here.
+                exit(128 + signal);
             }
             log::info!("{name}: finishing requests and closing the engine; a second signal ends at once");
             shutdown.request();

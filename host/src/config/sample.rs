@@ -17,13 +17,15 @@ pub fn sample() -> String {
     let mut table = "";
     for setting in SETTINGS {
         if setting.is_table() {
-            let _ = write!(text, "\n[{}]\n", setting.name);
+            let _ = writeln!(text, "\n[{}]", setting.name);
             comment(&mut text, setting);
             continue;
         }
         if setting.table() != table {
             table = setting.table();
-            let _ = write!(text, "\n[{table}]\n");
+            let _ = writeln!(text, "\n[{table}]");
+        } else {
+            text.push('\n');
         }
         comment(&mut text, setting);
         let _ = writeln!(text, "{} = {}", setting.key(), setting.default);
@@ -69,7 +71,7 @@ pub fn table() -> String {
 }
 
 /// Breaks a paragraph into lines of at most `columns` letters; a longer word gets a line of its own.
-fn wrap(paragraph: &str, columns: usize) -> Vec<String> {
+pub(super) fn wrap(paragraph: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in paragraph.split_whitespace() {
         let full = lines.last().is_some_and(|line| !line.is_empty() && line.len() + 1 + word.len() > columns);

@@ -51,7 +51,7 @@ pub enum Kind {
         min: u64,
         /// The largest value.
         max: u64,
-        /// What is counted, such as `clients` or `s`.
+        /// What is counted, such as `clients` or `seconds`.
         unit: &'static str,
         /// Where it goes.
         set: fn(&mut Settings, u64),
@@ -75,6 +75,9 @@ pub enum Kind {
 
 /// The longest interval of `durability = "interval(…)"`.
 pub const DURABILITY_INTERVAL_MAX: Duration = Duration::from_secs(60);
+
+/// How wide the help of a flag is, in columns.
+const HELP_COLUMNS: usize = 90;
 
 /// Every setting, in the order of the sample file: a table's keys stand together, tables of their own last.
 pub static SETTINGS: &[Setting] = &[
@@ -140,7 +143,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Integer {
             min: 0,
             max: 31_536_000,
-            unit: "s",
+            unit: "seconds",
             set: |settings, value| settings.server.idle_timeout = seconds(value),
         },
         default: "0",
@@ -152,7 +155,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Integer {
             min: 1,
             max: 86_400,
-            unit: "s",
+            unit: "seconds",
             set: |settings, value| settings.server.slow_client_timeout = Duration::from_secs(value),
         },
         default: "60",
@@ -165,7 +168,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Integer {
             min: 0,
             max: 3600,
-            unit: "s",
+            unit: "seconds",
             set: |settings, value| settings.server.drain_timeout = Duration::from_secs(value),
         },
         default: "10",
@@ -308,9 +311,23 @@ pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
 
-/// The help of a flag of the command line. Empty for a name that is not declared, which a test rules out.
+/// The help of the command line's flag for a setting, in full. Empty for a name that is not declared, which a
+/// test rules out.
 pub fn flag_help(name: &str) -> String {
-    find(name).map_or_else(String::new, |setting| format!("{} [default: {}]", setting.help, setting.default))
+    find(name).map_or_else(String::new, |setting| {
+        let text = format!("{} Takes {}.", setting.help, setting.taken());
+        let lines = super::sample::wrap(&text, HELP_COLUMNS).join("\n");
+        format!("{lines}\n[default: {}]", setting.default)
+    })
+}
+
+/// The first sentence of that help.
+pub fn flag_summary(name: &str) -> String {
+    find(name).map_or_else(String::new, |setting| {
+        let sentence =
+            setting.help.split_once(". ").map_or(setting.help.trim_end_matches('.'), |(first, _)| first);
+        format!("{sentence} [default: {}]", setting.default)
+    })
 }
 
 impl Setting {
@@ -341,7 +358,7 @@ impl Setting {
                     .to_string()
             }
             Kind::Flag(_) => "true or false".to_string(),
-            Kind::Integer { min, max, unit, .. } => format!("a whole number from {min} to {max} ({unit})"),
+            Kind::Integer { min, max, unit, .. } => format!("a whole number of {unit} from {min} to {max}"),
             Kind::Bytes { min, max, .. } => format!(
                 "a number of bytes from {} to {}, such as 65536 or \"64MiB\"",
                 super::value::size(*min),

@@ -139,7 +139,7 @@ fn a_wrong_value_names_the_line_the_value_and_what_is_taken() {
         ("engine = \"\"", "1: engine = \"\" is not taken; write a text that is not empty"),
         (
             "[server]\nmax_clients = 0",
-            "2: server.max_clients = 0 is not taken; write a whole number from 1 to 1000000",
+            "2: server.max_clients = 0 is not taken; write a whole number of clients from 1 to 1000000",
         ),
         ("[server]\nmax_clients = \"5\"", "2: server.max_clients = \"5\" is not taken"),
         ("[server]\nmax_clients = 1.5", "2: server.max_clients = 1.5 is not taken"),

@@ -178,7 +178,10 @@ impl Registry {
     }
 
     fn not_found(&self, name: &str) -> RegistryError {
-        let mut found: Vec<_> = self.list().unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+        let mut found: Vec<_> = match self.list() {
+            Ok(list) => list.into_iter().map(|(name, _)| name).collect(),
+            Err(error) => return error,
+        };
         found.sort();
         found.dedup();
         RegistryError::NotFound { name: name.to_string(), found, folders: self.folders.clone() }

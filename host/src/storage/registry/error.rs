@@ -87,7 +87,9 @@ impl fmt::Display for RegistryError {
                 "{name:?} is not the name of an engine: names are 1 to 32 of a-z, 0-9, _ and -; a path needs a / in it"
             ),
             Self::NotFound { name, found, folders } => not_found(f, name, found, folders),
-            Self::Unreadable { path, error } => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Unreadable { path, error } => {
+                write!(f, "cannot read {}: {error}; check the path and its permissions", path.display())
+            }
             Self::Untrusted { path, what, remedy } => {
                 write!(f, "refusing to load a plugin from {}: {what}; {remedy}", path.display())
             }
