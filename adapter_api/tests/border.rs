@@ -10,7 +10,7 @@ use std::time::Duration;
 use adapter_api::environment::real::{IoCounters, RealDirectory, read_whole};
 use adapter_api::host::{LoadedPlugin, StorageAdapter};
 use adapter_api::*;
-use probe::{Asked, FAILS, FULL, PANICS, Probe, REJECTED, Sorted, Standing};
+use probe::{Asked, FAILS, FULL, PANICS, Probe, REJECTED, Standing};
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -57,6 +57,20 @@ fn hundred(engine: &StorageAdapter) {
     let entries: Vec<_> = (0..100).map(|n| (format!("key{n:03}"), format!("{n}"))).collect();
     let entries: Vec<_> = entries.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes())).collect();
     put(engine, &entries).unwrap();
+}
+
+/// Entries in order, as a cursor.
+struct Sorted(std::vec::IntoIter<(Vec<u8>, Vec<u8>)>, Option<(Vec<u8>, Vec<u8>)>);
+
+impl Cursor for Sorted {
+    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        self.1 = self.0.next();
+        Ok(self.1.as_ref().map(|(key, value)| Entry { key, value }))
+    }
+
+    fn seek(&mut self, _: &[u8]) -> Result<()> {
+        Err(EngineError::unsupported("seek"))
+    }
 }
 
 #[derive(Default)]

@@ -208,20 +208,6 @@ impl Cursor for ProbeCursor<'_> {
     }
 }
 
-/// Entries in order, as a cursor.
-pub struct Sorted(pub std::vec::IntoIter<(Vec<u8>, Vec<u8>)>, pub Option<(Vec<u8>, Vec<u8>)>);
-
-impl Cursor for Sorted {
-    fn next(&mut self) -> Result<Option<Entry<'_>>> {
-        self.1 = self.0.next();
-        Ok(self.1.as_ref().map(|(key, value)| Entry { key, value }))
-    }
-
-    fn seek(&mut self, _: &[u8]) -> Result<()> {
-        Err(EngineError::unsupported("seek"))
-    }
-}
-
 /// Lanes that only remember what was asked of them.
 #[derive(Default)]
 pub struct Asked(pub Mutex<Vec<Lane>>);
