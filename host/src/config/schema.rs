@@ -180,7 +180,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Path(|settings, value| settings.storage.dir = value),
         default: r#""./enginebay-data""#,
         flag: Some("--dir"),
-        help: "The data directory; created if it is not there. One server at a time; its owner alone can read it.",
+        help: "The data directory; created if it is not there. One server at a time.",
     },
     Setting {
         name: "storage.durability",
