@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use mio::{Interest, Registry, Token};
 
+use super::settings::Settings;
 use super::socket::Socket;
 
 /// Why the server cannot listen.
@@ -77,6 +78,58 @@ impl std::error::Error for BindError {}
 pub(super) enum Listener {
     Tcp(std::net::TcpListener),
     Unix(std::os::unix::net::UnixListener),
+}
+
+/// Every socket of a server. Clients can connect as soon as it exists, and are served once the server runs. So
+/// a port that is taken is known before anything else happens, such as the creation of the data directory.
+#[derive(Debug)]
+pub struct Listeners {
+    all: Vec<Listener>,
+    addresses: Vec<SocketAddr>,
+    unix_socket: Option<PathBuf>,
+}
+
+impl Listeners {
+    /// Listens on every address of the settings, or on none.
+    ///
+    /// # Errors
+    /// A sentence for the operator: which address, why, and what to do.
+    pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let tcp = settings.listen.iter().map(|address| Listener::bind_tcp(*address));
+        let mut all = tcp.collect::<Result<Vec<_>, _>>()?;
+        let addresses = all.iter().filter_map(Listener::address).collect();
+        if let Some(path) = &settings.unix_socket {
+            all.push(Listener::bind_unix(path)?);
+        }
+        if all.is_empty() {
+            return Err(BindError::Nowhere);
+        }
+        Ok(Self { all, addresses, unix_socket: settings.unix_socket.clone() })
+    }
+
+    /// The TCP addresses, with the ports that the operating system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The path of the unix socket, if there is one.
+    pub fn unix_socket(&self) -> Option<&Path> {
+        self.unix_socket.as_deref()
+    }
+
+    /// The sockets.
+    pub(super) fn all(&self) -> &[Listener] {
+        &self.all
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        if let Some(path) = &self.unix_socket {
+            // A path that is already gone is what is wanted.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl Listener {

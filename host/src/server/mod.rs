@@ -33,7 +33,6 @@ mod socket;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -43,41 +42,35 @@ use mio::Poll;
 use self::completion::CompletionQueue;
 use self::connection::Shared;
 use self::event_loop::{EventLoop, WAKER};
-use self::listener::Listener;
 use crate::command::{Context, ShutdownHandle};
 
-pub use listener::BindError;
+pub use listener::{BindError, Listeners};
 pub use settings::Settings;
 
 /// A server that listens. Clients can connect as soon as it exists; they are served once it runs.
 pub struct Server {
     loops: Vec<EventLoop>,
-    addresses: Vec<SocketAddr>,
-    unix_socket: Option<PathBuf>,
+    listeners: Listeners,
     shutdown: ShutdownHandle,
 }
 
 impl Server {
-    /// Listens on every address of the settings, or on none.
+    /// Listens on every address of the settings, or on none, and gets ready to serve.
     ///
     /// # Errors
     /// A sentence for the operator: which address, why, and what to do.
     pub fn bind(settings: Settings, context: Arc<Context>) -> Result<Self, BindError> {
+        let listeners = Listeners::bind(&settings)?;
+        Self::new(settings, listeners, context)
+    }
+
+    /// Gets ready to serve on sockets that listen already.
+    ///
+    /// # Errors
+    /// If the operating system refuses what an event loop needs.
+    pub fn new(settings: Settings, listeners: Listeners, context: Arc<Context>) -> Result<Self, BindError> {
         let settings = Arc::new(settings.in_range());
-        if settings.listen.is_empty() && settings.unix_socket.is_none() {
-            return Err(BindError::Nowhere);
-        }
-        let addresses = settings.listen.iter().map(|address| Listener::bind_tcp(*address));
-        let mut listeners = addresses.collect::<Result<Vec<_>, _>>()?;
-        if let Some(path) = &settings.unix_socket {
-            listeners.push(Listener::bind_unix(path)?);
-        }
-        let mut server = Self {
-            loops: Vec::new(),
-            addresses: listeners.iter().filter_map(Listener::address).collect(),
-            unix_socket: settings.unix_socket.clone(),
-            shutdown: context.shutdown.clone(),
-        };
+        let mut server = Self { loops: Vec::new(), shutdown: context.shutdown.clone(), listeners };
         let clients = Arc::new(AtomicUsize::new(0));
         let input_bytes = Arc::new(AtomicUsize::new(0));
         for _ in 0..settings.loops {
@@ -91,7 +84,9 @@ impl Server {
                 input_bytes: Arc::clone(&input_bytes),
             };
             let completions = Arc::clone(&shared.completions);
-            server.loops.push(EventLoop::new(poll, &listeners, shared).map_err(BindError::Resources)?);
+            server
+                .loops
+                .push(EventLoop::new(poll, server.listeners.all(), shared).map_err(BindError::Resources)?);
             server.shutdown.on_request(move || completions.wake());
         }
         Ok(server)
@@ -99,7 +94,7 @@ impl Server {
 
     /// The TCP addresses that it listens on, with the ports that were chosen for it.
     pub fn local_addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        self.listeners.addresses()
     }
 
     /// Serves until a shutdown is asked for; then answers what arrived before and returns. The caller ends the
@@ -128,15 +123,6 @@ impl Server {
             result = result.and(ended);
         }
         result
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(path) = &self.unix_socket {
-            // A path that is already gone is what is wanted.
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
