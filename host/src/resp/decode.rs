@@ -63,9 +63,10 @@ impl fmt::Display for ProtocolError {
         match self {
             Self::InvalidMultibulkLength => out.write_str("invalid multibulk length"),
             Self::InvalidBulkLength => out.write_str("invalid bulk length"),
-            Self::ExpectedBulk(byte) if byte.is_ascii_graphic() || *byte == b' ' => {
+            Self::ExpectedBulk(byte @ b' '..=b'~') => {
                 write!(out, "expected '$', got '{}'", char::from(*byte))
             }
+            Self::ExpectedBulk(b'\r' | b'\n') => out.write_str("expected '$', got ' '"),
             Self::ExpectedBulk(byte) => write!(out, "expected '$', got '\\x{byte:02x}'"),
             Self::ExpectedLineBreak => {
                 out.write_str("expected a line break after the bytes of a bulk string")

@@ -11,6 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -210,7 +211,12 @@ impl EventLoop {
             return;
         }
         let before = connection.pipeline.as_ref().map_or(0, |pipeline| pipeline.bytes());
-        let kept = work(connection, &self.shared, &mut self.scratch, self.now);
+        let work = || work(connection, &self.shared, &mut self.scratch, self.now);
+        // A panic is a defect of a command; it costs the client that came upon it its connection, no more.
+        let kept = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            log::error!("a request of client {} ended in a panic, which is a defect", token.0);
+            false
+        });
         connection.count_input(&self.shared);
         if connection.stalled {
             self.stalled.push(token);

@@ -121,6 +121,11 @@ impl Listeners {
     pub(super) fn all(&self) -> &[Listener] {
         &self.all
     }
+
+    /// Leaves the sockets to the clones that event loops have: when those end, nobody listens.
+    pub(super) fn leave_to_clones(&mut self) {
+        self.all.clear();
+    }
 }
 
 impl Drop for Listeners {

@@ -89,6 +89,7 @@ impl Server {
                 .push(EventLoop::new(poll, server.listeners.all(), shared).map_err(BindError::Resources)?);
             server.shutdown.on_request(move || completions.wake());
         }
+        server.listeners.leave_to_clones();
         Ok(server)
     }
 
@@ -134,3 +135,6 @@ impl Drop for EndOfLoop {
         self.0.request();
     }
 }
+
+#[cfg(test)]
+mod tests;
