@@ -29,6 +29,8 @@ pub(crate) mod environment_glue;
 pub(crate) mod environment_proxy;
 pub(crate) mod errors;
 pub(crate) mod guard;
+#[cfg(test)]
+mod layout_test;
 pub(crate) mod plugin;
 pub(crate) mod tables;
 pub(crate) mod watch;
