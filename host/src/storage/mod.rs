@@ -62,7 +62,7 @@ impl Storage {
         durability: Durability,
         reader_threads: usize,
     ) -> Result<Self, EngineError> {
-        let description = plugin.describe()?;
+        let description = plugin.description().clone();
         let guarantees = plugin.guarantees(&options, durability)?;
         let lanes = Arc::new(LaneThreads::new(&description.lanes));
         let environment =
