@@ -218,7 +218,8 @@ fn a_group_without_writes_is_not_applied() {
 #[test]
 fn a_request_that_fails_half_way_leaves_no_write_behind() {
     let bench = Bench::small();
-    let answers = bench.submit(vec![put(b"a", "1"), Op::WriteAndFail(b"a"), Op::Get(b"a"), Op::WriteAndFail(b"b")]);
+    let answers =
+        bench.submit(vec![put(b"a", "1"), Op::WriteAndFail(b"a"), Op::Get(b"a"), Op::WriteAndFail(b"b")]);
     bench.run_all();
     assert_eq!(answers.recv().unwrap(), ["ok", "failed", "1", "failed"]);
     assert_eq!((bench.stored(b"a"), bench.stored(b"b")), (Some(b"1".to_vec()), None));

@@ -11,6 +11,8 @@ mod reader_pool;
 pub mod registry;
 #[cfg(test)]
 pub(crate) mod test_engine;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
