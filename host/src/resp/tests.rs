@@ -55,6 +55,7 @@ impl Random {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the seed is printed so that a failure can be repeated")]
 fn seed() -> u64 {
     let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let clock = || {
