@@ -175,13 +175,17 @@ fn an_open_document_is_made_durable_before_open_returns() {
 fn a_document_whose_directory_sync_failed_is_saved_again_before_it_is_shown() {
     let disk = Disk::default();
     put(&open(&disk, "atomic").unwrap(), b"a", b"acknowledged").unwrap();
-    // Calls of the second put: create, write, sync the file, rename, sync the directory. So many at the start too.
-    let plan = FaultPlan::once(Fault::Error, 5 + 5);
-    let engine =
-        open_in(Arc::new(FaultyDirectory::new(Arc::new(disk.clone()), plan.clone())), "atomic").unwrap();
-    assert!(put(&engine, b"b", b"unknown").is_err() && plan.reached());
+    // The sync of the directory is the last call of a put.
+    let start_and_put = |disk: Disk, plan: &Arc<FaultPlan>| {
+        let engine =
+            open_in(Arc::new(FaultyDirectory::new(Arc::new(disk), Arc::clone(plan))), "atomic").unwrap();
+        put(&engine, b"b", b"unknown")
+    };
+    let count = FaultPlan::once(Fault::Error, 0);
+    start_and_put(disk.after_kill(), &count).unwrap();
+    let fail = FaultPlan::once(Fault::Error, count.calls());
+    assert!(start_and_put(disk.clone(), &fail).is_err() && fail.reached());
     disk.forget_dirty_names();
-    drop(engine);
     let shown = state(&open(&disk, "atomic").unwrap());
     assert!(shown.contains_key(&b"b"[..]), "the rename happened, so the document is the new one");
     assert_eq!(state(&open(&disk.after_power_cut(), "atomic").unwrap()), shown);
