@@ -105,7 +105,6 @@ fn use_paths(tree: &UseTree, parts: &mut Vec<String>, paths: &mut Vec<CodePath>)
             parts.pop();
         }
         UseTree::Group(group) => group.items.iter().for_each(|tree| use_paths(tree, parts, paths)),
-        _ => {}
     }
 }
 
