@@ -66,7 +66,9 @@ impl<'a> Batch<'a> {
                 Some((_, rest)) => rest,
                 None => {
                     let position = bytes.len() - rest.len();
-                    return Err(EngineError::rejected(format!("malformed mutation at byte {position} of a batch")));
+                    return Err(EngineError::rejected(format!(
+                        "malformed mutation at byte {position} of a batch"
+                    )));
                 }
             };
         }
@@ -313,7 +315,12 @@ mod tests {
 
     #[test]
     fn parse_refuses_empty_keys_unknown_tags_and_deletes_with_values() {
-        for bad in [&b"\x01\0\0\0\0\0\0\0\0"[..], b"\x05\x01\0\0\0\0\0\0\0k", b"\x02\x01\0\0\0\x01\0\0\0kv", b"\x04\0\0\0\0\x01\0\0\0k"] {
+        for bad in [
+            &b"\x01\0\0\0\0\0\0\0\0"[..],
+            b"\x05\x01\0\0\0\0\0\0\0k",
+            b"\x02\x01\0\0\0\x01\0\0\0kv",
+            b"\x04\0\0\0\0\x01\0\0\0k",
+        ] {
             assert!(matches!(Batch::parse(bad), Err(EngineError::Rejected { .. })), "{bad:?}");
         }
     }

@@ -77,7 +77,8 @@ pub mod versioned_map;
 pub use batch::{Batch, BatchBuilder, KEY_BYTES_MAX, Mutation, VALUE_BYTES_MAX};
 pub use buffer::{Buffer, Values};
 pub use describe::{
-    Capabilities, Description, Estimate, Guarantee, Guarantees, LaneSpec, Metric, MetricKind, Pressure, Promise,
+    Capabilities, Description, Estimate, Guarantee, Guarantees, LaneSpec, Metric, MetricKind, Pressure,
+    Promise,
 };
 pub use engine::{
     Cursor, Durability, Entry, OpenRequest, Plugin, ReadView, Resident, Step, StorageEngine, Visit, Watch,

@@ -86,7 +86,11 @@ impl OptionSpec {
     pub fn range(&self) -> String {
         match &self.kind {
             OptionKind::Integer { min, max } => {
-                format!("a whole number from {min} to {max}{}{}", if self.unit.is_empty() { "" } else { " " }, self.unit)
+                format!(
+                    "a whole number from {min} to {max}{}{}",
+                    if self.unit.is_empty() { "" } else { " " },
+                    self.unit
+                )
             }
             OptionKind::Choice(words) => format!("one of {}", words.join(", ")),
             OptionKind::Flag => "true or false".to_string(),
@@ -189,7 +193,10 @@ mod tests {
     #[test]
     fn complete_fills_in_defaults_and_normalises_numbers() {
         let options = Options::complete(&specs(), [("cache", "64 KiB"), ("fast", "true")]).unwrap();
-        assert_eq!((options.text("mode"), options.integer("cache"), options.flag("fast")), ("atomic", 65536, true));
+        assert_eq!(
+            (options.text("mode"), options.integer("cache"), options.flag("fast")),
+            ("atomic", 65536, true)
+        );
         assert_eq!(options.text("cache"), "65536");
     }
 

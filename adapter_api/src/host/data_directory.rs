@@ -1,0 +1,348 @@
+//! A data directory, claimed: locked against other processes, marked with its engine.
+//!
+//! ```text
+//! DIR/LOCK       locked by the process that serves the directory; holds its number
+//! DIR/MARKER     which engine wrote the data, in which format (`marker.rs`)
+//! DIR/data/      the engine's own directory
+//! ```
+//!
+//! Promises: two processes never open one directory; an engine never sees another engine's files, nor those
+//! of a newer format; a directory that is not ours is left as it was.
+
+use std::error::Error;
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::marker::{MARKER, MARKER_NEW, Marker, MarkerError};
+use crate::describe::Description;
+use crate::environment::Directory;
+use crate::environment::real::{IoCounters, RealDirectory};
+
+const LOCK: &str = "LOCK";
+const DATA: &str = "data";
+
+/// A data directory that belongs to this process and to one engine for as long as this value lives.
+pub struct DataDirectory {
+    directory: Arc<dyn Directory>,
+    counters: Arc<IoCounters>,
+    /// Locked until it is closed.
+    _lock: File,
+}
+
+/// Why a data directory cannot be used. `Display` is one line: what, which directory, what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The operating system refused something.
+    Unusable {
+        /// The data directory.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The directory holds files that are not Enginebay's.
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// One of the files.
+        found: String,
+    },
+    /// Another process serves the directory.
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+        /// What the other process wrote into the lock file.
+        holder: String,
+    },
+    /// Another engine wrote the data.
+    OtherEngine {
+        /// The data directory.
+        path: PathBuf,
+        /// The engine that wrote it.
+        found: String,
+        /// The engine that was asked for.
+        wanted: String,
+    },
+    /// A newer version of the engine wrote the data.
+    NewerFormat {
+        /// The data directory.
+        path: PathBuf,
+        /// The engine.
+        engine: String,
+        /// The version of the format found.
+        found: u32,
+        /// The newest version that the engine knows.
+        known: u32,
+    },
+    /// The marker is damaged.
+    DamagedMarker {
+        /// The marker's path.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ClaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable { path, doing, source } => {
+                write!(f, "data directory {} cannot be used: {doing}: {source}", path.display())
+            }
+            Self::Foreign { path, found } => write!(
+                f,
+                "{} is not a data directory and is not empty (it holds {found:?}); choose another one with --dir",
+                path.display()
+            ),
+            Self::Locked { path, holder } => write!(
+                f,
+                "data directory {} is in use by another process ({holder}); stop it or choose another one with --dir",
+                path.display()
+            ),
+            Self::OtherEngine { path, found, wanted } => write!(
+                f,
+                "data directory {} holds data of engine {found}, not {wanted}; start with --engine {found}, or choose \
+                 another directory with --dir",
+                path.display()
+            ),
+            Self::NewerFormat { path, engine, found, known } => write!(
+                f,
+                "data directory {} was written by a newer {engine} (format {found}, this one knows {known}); use the \
+                 newer plugin",
+                path.display()
+            ),
+            Self::DamagedMarker { path, reason } => write!(
+                f,
+                "{} is damaged: {reason}; restore it from a backup, the data beside it is untouched",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl Error for ClaimError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unusable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl DataDirectory {
+    /// Claims the directory at `path` for an engine, creating it if it is not there. Where an engine left
+    /// nothing behind, as one in memory does, another may follow it.
+    pub fn claim(path: &Path, engine: &Description) -> Result<Self, ClaimError> {
+        let unusable = |doing| move |source| ClaimError::Unusable { path: path.to_path_buf(), doing, source };
+        create(path).map_err(unusable("creating it"))?;
+        let counters = Arc::new(IoCounters::default());
+        let top = RealDirectory::open(path, Arc::clone(&counters)).map_err(unusable("opening it"))?;
+        refuse_foreign(&top)?;
+        let lock = lock(path)?;
+        claim_for(&top, engine)?;
+        if !has(&top, DATA).map_err(unusable("listing it"))? {
+            top.create_directory(DATA).map_err(unusable("creating the engine's directory"))?;
+            top.sync().map_err(unusable("making the engine's directory durable"))?;
+        }
+        let directory = top.open_directory(DATA).map_err(unusable("opening the engine's directory"))?;
+        Ok(Self { directory, counters, _lock: lock })
+    }
+
+    /// The engine's own directory.
+    pub fn directory(&self) -> Arc<dyn Directory> {
+        Arc::clone(&self.directory)
+    }
+
+    /// What is done to files below the data directory.
+    pub fn counters(&self) -> Arc<IoCounters> {
+        Arc::clone(&self.counters)
+    }
+}
+
+/// Creates the directory if it is not there, and makes its name durable.
+fn create(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// Refuses a directory that has no marker but files that a first start does not leave behind.
+fn refuse_foreign(top: &RealDirectory) -> Result<(), ClaimError> {
+    let names = top.list().map_err(|source| ClaimError::Unusable {
+        path: top.path().to_path_buf(),
+        doing: "listing it",
+        source,
+    })?;
+    if names.iter().any(|entry| entry.name == MARKER) {
+        return Ok(());
+    }
+    match names.into_iter().find(|entry| entry.name != LOCK && entry.name != MARKER_NEW) {
+        None => Ok(()),
+        Some(entry) => Err(ClaimError::Foreign { path: top.path().to_path_buf(), found: entry.name }),
+    }
+}
+
+/// Takes the lock and writes down who holds it. The lock ends with the process, however that ends.
+fn lock(path: &Path) -> Result<File, ClaimError> {
+    let unusable = |source| ClaimError::Unusable { path: path.to_path_buf(), doing: "locking it", source };
+    let mut options = File::options();
+    let mut file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join(LOCK))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who holds it is a help for people; that it is held is enough to refuse.
+            let _ = file.take(64).read_to_string(&mut holder);
+            return Err(ClaimError::Locked { path: path.to_path_buf(), holder: holder.trim().to_string() });
+        }
+        Err(TryLockError::Error(source)) => return Err(unusable(source)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(unusable)?;
+    writeln!(file, "process {}", std::process::id()).map_err(unusable)?;
+    Ok(file)
+}
+
+/// Compares the marker with the engine and writes a new one where that is right.
+fn claim_for(top: &RealDirectory, engine: &Description) -> Result<(), ClaimError> {
+    let path = || top.path().to_path_buf();
+    let ours = Marker { engine: engine.name.clone(), format: engine.format };
+    match Marker::read(top) {
+        Ok(found) if found == ours => return Ok(()),
+        Ok(found) if found.engine == ours.engine && found.format > ours.format => {
+            let (found, known) = (found.format, ours.format);
+            return Err(ClaimError::NewerFormat { path: path(), engine: ours.engine, found, known });
+        }
+        Ok(found) if found.engine != ours.engine && holds_data(top)? => {
+            return Err(ClaimError::OtherEngine { path: path(), found: found.engine, wanted: ours.engine });
+        }
+        // An older format: from now on the engine may write its newer one.
+        Ok(_) | Err(MarkerError::Absent) => {}
+        Err(MarkerError::Damaged(reason)) => {
+            return Err(ClaimError::DamagedMarker { path: top.path().join(MARKER), reason });
+        }
+        Err(MarkerError::Io(source)) => {
+            return Err(ClaimError::Unusable { path: path(), doing: "reading its marker", source });
+        }
+    }
+    ours.write(top).map_err(|source| ClaimError::Unusable {
+        path: path(),
+        doing: "writing its marker",
+        source,
+    })
+}
+
+/// Whether the engine's directory has anything in it.
+fn holds_data(top: &RealDirectory) -> Result<bool, ClaimError> {
+    let names = match has(top, DATA) {
+        Ok(true) => top.open_directory(DATA).and_then(|data| data.list()),
+        Ok(false) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    let unusable = |source| ClaimError::Unusable {
+        path: top.path().to_path_buf(),
+        doing: "listing the engine's directory",
+        source,
+    };
+    names.map(|names| !names.is_empty()).map_err(unusable)
+}
+
+fn has(directory: &dyn Directory, name: &str) -> io::Result<bool> {
+    Ok(directory.list()?.iter().any(|entry| entry.name == name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn engine(name: &str, format: u32) -> Description {
+        Description { format, ..Description::new(name, "1", "") }
+    }
+
+    fn claim(path: &Path, name: &str, format: u32) -> Result<DataDirectory, ClaimError> {
+        DataDirectory::claim(path, &engine(name, format))
+    }
+
+    fn put_data(path: &Path) {
+        fs::write(path.join(DATA).join("file"), "x").unwrap();
+    }
+
+    #[test]
+    fn a_directory_with_data_is_refused_to_another_engine_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(claim(folder.path(), "one", 1).unwrap());
+        put_data(folder.path());
+        let error = claim(folder.path(), "two", 1).err().unwrap();
+        assert!(matches!(&error, ClaimError::OtherEngine { found, .. } if found == "one"), "{error}");
+        claim(folder.path(), "one", 1).unwrap();
+    }
+
+    #[test]
+    fn a_directory_without_data_may_change_its_engine() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(claim(folder.path(), "one", 1).unwrap());
+        drop(claim(folder.path(), "two", 1).unwrap());
+        put_data(folder.path());
+        assert!(matches!(claim(folder.path(), "one", 1), Err(ClaimError::OtherEngine { .. })));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_an_older_one_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(claim(folder.path(), "one", 1).unwrap());
+        put_data(folder.path());
+        drop(claim(folder.path(), "one", 2).unwrap());
+        assert!(matches!(
+            claim(folder.path(), "one", 1),
+            Err(ClaimError::NewerFormat { found: 2, known: 1, .. })
+        ));
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_refused_and_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "x").unwrap();
+        assert!(matches!(claim(folder.path(), "one", 1), Err(ClaimError::Foreign { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_is_claimed_once_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = claim(folder.path(), "one", 1).unwrap();
+        let error = claim(folder.path(), "one", 1).err().unwrap();
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        drop(first);
+        claim(folder.path(), "one", 1).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_marker_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(claim(folder.path(), "one", 1).unwrap());
+        fs::write(folder.path().join(MARKER), "enginebay").unwrap();
+        assert!(matches!(claim(folder.path(), "one", 1), Err(ClaimError::DamagedMarker { .. })));
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_goes_on_at_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(LOCK), "").unwrap();
+        fs::write(folder.path().join(MARKER_NEW), "enginebay da").unwrap();
+        claim(folder.path(), "one", 1).unwrap();
+    }
+}

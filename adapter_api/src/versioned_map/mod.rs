@@ -1,0 +1,279 @@
+//! An ordered, versioned map with one writer: read views for in-memory engines in a few lines.
+//!
+//! Promises: readers never wait for the writer, and the writer never waits for a view. A batch is staged
+//! unseen and published at one instant. A view is a point in time; taking one costs the same whatever the
+//! map holds. Memory is bounded: a view ends in `ViewTooOld`, and gives back what it held, once the bytes
+//! discarded since it was taken exceed a limit. By default this is 256 MiB or a quarter of what the map
+//! holds, whichever is more; discarded are entries replaced or removed, and the nodes that were copied to do
+//! so if a view may hold them. Engines that keep their data in memory call it.
+//!
+//! An entry costs its key and value and about 70 bytes more.
+//!
+//! ```
+//! # use adapter_api::*;
+//! let map = VersionedMap::new();
+//! let mut batch = BatchBuilder::new();
+//! batch.put(b"key", b"value")?;
+//! let staged = map.stage(batch.as_batch());
+//! assert!(staged.view().contains(b"key")? && !map.contains(b"key"));
+//! // Here an engine makes the batch durable; if it cannot, it drops `staged`, and nothing happened.
+//! staged.publish();
+//! assert!(map.contains(b"key"));
+//! # Ok::<(), EngineError>(())
+//! ```
+
+mod edit;
+mod tree;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::{
+    Batch, Buffer, Cursor, EngineError, Estimate, KEY_BYTES_MAX, KeyRange, Metric, Mutation, Result,
+    VALUE_BYTES_MAX, Values,
+};
+use edit::Edit;
+use tree::{Record, Tree};
+use view::{Moment, OpenViews};
+pub use view::{View, ViewCursor};
+
+/// The most items of a node. Copying a node touches the counter of each of its items, which speaks for small
+/// nodes; every level is another step of a search, which speaks for large ones.
+const FAN_OUT: usize = 32;
+/// How much may be discarded before a view ends, in bytes, unless the map is large.
+const VIEW_LIMIT_BYTES: u64 = 256 << 20;
+
+/// An ordered map from keys to values with one writer and any number of readers and views.
+pub struct VersionedMap {
+    published: RwLock<Moment>,
+    /// The version of the last edit that was begun. Whoever holds the lock has the writer's turn.
+    turn: Mutex<u64>,
+    views: Arc<OpenViews>,
+    view_limit_bytes: Option<u64>,
+    fan_out: usize,
+}
+
+/// The numbers that a map reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Entries, exactly.
+    pub entries: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// Views that somebody holds.
+    pub open_views: u64,
+    /// What the map has discarded since the oldest open view was taken, in bytes: the most that views may
+    /// hold beside the map.
+    pub retained_bytes: u64,
+}
+
+impl Default for VersionedMap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl VersionedMap {
+    /// An empty map with the default limit for views.
+    pub fn new() -> Self {
+        Self::build(None, FAN_OUT)
+    }
+
+    /// An empty map whose views end once `bytes` bytes were discarded since they were taken.
+    pub fn with_view_limit(bytes: u64) -> Self {
+        Self::build(Some(bytes), FAN_OUT)
+    }
+
+    fn build(view_limit_bytes: Option<u64>, fan_out: usize) -> Self {
+        Self {
+            published: RwLock::default(),
+            turn: Mutex::default(),
+            views: Arc::default(),
+            view_limit_bytes,
+            fan_out,
+        }
+    }
+
+    /// Prepares the batch unseen. Waits until no other staged change is alive, then holds the writer's turn
+    /// until the result is published or dropped: a thread that stages again meanwhile waits for itself.
+    pub fn stage(&self, batch: Batch<'_>) -> Staged<'_> {
+        let mut staged = self.begin();
+        for mutation in batch {
+            match mutation {
+                Mutation::Put { key, value } => staged.edit.put(Record::new(key, value)),
+                Mutation::Delete { key } => staged.edit.delete(key),
+                Mutation::DeleteRange(range) => staged.edit.delete_range(range),
+            }
+        }
+        staged
+    }
+
+    /// Prepares sorted entries, for `ingest`. Reads all of them before it takes the writer's turn.
+    ///
+    /// # Errors
+    /// `Rejected` if the keys do not ascend, a key or value is outside its limits, or the map has a key from
+    /// the first to the last of them; what the cursor answers if it fails. Nothing changed.
+    pub fn stage_sorted(&self, entries: &mut dyn Cursor) -> Result<Staged<'_>> {
+        let run = read_sorted(entries)?;
+        let mut staged = self.begin();
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            let tree = staged.edit.tree();
+            let within = tree.size_of(KeyRange::new(first.key(), last.key())).entries > 0;
+            if within || tree.find(last.key()).is_some() {
+                let (first, last) = (first.key().escape_ascii(), last.key().escape_ascii());
+                return Err(EngineError::rejected(format!(
+                    "the range of the entries, \"{first}\" to \"{last}\", is not empty"
+                )));
+            }
+        }
+        staged.edit.graft(run);
+        Ok(staged)
+    }
+
+    /// Takes the writer's turn.
+    fn begin(&self) -> Staged<'_> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        *turn += 1;
+        let edit = Edit::new(self.tree(), *turn, self.views.newest_version(), self.fan_out);
+        Staged { map: self, _turn: turn, edit }
+    }
+
+    /// Appends the value of the key and answers `true`, or answers `false`.
+    pub fn get(&self, key: &[u8], value: &mut Buffer) -> bool {
+        self.tree().get(key, value)
+    }
+
+    /// Appends the values of the keys in their order, absent ones as absent, all as of one instant.
+    pub fn multi_get(&self, keys: &[&[u8]], values: &mut Values) {
+        self.tree().multi_get(keys, values);
+    }
+
+    /// Whether the key is there.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.tree().find(key).is_some()
+    }
+
+    /// The map as it is now.
+    pub fn view(&self) -> View {
+        // Under the lock, so that no version is published between reading the moment and registering it.
+        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
+        View::open(&self.views, published.clone())
+    }
+
+    /// How many entries the map has, exactly.
+    pub fn len(&self) -> u64 {
+        self.tree().size().entries
+    }
+
+    /// Whether the map has no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of all keys and values.
+    pub fn bytes(&self) -> u64 {
+        self.tree().size().bytes
+    }
+
+    /// What the range holds: exactly, in the time of two reads.
+    pub fn estimate(&self, range: KeyRange<'_>) -> Estimate {
+        let size = self.tree().size_of(range);
+        Estimate { entries: size.entries, bytes: size.bytes, exact: true }
+    }
+
+    /// The numbers of the map.
+    pub fn usage(&self) -> Usage {
+        let now = self.moment();
+        let (open_views, oldest) = self.views.count();
+        let size = now.tree.size();
+        Usage {
+            entries: size.entries,
+            bytes: size.bytes,
+            open_views,
+            retained_bytes: oldest.map_or(0, |discarded| now.discarded.saturating_sub(discarded)),
+        }
+    }
+
+    /// The numbers of the map, as an engine reports them.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let usage = self.usage();
+        vec![
+            Metric::gauge("map_entries", usage.entries as f64),
+            Metric::gauge("map_bytes", usage.bytes as f64),
+            Metric::gauge("open_views", usage.open_views as f64),
+            Metric::gauge("view_retained_bytes", usage.retained_bytes as f64),
+        ]
+    }
+
+    fn moment(&self) -> Moment {
+        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tree(&self) -> Tree {
+        self.published.read().unwrap_or_else(PoisonError::into_inner).tree.clone()
+    }
+}
+
+/// Reads all entries and checks that they ascend and keep to the limits.
+fn read_sorted(entries: &mut dyn Cursor) -> Result<Vec<Record>> {
+    let mut run: Vec<Record> = Vec::new();
+    while let Some(entry) = entries.next()? {
+        let key = entry.key.escape_ascii();
+        if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
+            let len = entry.key.len();
+            return Err(EngineError::rejected(format!(
+                "a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}"
+            )));
+        }
+        if entry.value.len() > VALUE_BYTES_MAX {
+            return Err(EngineError::rejected(format!(
+                "the value of \"{key}\" is longer than {VALUE_BYTES_MAX} bytes"
+            )));
+        }
+        if run.last().is_some_and(|last| last.key() >= entry.key) {
+            return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
+        }
+        run.push(Record::new(entry.key, entry.value));
+    }
+    Ok(run)
+}
+
+/// A change that nobody sees yet, and the writer's turn. Dropping it abandons the change.
+#[must_use = "a staged change counts only after `publish`"]
+pub struct Staged<'a> {
+    map: &'a VersionedMap,
+    _turn: MutexGuard<'a, u64>,
+    edit: Edit,
+}
+
+impl Staged<'_> {
+    /// The map as it will be once this is published.
+    pub fn view(&self) -> View {
+        let discarded = self.map.moment().discarded;
+        let moment = Moment { tree: self.edit.tree().clone(), version: self.edit.version(), discarded };
+        View::open(&self.map.views, moment)
+    }
+
+    /// Makes the change visible at one instant. What no view holds any more is freed before this returns.
+    pub fn publish(self) {
+        let Self { map, _turn, edit } = self;
+        let (discarded, version) = (edit.discarded, edit.version());
+        let mut now = Moment { tree: edit.into_tree(), version, discarded: 0 };
+        let entry_bytes = now.tree.size().bytes;
+        let limit = map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(entry_bytes / 4));
+
+        let mut published = map.published.write().unwrap_or_else(PoisonError::into_inner);
+        // A view taken while the edit went on sees every node that the edit copied.
+        let seen_all = map.views.newest_version() >= published.version;
+        let nodes = if seen_all { discarded.nodes } else { discarded.nodes_seen };
+        now.discarded = published.discarded + discarded.entries + nodes;
+        let oldest_allowed = now.discarded.saturating_sub(limit);
+        let before = std::mem::replace(&mut *published, now);
+        drop(published);
+        map.views.end_older_than(oldest_allowed);
+        drop(before);
+    }
+}

@@ -1,0 +1,413 @@
+//! The map against a `BTreeMap`, with nodes so small that they split and join all the time.
+
+#![allow(clippy::print_stdout, reason = "random tests print their seed")]
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::*;
+use crate::{BatchBuilder, Direction, ReadView};
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A small generator of random numbers (xorshift64*): the seed is printed by each test that uses it.
+struct Random(u64);
+
+impl Random {
+    fn seeded(test: &str) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64);
+        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(now | 1);
+        println!("{test}: SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    }
+
+    /// Keys of one to three bytes over a small alphabet, the extreme bytes included.
+    fn key(&mut self) -> Vec<u8> {
+        let len = 1 + self.below(3);
+        (0..len).map(|_| [0, 1, b'a', b'b', b'c', b'm', 0xfe, 0xff][self.below(8) as usize]).collect()
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        vec![self.below(256) as u8; self.below(9) as usize]
+    }
+
+    fn bounds(&mut self) -> (Vec<u8>, Option<Vec<u8>>) {
+        let start = if self.below(4) == 0 { Vec::new() } else { self.key() };
+        let end = (self.below(4) > 0).then(|| self.key());
+        (start, end)
+    }
+}
+
+fn range_of<'a>(bounds: &'a (Vec<u8>, Option<Vec<u8>>)) -> KeyRange<'a> {
+    KeyRange::with_end(&bounds.0, bounds.1.as_deref())
+}
+
+fn within<'m>(model: &'m Model, range: KeyRange<'_>) -> Vec<(&'m Vec<u8>, &'m Vec<u8>)> {
+    model.iter().filter(|(key, _)| range.contains(key)).collect()
+}
+
+/// A random batch, applied to the model and returned.
+fn random_batch(random: &mut Random, model: &mut Model) -> BatchBuilder {
+    let mut batch = BatchBuilder::new();
+    for _ in 0..random.below(12) {
+        match random.below(40) {
+            0 => {
+                let bounds = random.bounds();
+                batch.delete_range(range_of(&bounds)).unwrap();
+                model.retain(|key, _| !range_of(&bounds).contains(key));
+            }
+            1..=12 => {
+                let key = random.key();
+                batch.delete(&key).unwrap();
+                model.remove(&key);
+            }
+            _ => {
+                let (key, value) = (random.key(), random.value());
+                batch.put(&key, &value).unwrap();
+                model.insert(key, value);
+            }
+        }
+    }
+    batch
+}
+
+/// Lends the entries of a list.
+struct ListCursor<'a>(std::slice::Iter<'a, (Vec<u8>, Vec<u8>)>);
+
+impl Cursor for ListCursor<'_> {
+    fn next(&mut self) -> Result<Option<crate::Entry<'_>>> {
+        Ok(self.0.next().map(|(key, value)| crate::Entry { key, value }))
+    }
+
+    fn seek(&mut self, _: &[u8]) -> Result<()> {
+        Err(EngineError::unsupported("seek"))
+    }
+}
+
+fn ingest(map: &VersionedMap, entries: &[(Vec<u8>, Vec<u8>)]) -> Result<()> {
+    let staged = map.stage_sorted(&mut ListCursor(entries.iter()))?;
+    staged.edit.check();
+    staged.publish();
+    Ok(())
+}
+
+/// Ingests random sorted entries; they must be refused exactly if their range is not empty.
+fn random_ingest(random: &mut Random, map: &VersionedMap, model: &mut Model) {
+    let prefix = random.key();
+    let spread = 1 + random.below(60);
+    let entries: Model =
+        (0..spread).map(|_| ([prefix.clone(), random.key()].concat(), random.value())).collect();
+    let entries: Vec<_> = entries.into_iter().collect();
+    let (first, last) = (&entries[0].0, &entries[entries.len() - 1].0);
+    let is_empty =
+        model.range::<Vec<u8>, _>((Bound::Included(first), Bound::Included(last))).next().is_none();
+    match ingest(map, &entries) {
+        Ok(()) => assert!(is_empty, "entries went into a range that is not empty"),
+        Err(error) => assert!(!is_empty && matches!(error, EngineError::Rejected { .. }), "{error}"),
+    }
+    if is_empty {
+        model.extend(entries);
+    }
+}
+
+fn assert_same(view: &View, model: &Model) {
+    let mut cursor = view.walk(KeyRange::all(), Direction::Forward);
+    for (key, value) in model {
+        let entry = cursor.next().unwrap().expect("an entry of the model");
+        assert_eq!((entry.key, entry.value), (&key[..], &value[..]));
+    }
+    assert!(cursor.next().unwrap().is_none());
+    assert_eq!(view.len().unwrap(), model.len() as u64);
+}
+
+/// Walks a random range in a random direction, with seeks to random keys in between.
+fn assert_random_walk(random: &mut Random, view: &View, model: &Model) {
+    let bounds = random.bounds();
+    let range = range_of(&bounds);
+    let mut expected = within(model, range);
+    let direction = if random.below(2) == 0 { Direction::Forward } else { Direction::Reverse };
+    if direction == Direction::Reverse {
+        expected.reverse();
+    }
+    let mut cursor = view.cursor(range, direction).unwrap();
+    let mut at = 0;
+    for _ in 0..random.below(40) {
+        if random.below(8) == 0 {
+            let key = random.key();
+            cursor.seek(&key).unwrap();
+            let is_behind = |candidate: &[u8]| match direction {
+                Direction::Forward => candidate >= &key[..],
+                Direction::Reverse => candidate <= &key[..],
+            };
+            at = expected.iter().position(|(key, _)| is_behind(key)).unwrap_or(expected.len());
+        }
+        let entry = cursor.next().unwrap().map(|entry| (entry.key.to_vec(), entry.value.to_vec()));
+        let wanted = expected.get(at).map(|(key, value)| (key.to_vec(), value.to_vec()));
+        assert_eq!(entry, wanted, "{direction:?} over {range:?}");
+        at += 1;
+    }
+}
+
+fn assert_point_reads(random: &mut Random, map: &VersionedMap, model: &Model) {
+    let keys: Vec<_> = (0..5).map(|_| random.key()).collect();
+    let mut values = Values::new();
+    map.multi_get(&keys.iter().map(|key| &key[..]).collect::<Vec<_>>(), &mut values);
+    for (index, key) in keys.iter().enumerate() {
+        let expected = model.get(key);
+        let mut value = Buffer::new();
+        assert_eq!(map.get(key, &mut value), expected.is_some());
+        assert_eq!(map.contains(key), expected.is_some());
+        assert_eq!(&value[..], expected.map_or(&[][..], |value| &value[..]));
+        assert_eq!(values.get(index), expected.map(|value| &value[..]));
+    }
+    let bounds = random.bounds();
+    let inside = within(model, range_of(&bounds));
+    let bytes = |list: &[(&Vec<u8>, &Vec<u8>)]| list.iter().map(|(k, v)| (k.len() + v.len()) as u64).sum();
+    let expected = Estimate { entries: inside.len() as u64, bytes: bytes(&inside), exact: true };
+    assert_eq!(map.estimate(range_of(&bounds)), expected);
+    assert_eq!((map.len(), map.bytes()), (model.len() as u64, bytes(&within(model, KeyRange::all()))));
+}
+
+#[test]
+fn the_map_its_views_and_cursors_agree_with_a_model() {
+    let mut random = Random::seeded("the_map_its_views_and_cursors_agree_with_a_model");
+    for fan_out in [4, 5, 7, 32] {
+        let map = VersionedMap::build(None, fan_out);
+        let mut model = Model::new();
+        let mut held: Vec<(View, Model)> = Vec::new();
+        for _ in 0..1500 {
+            let before = model.clone();
+            if random.below(8) == 0 {
+                random_ingest(&mut random, &map, &mut model);
+            } else {
+                let batch = random_batch(&mut random, &mut model);
+                let staged = map.stage(batch.as_batch());
+                staged.edit.check();
+                if random.below(6) == 0 {
+                    model = before;
+                } else {
+                    assert_same(&staged.view(), &model);
+                    staged.publish();
+                }
+            }
+            assert_point_reads(&mut random, &map, &model);
+            if random.below(10) == 0 {
+                held.push((map.view(), model.clone()));
+            }
+            if held.len() > 8 {
+                let index = random.below(held.len() as u64) as usize;
+                let (view, then) = held.swap_remove(index);
+                assert_same(&view, &then);
+                assert_random_walk(&mut random, &view, &then);
+            }
+            assert_random_walk(&mut random, &map.view(), &model);
+        }
+        drop(held);
+        assert_eq!(map.usage().open_views, 0);
+    }
+}
+
+#[test]
+fn every_single_delete_keeps_the_tree_in_shape() {
+    let mut random = Random::seeded("every_single_delete_keeps_the_tree_in_shape");
+    let map = VersionedMap::build(None, 4);
+    let mut keys: Vec<Vec<u8>> = (0..500_u16).map(|number| number.to_be_bytes().to_vec()).collect();
+    let mut batch = BatchBuilder::new();
+    keys.iter().for_each(|key| batch.put(key, b"").unwrap());
+    map.stage(batch.as_batch()).publish();
+    while !keys.is_empty() {
+        let key = keys.swap_remove(random.below(keys.len() as u64) as usize);
+        let mut batch = BatchBuilder::new();
+        batch.delete(&key).unwrap();
+        let staged = map.stage(batch.as_batch());
+        staged.edit.check();
+        staged.publish();
+        assert!(!map.contains(&key));
+        assert_eq!(map.len(), keys.len() as u64);
+    }
+}
+
+fn put(map: &VersionedMap, key: &[u8], value: &[u8]) {
+    let mut batch = BatchBuilder::new();
+    batch.put(key, value).unwrap();
+    map.stage(batch.as_batch()).publish();
+}
+
+#[test]
+fn an_abandoned_change_leaves_no_trace() {
+    let map = VersionedMap::new();
+    put(&map, b"kept", b"1");
+    let before = map.usage();
+    let mut batch = BatchBuilder::new();
+    batch.delete_range(KeyRange::all()).unwrap();
+    batch.put(b"new", b"2").unwrap();
+    drop(map.stage(batch.as_batch()));
+    assert_eq!(map.usage(), before);
+    assert!(map.contains(b"kept") && !map.contains(b"new"));
+    put(&map, b"later", b"3");
+    assert_eq!(map.len(), 2);
+}
+
+#[test]
+fn entries_out_of_order_or_outside_the_limits_are_rejected() {
+    let map = VersionedMap::new();
+    let entry = |key: &[u8]| (key.to_vec(), b"v".to_vec());
+    let too_long = vec![b'k'; KEY_BYTES_MAX + 1];
+    for bad in [
+        vec![entry(b"b"), entry(b"a")],
+        vec![entry(b"a"), entry(b"a")],
+        vec![entry(b"")],
+        vec![entry(&too_long)],
+    ] {
+        assert!(matches!(ingest(&map, &bad), Err(EngineError::Rejected { .. })));
+    }
+    assert!(map.is_empty());
+    ingest(&map, &[]).unwrap();
+    ingest(&map, &[entry(b"a"), entry(b"c")]).unwrap();
+    assert!(ingest(&map, &[entry(b"c")]).is_err());
+    assert!(ingest(&map, &[entry(b"b")]).is_ok());
+}
+
+#[test]
+fn the_longest_keys_and_large_values_are_kept() {
+    let map = VersionedMap::build(None, 4);
+    let key = |last: u8| [vec![0xff; KEY_BYTES_MAX - 1], vec![last]].concat();
+    let value = vec![7; 3 << 20];
+    (0..20).for_each(|last| put(&map, &key(last), &value));
+    put(&map, &[0], b"");
+    let mut found = Buffer::new();
+    assert!(map.get(&key(13), &mut found) && found[..] == value[..]);
+    let mut cursor = map.view().walk(KeyRange::all(), Direction::Reverse);
+    for last in (0..20).rev() {
+        assert_eq!(cursor.next().unwrap().unwrap().key, key(last));
+    }
+    assert_eq!(cursor.next().unwrap().unwrap().key, [0]);
+    assert!(cursor.next().unwrap().is_none());
+}
+
+#[test]
+fn a_view_ends_at_the_limit_and_newer_views_live_on() {
+    let map = VersionedMap::with_view_limit(50_000);
+    (0..100_u8).for_each(|key| put(&map, &[key], &[0; 100]));
+    let old = map.view();
+    let mut walk = old.walk(KeyRange::all(), Direction::Forward);
+    walk.next().unwrap();
+    let memory = Arc::downgrade(&old.tree_for_test());
+    let mut overwrites = 0_u32;
+    let newer = loop {
+        put(&map, &[(overwrites % 100) as u8], &[1; 100]);
+        overwrites += 1;
+        if old.contains(&[0]).is_err() {
+            break map.view();
+        }
+        assert!(
+            overwrites < 50_000 / 165 + 1,
+            "the view is still there after more than the limit was discarded"
+        );
+        assert!(map.usage().retained_bytes <= 50_000);
+    };
+    assert!(overwrites > 250, "{overwrites} overwrites of 100 bytes are below the limit");
+    assert!(matches!(old.get(&[0], &mut Buffer::new()), Err(EngineError::ViewTooOld)));
+    assert!(matches!(old.multi_get(&[&[0]], &mut Values::new()), Err(EngineError::ViewTooOld)));
+    let ended = loop {
+        match walk.next() {
+            Ok(entry) => assert!(entry.is_some(), "the cursor ended as if it had seen everything"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(ended, EngineError::ViewTooOld));
+    assert!(memory.upgrade().is_none(), "a view that is too old holds nothing");
+    put(&map, &[0], &[]);
+    assert!(newer.get(&[0], &mut Buffer::new()).unwrap());
+    assert_eq!(newer.len().unwrap(), 100);
+}
+
+#[test]
+fn dropping_a_view_frees_what_it_held() {
+    let map = VersionedMap::new();
+    put(&map, b"k", b"v");
+    let view = map.view();
+    let memory = Arc::downgrade(&view.tree_for_test());
+    put(&map, b"k", b"w");
+    assert!(memory.upgrade().is_some());
+    assert!(map.usage().retained_bytes > 0);
+    drop(view);
+    assert!(memory.upgrade().is_none());
+    assert_eq!((map.usage().retained_bytes, map.usage().open_views), (0, 0));
+}
+
+#[test]
+fn overwriting_one_key_does_not_charge_a_view_for_nodes_it_cannot_see() {
+    let map = VersionedMap::new();
+    (0..=255_u8).for_each(|key| put(&map, &[key], &[0; 10]));
+    let view = map.view();
+    (0..1000).for_each(|_| put(&map, &[7], &[1; 10]));
+    let entries = 1000 * (11 + 64);
+    let retained = map.usage().retained_bytes;
+    assert!((entries..entries + 5_000).contains(&retained), "{retained} bytes for {entries} of entries");
+    drop(view);
+}
+
+#[test]
+fn a_view_outlives_its_map() {
+    let map = VersionedMap::new();
+    put(&map, b"k", b"v");
+    let view = map.view();
+    drop(map);
+    assert!(view.contains(b"k").unwrap());
+}
+
+#[test]
+fn readers_see_whole_batches_only() {
+    let map = VersionedMap::build(None, 4);
+    let keys: Vec<[u8; 2]> = (0..64_u16).map(|key| (key * 37).to_be_bytes()).collect();
+    let write = |round: u32| {
+        let mut batch = BatchBuilder::new();
+        keys.iter().for_each(|key| batch.put(key, &round.to_le_bytes()).unwrap());
+        map.stage(batch.as_batch()).publish();
+    };
+    write(0);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for reader in 0..3 {
+            let (map, keys, done) = (&map, &keys, &done);
+            scope.spawn(move || {
+                let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+                let mut newest = Vec::new();
+                while !done.load(Ordering::Relaxed) {
+                    let mut values = Values::new();
+                    match reader {
+                        0 => map.multi_get(&keys, &mut values),
+                        1 => map.view().multi_get(&keys, &mut values).unwrap(),
+                        _ => {
+                            let mut cursor = map.view().walk(KeyRange::all(), Direction::Reverse);
+                            while let Some(entry) = cursor.next().unwrap() {
+                                values.push(entry.value);
+                            }
+                        }
+                    }
+                    let first = values.get(0).unwrap().to_vec();
+                    assert_eq!(values.len(), 64);
+                    assert!(values.iter().all(|value| value == Some(&first)), "a batch was seen in part");
+                    assert!(u32::from_le_bytes(first[..].try_into().unwrap()) >= read_round(&newest));
+                    newest = first;
+                }
+            });
+        }
+        (1..2000).for_each(write);
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+fn read_round(bytes: &[u8]) -> u32 {
+    bytes.try_into().map_or(0, u32::from_le_bytes)
+}
