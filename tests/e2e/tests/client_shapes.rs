@@ -42,7 +42,7 @@ fn client_commands_answer_what_drivers_send() {
     let (server, mut client) = start();
     let id = client.line("CLIENT ID").integer();
     assert!(id > 0);
-    assert_eq!(server.client().line("CLIENT ID").integer(), id + 1);
+    assert!(server.client().line("CLIENT ID").integer() > id);
     assert_eq!(client.line("CLIENT GETNAME"), Reply::Null);
     assert_eq!(client.line("CLIENT SETNAME worker"), Reply::ok());
     assert_eq!(client.line("CLIENT GETNAME"), Reply::bulk("worker"));
