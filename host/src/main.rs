@@ -1,2 +1,7 @@
-//! main
-fn main() {}
+//! The `enginebay` program. What it can do is in `enginebay::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    enginebay::cli::main()
+}

@@ -3,6 +3,8 @@
 //! Promises: a command answers with exactly one reply (arrays and maps count with their parts). The server
 //! implements the sink over `resp::Encoder`; commands and the sequencer's submissions write to it.
 
+use super::Protocol;
+
 /// A growing run of replies.
 pub trait Replies {
     /// A short text without line breaks, such as `OK`.
@@ -37,4 +39,8 @@ pub trait Replies {
 
     /// Replies that were encoded before, in the protocol of this sink.
     fn encoded(&mut self, bytes: &[u8]);
+
+    /// Replies from here on are for a client that speaks `protocol`. HELLO calls it before it answers, so
+    /// that its own answer comes in the new protocol.
+    fn set_protocol(&mut self, protocol: Protocol);
 }

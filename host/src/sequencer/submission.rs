@@ -13,6 +13,12 @@ pub trait Submission: Send {
     /// How much memory the requests occupy, for the budget of queued bytes.
     fn bytes(&self) -> usize;
 
+    /// Calls `visit` with the engine's keys that the requests will read, as far as that is known beforehand:
+    /// they are fetched together before the first `evaluate`. A hint; nothing depends on it.
+    fn reads(&self, visit: &mut dyn FnMut(&[u8])) {
+        let _ = visit;
+    }
+
     /// Works the request out against what is stored and what the group wrote so far; keeps the answer. Called
     /// in ascending order of `request`.
     fn evaluate(&mut self, request: usize, overlay: &mut Overlay<'_>);

@@ -1,0 +1,50 @@
+//! What the operator types, and what the program answers: one module a command.
+//!
+//! Promises: what is asked for goes to stdout; logs and errors go to stderr, an error is one line and has an
+//! exit code: 0 all is well, 1 a check failed, 2 usage or configuration, 3 the plugin is refused, 4 the data
+//! is refused. Called by `main` alone.
+
+mod arguments;
+mod config;
+mod engines;
+mod failure;
+mod inspect;
+mod output;
+mod serve;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use env_logger::Env;
+
+use arguments::{Command, CommandLine, ConfigCommand};
+use failure::Failure;
+
+/// Runs the program with the arguments of the process, until the command is done.
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    // Before any plugin is loaded: plugins are told the log's level once.
+    env_logger::Builder::from_env(Env::default().default_filter_or("info")).format_timestamp_millis().init();
+    match run(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::error(&failure.to_string());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(line: CommandLine) -> Result<(), Failure> {
+    match line.command {
+        None => serve::serve(&line.serve),
+        Some(Command::Serve(arguments)) => serve::serve(&arguments),
+        Some(Command::Engines(arguments)) => engines::engines(&arguments),
+        Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
+        Some(Command::Config { command }) => match command {
+            ConfigCommand::Check(arguments) => config::check(&arguments),
+            ConfigCommand::Explain(arguments) => config::explain(&arguments),
+            ConfigCommand::Default { markdown } => config::default(markdown),
+        },
+    }
+}

@@ -1,0 +1,217 @@
+//! `serve`: puts the parts together, runs until somebody asks for the end, takes them apart in order.
+//!
+//! Promises: everything that can be refused is checked before anything is created on disk: first the
+//! settings, then the plugin and its options, then the addresses. After an orderly end the engine is closed
+//! and the exit code is 0; whatever ends the process otherwise is a crash to the engine, which loses nothing
+//! that was answered OK.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use adapter_api::environment::real::RealClock;
+use adapter_api::host::DataDirectory;
+use adapter_api::{Capabilities, Description, Durability, EngineError};
+
+use super::arguments::SettingArguments;
+use super::failure::Failure;
+use super::signals;
+use crate::command::{Context, EngineSummary, ServerFacts, ShutdownHandle};
+use crate::config::{self, Config, Settings};
+use crate::observe::Observe;
+use crate::sequencer::{self, Sequencer};
+use crate::server::{self, Listeners, Server};
+use crate::storage::Storage;
+use crate::storage::registry::{Plugin, Registry, RegistryError};
+
+/// Files that the server needs open besides its clients: the engine's, the listeners, the loops.
+const FILES_BESIDE_CLIENTS: u64 = 256;
+
+/// Serves until SIGTERM, SIGINT or SHUTDOWN.
+pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
+    let config = arguments.load()?;
+    let settings = &config.settings;
+    let plugin = load_plugin(&config)?;
+    let engine = plugin.loaded.description();
+    let options = config::engine_options(engine, &settings.storage.options)?;
+    allow_open_files(settings.server.max_clients);
+    let listeners = Listeners::bind(&server_settings(settings))?;
+    let shutdown = ShutdownHandle::new();
+    signals::listen(shutdown.clone())
+        .map_err(|error| Failure::Check(format!("cannot catch signals: {error}")))?;
+
+    log_start(settings, &plugin, &listeners);
+    let directory = DataDirectory::claim(&settings.storage.dir, engine)?;
+    let storage = Storage::open(
+        &plugin.loaded,
+        directory.directory(),
+        Arc::new(RealClock::new()),
+        options,
+        settings.storage.durability,
+        settings.storage.reader_threads,
+    );
+    let storage = Arc::new(storage.map_err(|error| unopened(settings, engine, &error))?);
+    let limits = sequencer::Limits { queued_bytes: settings.limits.queued_bytes_max, ..Default::default() };
+    let sequencer = Sequencer::start(Arc::clone(&storage), limits);
+    let sequencer = Arc::new(sequencer.map_err(|error| unopened(settings, engine, &error))?);
+    let context = Arc::new(Context::new(
+        Arc::clone(&storage),
+        Arc::clone(&sequencer),
+        Arc::new(Observe::new()),
+        Arc::new(facts(&config, arguments.place.config.as_deref(), &listeners)),
+        shutdown,
+        engine_list(registry(settings)?, &plugin),
+    ));
+    let addresses = addresses(&listeners);
+    let server = Server::new(server_settings(settings), listeners, context)?;
+    log::info!("ready to accept connections on {addresses}");
+    let ran = server.run();
+    sequencer.shutdown();
+    let closed = storage.close();
+    drop(directory);
+    report_end(ran, closed, &engine.name)
+}
+
+/// The registry that the settings describe.
+pub fn registry(settings: &Settings) -> Result<Registry, RegistryError> {
+    let registry = Registry::new(&settings.plugins.dirs, settings.plugins.pins.clone())?;
+    Ok(registry.outside(&settings.storage.dir))
+}
+
+/// The plugin of the engine that the configuration names.
+pub fn load_plugin(config: &Config) -> Result<Plugin, Failure> {
+    let refused = |error| Failure::Plugin { origin: config.origin("engine"), error };
+    registry(&config.settings)?.load(&config.settings.engine).map_err(refused)
+}
+
+fn server_settings(settings: &Settings) -> server::Settings {
+    let Settings { server, limits, .. } = settings;
+    server::Settings {
+        listen: server.listen.clone(),
+        unix_socket: server.unix_socket.clone(),
+        loops: server.loops,
+        max_clients: server.max_clients,
+        request_bytes_max: limits.request_bytes_max,
+        value_bytes_max: limits.value_bytes_max,
+        input_bytes_max: limits.input_bytes_max,
+        output_bytes_max: limits.output_bytes_max,
+        reply_bytes_max: limits.reply_bytes_max,
+        idle_timeout: server.idle_timeout,
+        slow_client_timeout: server.slow_client_timeout,
+        drain_timeout: server.drain_timeout,
+    }
+}
+
+fn facts(config: &Config, file: Option<&Path>, listeners: &Listeners) -> ServerFacts {
+    let settings = &config.settings;
+    ServerFacts {
+        settings: config
+            .values()
+            .map(|(name, value)| (name.to_string(), value.trim_matches('"').to_string()))
+            .collect(),
+        tcp_port: listeners.addresses().first().map_or(0, |address| address.port()),
+        config_file: file.map_or_else(PathBuf::new, Path::to_path_buf),
+        data_directory: settings.storage.dir.clone(),
+        value_bytes_max: settings.limits.value_bytes_max,
+        clients_max: settings.server.max_clients,
+    }
+}
+
+/// What ENGINE LIST shows. Only the engine in use is described: a client must not make the server run the
+/// code of other plugins.
+fn engine_list(registry: Registry, used: &Plugin) -> Arc<dyn Fn() -> Vec<EngineSummary> + Send + Sync> {
+    let Description { name, version, summary, .. } = used.loaded.description().clone();
+    let used = EngineSummary { name, version, path: used.path.clone(), summary };
+    Arc::new(move || {
+        let mut all = vec![used.clone()];
+        let others = registry.list().unwrap_or_else(|error| {
+            log::warn!("ENGINE LIST: {error}");
+            Vec::new()
+        });
+        for (name, path) in others {
+            if path.canonicalize().is_ok_and(|real| real != used.path) {
+                let summary = "not loaded; `enginebay engines` describes it".to_string();
+                all.push(EngineSummary { name, version: String::new(), path, summary });
+            }
+        }
+        all
+    })
+}
+
+/// Raises this process's limit of open files to what the clients may need, as far as it may.
+fn allow_open_files(max_clients: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = max_clients as u64 + FILES_BESIDE_CLIENTS;
+    let limit = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
+    if enough(limit.current) {
+        return;
+    }
+    let most = if enough(limit.maximum) { Some(wanted) } else { limit.maximum };
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: limit.maximum });
+    let now = if raised.is_ok() { most } else { limit.current };
+    if !enough(now) {
+        let clients = now.unwrap_or(wanted).saturating_sub(FILES_BESIDE_CLIENTS);
+        log::warn!(
+            "this process may open {} files, so only about {clients} of server.max_clients = {max_clients} clients \
+             can connect; raise `ulimit -n` to {wanted} or lower the setting",
+            now.unwrap_or(wanted)
+        );
+    }
+}
+
+fn addresses(listeners: &Listeners) -> String {
+    let tcp = listeners.addresses().iter().map(ToString::to_string);
+    let unix = listeners.unix_socket().map(|path| path.display().to_string());
+    tcp.chain(unix).collect::<Vec<_>>().join(", ")
+}
+
+fn log_start(settings: &Settings, plugin: &Plugin, listeners: &Listeners) {
+    let engine = plugin.loaded.description();
+    let durability = settings.storage.durability;
+    log::info!(
+        "enginebay {} with engine {} {} (format {}, {}), data in {}, durability {}, on {}",
+        env!("CARGO_PKG_VERSION"),
+        engine.name,
+        engine.version,
+        engine.format,
+        plugin.path.display(),
+        settings.storage.dir.display(),
+        config::durability_text(durability),
+        addresses(listeners)
+    );
+    if !engine.capabilities.has(Capabilities::DURABLE) {
+        log::warn!("engine {} is not durable: all data is lost when this process ends", engine.name);
+    } else if durability != Durability::Always {
+        log::warn!(
+            "durability is {}: a power cut may lose the newest writes that were answered OK",
+            config::durability_text(durability)
+        );
+    }
+    if settings.server.insecure {
+        log::warn!(
+            "server.insecure is set: whoever reaches {} reads and deletes everything",
+            addresses(listeners)
+        );
+    }
+}
+
+fn unopened(settings: &Settings, engine: &Description, error: &EngineError) -> Failure {
+    let (name, dir) = (&engine.name, settings.storage.dir.display());
+    Failure::Data(format!("engine {name} cannot open the data in {dir}: {error}"))
+}
+
+fn report_end(
+    ran: std::io::Result<()>,
+    closed: Result<(), EngineError>,
+    engine: &str,
+) -> Result<(), Failure> {
+    if let Err(error) = &closed {
+        let message = format!(
+            "engine {engine} did not close in order: {error}; it will recover at the next start as after a crash"
+        );
+        return Err(Failure::Check(message));
+    }
+    ran.map_err(|error| Failure::Check(format!("the server ended because of an error: {error}")))?;
+    log::info!("engine {engine} is closed; goodbye");
+    Ok(())
+}

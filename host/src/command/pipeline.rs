@@ -1,0 +1,179 @@
+//! A run of requests of one connection, in order, on its way through the sequencer.
+//!
+//! Promises: replies come in the order in which requests and replies were pushed, whatever the sequencer
+//! discards and evaluates again in between; a request that fails leaves no write behind.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use adapter_api::EngineError;
+
+use super::access::GroupAccess;
+use super::errors::{self, Outcome};
+use super::table::{Handler, Row};
+use super::{Arguments, Context, Replies};
+use crate::sequencer::{Overlay, Submission};
+use crate::storage::keyspace;
+
+/// A run of requests of one connection, in order, on its way through the sequencer.
+pub struct Pipeline<R> {
+    replies: R,
+    context: Arc<Context>,
+    done: Box<dyn FnOnce(R) + Send>,
+    items: Vec<Item>,
+    /// The words of all requests, and the encoded replies.
+    bytes: Vec<u8>,
+    /// Where words lie, counted from the beginning of their item.
+    words: Vec<Range<u32>>,
+    /// Where the reply of each item that was evaluated or refused begins.
+    answered: Vec<usize>,
+}
+
+struct Item {
+    kind: Kind,
+    bytes: Range<usize>,
+    words: Range<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Request { row: &'static Row, database: u8 },
+    Reply,
+}
+
+impl<R: Replies + Send + 'static> Pipeline<R> {
+    /// A run without requests yet, whose replies are appended to `replies`. `done` is called with them on the
+    /// thread that holds the sequencer's role; it must not block.
+    pub fn new(replies: R, context: Arc<Context>, done: impl FnOnce(R) + Send + 'static) -> Self {
+        Self {
+            replies,
+            context,
+            done: Box::new(done),
+            items: Vec::new(),
+            bytes: Vec::new(),
+            words: Vec::new(),
+            answered: Vec::new(),
+        }
+    }
+
+    /// Appends a request of class `Read` or `Write`; copies the words.
+    pub fn push_request(&mut self, row: &'static Row, database: u8, arguments: Arguments<'_>) {
+        let (first_byte, first_word) = (self.bytes.len(), self.words.len());
+        for word in arguments.from(0) {
+            let start = (self.bytes.len() - first_byte) as u32;
+            self.bytes.extend_from_slice(word);
+            self.words.push(start..start + word.len() as u32);
+        }
+        self.items.push(Item {
+            kind: Kind::Request { row, database },
+            bytes: first_byte..self.bytes.len(),
+            words: first_word..self.words.len(),
+        });
+    }
+
+    /// Appends an already encoded reply that must keep its place.
+    pub fn push_reply(&mut self, encoded: &[u8]) {
+        let first_byte = self.bytes.len();
+        self.bytes.extend_from_slice(encoded);
+        self.items.push(Item { kind: Kind::Reply, bytes: first_byte..self.bytes.len(), words: 0..0 });
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How much memory the requests and replies occupy.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() + self.words.len() * size_of::<Range<u32>>() + self.items.len() * size_of::<Item>()
+    }
+
+    fn arguments(&self, item: &Item) -> Arguments<'_> {
+        Arguments::new(&self.bytes[item.bytes.clone()], &self.words[item.words.clone()])
+    }
+}
+
+impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
+    fn requests(&self) -> usize {
+        self.items.len()
+    }
+
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
+
+    fn reads(&self, visit: &mut dyn FnMut(&[u8])) {
+        for item in &self.items {
+            if let Kind::Request { row, database } = item.kind
+                && row.reads_keys
+            {
+                let arguments = self.arguments(item);
+                for place in row.key_places(arguments.len()) {
+                    visit(&keyspace::data_key(database, arguments.word(place)));
+                }
+            }
+        }
+    }
+
+    fn evaluate(&mut self, request: usize, overlay: &mut Overlay<'_>) {
+        let Self { replies, context, items, bytes, words, answered, .. } = self;
+        let Some(item) = items.get(request) else { return };
+        let start = replies.position();
+        answered.push(start);
+        let Kind::Request { row, database } = item.kind else {
+            return replies.encoded(&bytes[item.bytes.clone()]);
+        };
+        let arguments = Arguments::new(&bytes[item.bytes.clone()], &words[item.words.clone()]);
+        if let Err(failure) = in_group(row, arguments, database, context, overlay, replies) {
+            overlay.undo();
+            replies.truncate(start);
+            context.observe.counters.error_replies.add(1);
+            replies.error(&failure.text());
+        }
+    }
+
+    fn discard(&mut self, request: usize) {
+        if let Some(start) = self.answered.get(request) {
+            self.replies.truncate(*start);
+            self.answered.truncate(request);
+        }
+    }
+
+    fn refuse(&mut self, request: usize, error: &EngineError) {
+        let Some(item) = self.items.get(request) else { return };
+        self.answered.push(self.replies.position());
+        match item.kind {
+            Kind::Reply => self.replies.encoded(&self.bytes[item.bytes.clone()]),
+            Kind::Request { row, .. } => {
+                self.context.observe.counters.error_replies.add(1);
+                self.replies.error(&match row.handler {
+                    Handler::Write(_) => errors::of_write(error),
+                    _ => errors::of_read(error),
+                });
+            }
+        }
+    }
+
+    fn complete(self: Box<Self>) {
+        (self.done)(self.replies);
+    }
+}
+
+fn in_group(
+    row: &Row,
+    arguments: Arguments<'_>,
+    database: u8,
+    context: &Context,
+    overlay: &mut Overlay<'_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let mut access = GroupAccess::new(overlay, database, context.settings.value_bytes_max);
+    match row.handler {
+        Handler::Write(handler) => handler(arguments, &mut access, replies),
+        Handler::Read(handler) => handler(arguments, &mut access, replies),
+        Handler::Local(_) | Handler::Scan(_) => {
+            debug_assert!(false, "{} does not go through the sequencer", row.name);
+            Err(errors::Failure::fixed("ERR this command does not go through the sequencer"))
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! One group's way through the sequencer: evaluate, apply, answer.
+//!
+//! Promises: every request of every submission is evaluated and applied, or refused, exactly once in the
+//! end; no batch is larger than the engine takes; an answer goes out only after what it says is applied.
+//!
+//! ```text
+//! run ─▶ evaluate requests in order on the overlay, until all are or the batch is full ─▶ apply ─▶ go on
+//!                                                                       │
+//!   Rejected, Full, Unsupported: discard, then one request at a time ◀──┤
+//!   anything else: the outcome is unknown, refuse all of the batch   ◀──┘
+//! ```
+//!
+//! After a failure of unknown outcome no write is tried again; requests go one at a time, so that reads
+//! among them are answered.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use adapter_api::EngineError;
+
+use super::Submission;
+use super::instant::{Instants, MARK_BYTES_MAX};
+use super::overlay::{Overlay, Writes};
+use super::queue::Queued;
+use crate::storage::Storage;
+
+/// How many keys are fetched together at most before a group is evaluated.
+const FETCHED_KEYS_MAX: usize = 4096;
+
+/// What the holder of the role keeps from group to group.
+pub(super) struct Role {
+    instants: Instants,
+    writes: Writes,
+    /// Why no write is admitted any more.
+    failure: Option<String>,
+}
+
+/// The place of a request in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    submission: usize,
+    request: usize,
+}
+
+/// What became of a batch that was not applied.
+enum Refusal {
+    /// The engine changed nothing.
+    Unchanged(EngineError),
+    /// Nobody knows what the engine did.
+    Unknown(EngineError),
+}
+
+impl Role {
+    /// The role over an open engine that nobody else writes to.
+    ///
+    /// # Errors
+    /// What the engine says when the mark of the clock is read.
+    pub(super) fn new(storage: &Storage) -> Result<Self, EngineError> {
+        Ok(Self { instants: Instants::resume(storage)?, writes: Writes::default(), failure: None })
+    }
+
+    /// Why no write is admitted any more, if so.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Takes a group through; hands each submission to `complete` once all of its requests are decided.
+    pub(super) fn run(&mut self, group: Vec<Queued>, storage: &Storage, complete: &mut dyn FnMut(Queued)) {
+        let now = self.instants.next(storage.clock().wall());
+        let mut run = Run { role: self, storage, now, submissions: group.into_iter().map(Some).collect() };
+        run.all(complete);
+    }
+}
+
+struct Run<'a> {
+    role: &'a mut Role,
+    storage: &'a Storage,
+    now: Duration,
+    /// `None` once completed.
+    submissions: Vec<Option<Queued>>,
+}
+
+impl Run<'_> {
+    fn all(&mut self, complete: &mut dyn FnMut(Queued)) {
+        self.role.writes.clear();
+        self.fetch();
+        let end = Place { submission: self.submissions.len(), request: 0 };
+        let mut from = self.settle(Place { submission: 0, request: 0 });
+        while from < end {
+            from = match self.role.failure {
+                None => self.one_batch(from),
+                Some(_) => {
+                    self.one_at_a_time(from, self.after(from));
+                    self.after(from)
+                }
+            };
+            self.complete_before(from, complete);
+        }
+        self.complete_before(end, complete);
+        self.role.writes.clear();
+    }
+
+    /// Fetches what the requests will read together. Only a hint: what fails here fails again, with a
+    /// client to tell, when it is read alone.
+    fn fetch(&mut self) {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        for queued in self.submissions.iter().flatten() {
+            queued.submission.reads(&mut |key| {
+                if keys.len() < FETCHED_KEYS_MAX {
+                    keys.push(key.to_vec());
+                }
+            });
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        if self.role.writes.fetch(&keys, self.storage).is_err() {
+            self.role.writes.clear();
+        }
+    }
+
+    /// Takes as many requests as one batch holds; returns the first one behind them.
+    fn one_batch(&mut self, from: Place) -> Place {
+        let end = self.submissions.len();
+        let mut place = from;
+        while place.submission < end {
+            self.evaluate(place);
+            if self.role.writes.bytes() > self.batch_bytes_max()
+                && self.role.writes.bytes_before_request() > 0
+            {
+                // It belongs to the next batch, where it will be evaluated again.
+                self.role.writes.undo();
+                self.discard(place);
+                break;
+            }
+            place = self.after(place);
+            if self.role.writes.bytes() > self.batch_bytes_max() {
+                break;
+            }
+        }
+        match self.apply(true) {
+            Ok(()) => self.role.writes.clear(),
+            Err(Refusal::Unknown(error)) => self.refuse(from, place, &error),
+            Err(Refusal::Unchanged(_)) => {
+                self.discard_from(from, place);
+                self.one_at_a_time(from, place);
+            }
+        }
+        place
+    }
+
+    /// Evaluates and applies requests each on its own, so that one that the engine refuses fails alone.
+    fn one_at_a_time(&mut self, from: Place, to: Place) {
+        let mut place = from;
+        while place < to {
+            self.role.writes.clear();
+            self.evaluate(place);
+            // Without a mark of the clock: on a full disk a delete must pass on its own.
+            if let Err(Refusal::Unchanged(error) | Refusal::Unknown(error)) = self.apply(false) {
+                self.refuse_one(place, &error);
+            }
+            place = self.after(place);
+        }
+        self.role.writes.clear();
+    }
+
+    /// Applies what was written so far, unless that is nothing.
+    fn apply(&mut self, with_mark: bool) -> Result<(), Refusal> {
+        let Role { instants, writes, failure } = &mut *self.role;
+        if writes.bytes() == 0 {
+            return Ok(());
+        }
+        if let Some(failure) = failure {
+            let message =
+                format!("no write is admitted since the engine failed ({failure}); restart the server");
+            return Err(Refusal::Unchanged(EngineError::rejected(message)));
+        }
+        let largest = self.storage.description().batch_bytes_max;
+        if writes.bytes() as u64 > largest {
+            let message =
+                format!("the write takes {} bytes, the engine takes {largest} at once", writes.bytes());
+            return Err(Refusal::Unchanged(EngineError::rejected(message)));
+        }
+        let room = largest - writes.bytes() as u64 >= MARK_BYTES_MAX as u64;
+        let mark = instants.due_mark().filter(|_| with_mark && room);
+        let marks = mark.is_some_and(|(key, value)| writes.put_unread(key, &value).is_ok());
+        match self.storage.apply(writes.batch()) {
+            Ok(()) => {
+                if marks {
+                    instants.marked();
+                }
+                Ok(())
+            }
+            Err(error) if error.changed_nothing() => Err(Refusal::Unchanged(error)),
+            Err(error) => {
+                let engine = &self.storage.description().name;
+                log::error!(
+                    "engine {engine}: a write ended in an unknown outcome: {error}; no further write is admitted until the server is restarted"
+                );
+                *failure = Some(error.to_string());
+                Err(Refusal::Unknown(error))
+            }
+        }
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        usize::try_from(self.storage.description().batch_bytes_max).unwrap_or(usize::MAX)
+    }
+
+    /// Evaluates one request. If that panics the request is refused, and nobody else hears of it.
+    fn evaluate(&mut self, place: Place) {
+        self.role.writes.begin_request();
+        let Some(Some(queued)) = self.submissions.get_mut(place.submission) else { return };
+        let mut overlay = Overlay { writes: &mut self.role.writes, storage: self.storage, now: self.now };
+        let evaluated =
+            catch_unwind(AssertUnwindSafe(|| queued.submission.evaluate(place.request, &mut overlay)));
+        if evaluated.is_err() {
+            log::error!("a request ended in a panic, which is a defect; only its client gets an error");
+            self.role.writes.undo();
+            self.discard(place);
+            self.refuse_discarded(place, &EngineError::rejected("the server has a defect here; see its log"));
+        }
+    }
+
+    /// Discards and refuses the requests of a batch whose outcome nobody knows.
+    fn refuse(&mut self, from: Place, to: Place, error: &EngineError) {
+        self.discard_from(from, to);
+        let mut place = from;
+        while place < to {
+            self.refuse_discarded(place, error);
+            place = self.after(place);
+        }
+        self.role.writes.clear();
+    }
+
+    fn refuse_one(&mut self, place: Place, error: &EngineError) {
+        self.discard(place);
+        self.refuse_discarded(place, error);
+    }
+
+    fn refuse_discarded(&mut self, place: Place, error: &EngineError) {
+        self.guarded(place, |submission| submission.refuse(place.request, error));
+    }
+
+    fn discard_from(&mut self, from: Place, to: Place) {
+        self.discard(from);
+        for submission in from.submission + 1..self.submissions.len().min(to.submission + 1) {
+            self.discard(Place { submission, request: 0 });
+        }
+    }
+
+    /// Discards the answer of a request and of those behind it in its submission.
+    fn discard(&mut self, place: Place) {
+        self.guarded(place, |submission| submission.discard(place.request));
+    }
+
+    fn guarded(&mut self, place: Place, act: impl FnOnce(&mut dyn Submission)) {
+        if let Some(Some(queued)) = self.submissions.get_mut(place.submission)
+            && catch_unwind(AssertUnwindSafe(|| act(&mut *queued.submission))).is_err()
+        {
+            log::error!("an answer could not be taken back, which is a defect");
+        }
+    }
+
+    /// The request behind this one.
+    fn after(&self, place: Place) -> Place {
+        self.settle(Place { request: place.request + 1, ..place })
+    }
+
+    /// The place itself, or the first request of a later submission if its own has no more.
+    fn settle(&self, mut place: Place) -> Place {
+        while let Some(submission) = self.submissions.get(place.submission) {
+            if submission.as_ref().is_some_and(|queued| place.request < queued.requests) {
+                break;
+            }
+            place = Place { submission: place.submission + 1, request: 0 };
+        }
+        place
+    }
+
+    fn complete_before(&mut self, place: Place, complete: &mut dyn FnMut(Queued)) {
+        for submission in self.submissions.iter_mut().take(place.submission) {
+            if let Some(submission) = submission.take() {
+                complete(submission);
+            }
+        }
+    }
+}

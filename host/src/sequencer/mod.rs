@@ -1,0 +1,176 @@
+//! The owner of all writes: it puts them in order, groups them, and alone calls `apply`.
+//!
+//! Promises: requests of a connection are decided in the order in which they were submitted; each is
+//! evaluated on the engine plus what its group already wrote, so read-modify-write needs no lock; answers go
+//! out after `apply` has returned. The server submits; `command::Pipeline` is the submission.
+//!
+//! ```text
+//!   connection ─┐
+//!   connection ─┼─ submit ─▶ queue ─▶ group ─▶ evaluate on the overlay ─▶ one batch ─▶ apply ─▶ complete
+//!   connection ─┘   budget      ▲                                                       │
+//!                               └── the next group forms while the engine works ────────┘
+//! ```
+//!
+//! The sequencer is a role, not a thread: whoever holds the lock of the role takes the next group through
+//! (`run_once`). Today the commit thread alone does.
+
+mod group;
+mod instant;
+mod overlay;
+mod queue;
+mod submission;
+#[cfg(test)]
+mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use adapter_api::EngineError;
+
+use crate::observe::Counter;
+use crate::storage::Storage;
+use group::Role;
+pub use overlay::Overlay;
+use queue::Queue;
+pub use submission::Submission;
+
+/// The bounds of the queue and of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Queued bytes from which on `has_room` says no.
+    pub queued_bytes: usize,
+    /// How many bytes of requests one group takes. A larger submission is a group of its own.
+    pub group_bytes: usize,
+    /// How many requests one group takes. A longer submission is a group of its own.
+    pub group_requests: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queued_bytes: 256 << 20, group_bytes: 8 << 20, group_requests: 16_384 }
+    }
+}
+
+/// The sequencer with its commit thread.
+pub struct Sequencer {
+    shared: Arc<Shared>,
+    commit_thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    storage: Arc<Storage>,
+    queue: Queue,
+    role: Mutex<Role>,
+    groups: Counter,
+    requests: Counter,
+    failure: Mutex<Option<String>>,
+}
+
+impl Sequencer {
+    /// Starts the commit thread over an open engine.
+    ///
+    /// # Errors
+    /// What the engine says when the clock's mark is read; `Failed` if the thread cannot be started.
+    pub fn start(storage: Arc<Storage>, limits: Limits) -> Result<Self, EngineError> {
+        let sequencer = Self::without_thread(storage, limits)?;
+        let shared = Arc::clone(&sequencer.shared);
+        let work = move || {
+            while shared.queue.wait() {
+                shared.run_once();
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("commit".to_string())
+            .spawn(work)
+            .map_err(|error| EngineError::failed_by("the commit thread could not be started", error))?;
+        *sequencer.commit_thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(sequencer)
+    }
+
+    fn without_thread(storage: Arc<Storage>, limits: Limits) -> Result<Self, EngineError> {
+        let role = Mutex::new(Role::new(&storage)?);
+        let shared = Shared {
+            storage,
+            queue: Queue::new(limits),
+            role,
+            groups: Counter::default(),
+            requests: Counter::default(),
+            failure: Mutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared), commit_thread: Mutex::default() })
+    }
+
+    /// Queues a submission. Returns at once; the submission is completed on the commit thread. After
+    /// `shutdown` it is refused and completed at once, on the caller's thread.
+    pub fn submit(&self, submission: Box<dyn Submission>) {
+        if let Some(mut refused) = self.shared.queue.push(submission) {
+            let error = EngineError::rejected("the server is shutting down");
+            for request in 0..refused.requests() {
+                refused.refuse(request, &error);
+            }
+            refused.complete();
+        }
+    }
+
+    /// Whether the queued bytes are below the budget. While they are not, read no more requests.
+    pub fn has_room(&self) -> bool {
+        self.shared.queue.has_room()
+    }
+
+    /// Completes everything that was submitted, then ends the commit thread. Not to be called from a
+    /// submission.
+    pub fn shutdown(&self) {
+        self.shared.queue.close();
+        let thread = self.commit_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            log::error!("the commit thread ended in a panic, which is a defect");
+        }
+    }
+
+    /// Why no write is admitted any more, if so: what the engine said when it failed.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many groups went through so far.
+    pub fn groups(&self) -> u64 {
+        self.shared.groups.get()
+    }
+
+    /// How many requests went through so far.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.get()
+    }
+}
+
+impl Drop for Sequencer {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Shared {
+    /// Takes the role and one group through it; answers `false` if nothing waits.
+    fn run_once(&self) -> bool {
+        // A poisoned role is whole: a group begins by clearing what the one before it left.
+        let mut role = self.role.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = self.queue.next_group();
+        if group.is_empty() {
+            return false;
+        }
+        self.groups.add(1);
+        self.requests.add(group.iter().map(|queued| queued.requests as u64).sum());
+        role.run(group, &self.storage, &mut |queued| {
+            self.queue.release(queued.bytes);
+            if catch_unwind(AssertUnwindSafe(|| queued.submission.complete())).is_err() {
+                log::error!("an answer could not be handed over, which is a defect");
+            }
+        });
+        if let Some(failure) = role.failure() {
+            let mut known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get_or_insert_with(|| failure.to_string());
+        }
+        true
+    }
+}

@@ -1,0 +1,337 @@
+//! One client: its socket, the bytes in and out, and what of its requests is under way.
+//!
+//! Promises: replies leave in the order of the requests; what a client makes the server keep is bounded
+//! ([`Connection::may_step`] names every bound); the socket is read only when the requests that are here have been
+//! handed on. `routing` decides what becomes of a request; the event loop calls both.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::Token;
+
+use super::completion::{Completion, CompletionQueue, Ticket, Worker};
+use super::replies::Answers;
+use super::settings::Settings;
+use super::socket::Socket;
+use crate::command::{Class, Context, Pipeline, Replies, Row, Session};
+use crate::observe::Client;
+use crate::resp::{Decoder, Input, Limits, Version};
+
+/// Runs of requests of one connection that the sequencer may have at a time. Two keep the disk busy while more
+/// is parsed; what comes above waits in the socket and makes the next run longer.
+const SUBMISSIONS_MAX: usize = 4;
+
+/// The bytes of requests in one run, above which it is handed on and another is begun.
+pub(super) const PIPELINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// An unfinished request of so many bytes is welcome even when the inputs of all clients are too large.
+const INPUT_BYTES_ALWAYS: usize = 64 * 1024;
+
+/// What connections of one event loop share.
+pub(super) struct Shared {
+    pub(super) context: Arc<Context>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) completions: Arc<CompletionQueue>,
+    /// The connected clients of all loops.
+    pub(super) clients: Arc<AtomicUsize>,
+    /// The bytes in the inputs of all clients of all loops.
+    pub(super) input_bytes: Arc<AtomicUsize>,
+}
+
+/// A request that is whole but has not run: its length in the input, and what it asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    pub(super) length: usize,
+    pub(super) row: &'static Row,
+}
+
+/// What became of an attempt to read from the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// Bytes arrived.
+    Bytes,
+    /// Nothing is there now.
+    Nothing,
+    /// The client is gone or must go; nothing can be sent to it.
+    Broken,
+}
+
+/// One connected client.
+pub(super) struct Connection {
+    pub(super) token: Token,
+    pub(super) session: Session,
+    pub(super) input: Input,
+    pub(super) decoder: Decoder,
+    /// The request at the front of the input, if it has to wait.
+    pub(super) waiting: Option<Request>,
+    pub(super) output: Answers,
+    /// Requests of this turn that go through the sequencer, and the replies that must stay behind them.
+    pub(super) pipeline: Option<Pipeline<Answers>>,
+    /// Pipelines that the sequencer has not answered.
+    pub(super) submissions: usize,
+    /// Whether a reader thread works on a request.
+    pub(super) reading: bool,
+    /// The input holds no whole request.
+    pub(super) starved: bool,
+    /// No further request is looked at: QUIT, an error of the protocol, or the client sends no more.
+    pub(super) stopped: bool,
+    /// Waits for the sequencer to have room.
+    pub(super) stalled: bool,
+    /// Stands in the event loop's queue of connections with work.
+    pub(super) queued: bool,
+    /// Had a turn in this round of the event loop.
+    pub(super) touched: bool,
+    /// The last command of this turn.
+    pub(super) last_command: Option<&'static str>,
+    socket: Socket,
+    /// The front of the output that the socket took.
+    sent: usize,
+    /// The socket may have bytes; cleared once it says that it has none.
+    readable: bool,
+    /// The client closed its half: the end comes after its last bytes without another event.
+    read_closed: bool,
+    /// Nothing more is read.
+    ended: bool,
+    /// Since when the client takes none of its replies.
+    blocked_since: Option<Instant>,
+    last_arrival: Instant,
+    /// What this connection added to `Shared::input_bytes`.
+    counted_input: usize,
+}
+
+impl Connection {
+    /// A client that has just connected.
+    pub(super) fn new(
+        token: Token,
+        socket: Socket,
+        client: Arc<Client>,
+        shared: &Shared,
+        now: Instant,
+    ) -> Self {
+        let settings = &shared.settings;
+        let limits =
+            Limits { bulk_bytes: settings.value_bytes_max, request_bytes: settings.request_bytes_max };
+        Self {
+            token,
+            session: Session::new(client),
+            input: Input::new(),
+            decoder: Decoder::new(limits),
+            waiting: None,
+            output: Answers::new(Version::Two, settings.reply_bytes_max),
+            pipeline: None,
+            submissions: 0,
+            reading: false,
+            starved: true,
+            stopped: false,
+            stalled: false,
+            queued: false,
+            touched: false,
+            last_command: None,
+            socket,
+            sent: 0,
+            readable: true,
+            read_closed: false,
+            ended: false,
+            blocked_since: None,
+            last_arrival: now,
+            counted_input: 0,
+        }
+    }
+
+    /// The socket, to register it.
+    pub(super) fn socket_mut(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// The operating system says that there may be bytes, or that no more will come.
+    pub(super) fn note_readable(&mut self, closed: bool) {
+        self.readable = !self.ended;
+        self.read_closed |= closed;
+    }
+
+    /// No more is read; what has arrived is still answered.
+    pub(super) fn stop_reading(&mut self) {
+        self.readable = false;
+        self.ended = true;
+    }
+
+    /// Whether replies must wait because earlier requests are unanswered.
+    pub(super) fn is_behind(&self) -> bool {
+        self.submissions > 0 || self.pipeline.is_some() || self.reading
+    }
+
+    /// Whether another request may be looked at now. Every way in which a client can be ahead of the server is
+    /// bounded here; each ends with an event, a completion or a flush, after which the event loop asks again.
+    pub(super) fn may_step(&self, shared: &Shared) -> bool {
+        let too_many = self.submissions >= SUBMISSIONS_MAX && self.pipeline.is_none();
+        let scan_waits =
+            self.waiting.is_some_and(|request| request.row.class == Class::Scan) && self.is_behind();
+        let too_slow = self.unsent() > shared.settings.output_bytes_max;
+        !(self.stopped || self.reading || too_many || scan_waits || too_slow)
+    }
+
+    /// Whether a turn would get anything done.
+    pub(super) fn has_work(&self, shared: &Shared) -> bool {
+        let something = self.waiting.is_some() || !self.starved || self.readable || self.ended;
+        something && !self.stalled && self.may_step(shared)
+    }
+
+    /// Whether everything is answered and sent, and nothing will follow.
+    pub(super) fn is_finished(&self) -> bool {
+        self.stopped && !self.is_behind() && self.unsent() == 0
+    }
+
+    /// Reads once. The client's end of sending is noted, and that nothing is there.
+    pub(super) fn fill(&mut self, shared: &Shared, scratch: &mut [u8], now: Instant) -> Filled {
+        if self.ended {
+            // Without another byte the request at the front cannot become whole.
+            self.stopped = true;
+        }
+        if !self.readable {
+            return Filled::Nothing;
+        }
+        match self.socket.read(scratch) {
+            Ok(0) => {
+                self.stop_reading();
+                self.stopped = true;
+                Filled::Nothing
+            }
+            Ok(len) => {
+                // A short read emptied the socket, and what comes later is a new event; only the end of
+                // the client's bytes may have been reported already.
+                self.readable = len == scratch.len() || self.read_closed;
+                self.last_arrival = now;
+                self.accept_input(shared, &scratch[..len]);
+                Filled::Bytes
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Filled::Nothing
+            }
+            Err(_) => Filled::Broken,
+        }
+    }
+
+    fn accept_input(&mut self, shared: &Shared, bytes: &[u8]) {
+        shared.context.observe.counters.bytes_received.add(bytes.len() as u64);
+        let all = shared.input_bytes.load(Ordering::Relaxed);
+        if self.input.len() > INPUT_BYTES_ALWAYS && all > shared.settings.input_bytes_max {
+            log::warn!(
+                "closed client {}: all clients' unfinished requests have {all} bytes",
+                self.session.id
+            );
+            self.answer(
+                "ERR the server holds too many bytes of unfinished requests; try again later",
+                shared,
+            );
+            self.stopped = true;
+            return;
+        }
+        self.input.extend(bytes);
+        self.starved = false;
+    }
+
+    /// Counts the input among those of all clients. Called after each turn.
+    pub(super) fn count_input(&mut self, shared: &Shared) {
+        let held = self.input.len();
+        if held > self.counted_input {
+            shared.input_bytes.fetch_add(held - self.counted_input, Ordering::Relaxed);
+        } else if held < self.counted_input {
+            shared.input_bytes.fetch_sub(self.counted_input - held, Ordering::Relaxed);
+        }
+        self.counted_input = held;
+    }
+
+    /// Answers with an error, behind the replies before it.
+    pub(super) fn answer(&mut self, error: &str, shared: &Shared) {
+        shared.context.observe.counters.error_replies.add(1);
+        if self.is_behind() {
+            let mut answers = self.fresh_answers(shared);
+            answers.error(error);
+            self.pipeline(shared).push_reply(answers.bytes());
+        } else {
+            self.output.error(error);
+        }
+    }
+
+    /// An empty sink in the session's protocol.
+    pub(super) fn fresh_answers(&self, shared: &Shared) -> Answers {
+        Answers::new(self.output.version(), shared.settings.reply_bytes_max)
+    }
+
+    /// The pipeline of this turn.
+    pub(super) fn pipeline(&mut self, shared: &Shared) -> &mut Pipeline<Answers> {
+        let answers = self.fresh_answers(shared);
+        self.pipeline.get_or_insert_with(|| {
+            let ticket = Ticket::new(&shared.completions, self.token, Worker::Sequencer);
+            Pipeline::new(answers, Arc::clone(&shared.context), move |answers| ticket.answer(answers))
+        })
+    }
+
+    /// Hands the pipeline to the sequencer.
+    pub(super) fn submit(&mut self, shared: &Shared) {
+        if let Some(pipeline) = self.pipeline.take() {
+            self.submissions += 1;
+            shared.context.sequencer.submit(Box::new(pipeline));
+        }
+    }
+
+    /// Takes the replies of work that is done. `Err` if there are none: the client must not mistake the next
+    /// reply for the one that is missing.
+    pub(super) fn complete(&mut self, completion: Completion) -> Result<(), ()> {
+        match completion.worker {
+            Worker::Sequencer => self.submissions -= 1,
+            Worker::Reader => self.reading = false,
+        }
+        self.output.append(completion.answers.ok_or(())?);
+        Ok(())
+    }
+
+    /// Sends what the socket takes. `Err` if the client is gone.
+    pub(super) fn flush(&mut self, shared: &Shared, now: Instant) -> Result<(), ()> {
+        let start = self.sent;
+        let bytes = self.output.bytes();
+        while self.sent < bytes.len() {
+            match self.socket.write(&bytes[self.sent..]) {
+                Ok(0) => return Err(()),
+                Ok(len) => self.sent += len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return Err(()),
+            }
+        }
+        let progress = self.sent - start;
+        shared.context.observe.counters.bytes_sent.add(progress as u64);
+        if self.sent == bytes.len() {
+            self.output.clear();
+            self.sent = 0;
+            self.blocked_since = None;
+        } else {
+            if self.sent > bytes.len() / 2 {
+                self.output.remove_front(self.sent);
+                self.sent = 0;
+            }
+            if progress > 0 || self.blocked_since.is_none() {
+                self.blocked_since = Some(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the client has to go by the clock, if it has.
+    pub(super) fn overdue(&self, settings: &Settings, now: Instant) -> Option<String> {
+        let late = |since: Instant, timeout: Duration| now.saturating_duration_since(since) >= timeout;
+        if self.blocked_since.is_some_and(|since| late(since, settings.slow_client_timeout)) {
+            let seconds = settings.slow_client_timeout.as_secs_f32();
+            return Some(format!("it read none of {} bytes of replies for {seconds} s", self.unsent()));
+        }
+        let timeout = settings.idle_timeout?;
+        let idle = !self.is_behind() && self.unsent() == 0 && late(self.last_arrival, timeout);
+        idle.then(|| format!("it sent nothing for {} s", timeout.as_secs_f32()))
+    }
+
+    fn unsent(&self) -> usize {
+        self.output.position() - self.sent
+    }
+}

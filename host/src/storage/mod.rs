@@ -1,0 +1,272 @@
+//! The loaded engine, and the only place in the host that touches one.
+//!
+//! Promises: a `Storage` is open until `close`; reads may come from any thread and never wait for the
+//! writer. `apply` is for the sequencer alone, which sees to it that one call runs at a time. Above this
+//! layer nobody knows plugins, below it nobody knows clients.
+
+mod count;
+pub mod keyspace;
+mod lanes;
+mod reader_pool;
+pub mod registry;
+#[cfg(test)]
+pub(crate) mod test_engine;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use adapter_api::environment::{Clock, Directory};
+use adapter_api::host::LoadedPlugin;
+use adapter_api::{
+    Batch, Buffer, Capabilities, Description, Direction, Durability, EngineError, Entry, Environment,
+    Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, Resident, StorageEngine, Values,
+};
+
+use lanes::{Background, LaneThreads};
+pub use reader_pool::{Job, READER_THREADS_DEFAULT, ReaderPool};
+
+/// The engine behind its border; tests put one of their own in its place.
+#[cfg(not(test))]
+type Engine = Arc<adapter_api::host::StorageAdapter>;
+#[cfg(test)]
+type Engine = Arc<dyn StorageEngine>;
+
+/// An open engine with what is known of it, its background lanes and its reader threads.
+pub struct Storage {
+    engine: Engine,
+    description: Description,
+    guarantees: Guarantees,
+    options: Options,
+    durability: Durability,
+    engine_path: PathBuf,
+    clock: Arc<dyn Clock>,
+    lanes: Arc<LaneThreads>,
+    readers: Arc<ReaderPool>,
+    /// Even: no `apply` is running. Every `apply` counts up by two, by one when it begins.
+    applies: AtomicU64,
+}
+
+impl Storage {
+    /// Opens the engine of `plugin` in `directory`, which the caller has claimed for it. `options` are
+    /// complete. Blocks as long as recovery takes.
+    ///
+    /// # Errors
+    /// What the engine says; `Failed` too if a thread cannot be started.
+    pub fn open(
+        plugin: &LoadedPlugin,
+        directory: Arc<dyn Directory>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        durability: Durability,
+        reader_threads: usize,
+    ) -> Result<Self, EngineError> {
+        let description = plugin.describe()?;
+        let guarantees = plugin.guarantees(&options, durability)?;
+        let lanes = Arc::new(LaneThreads::new(&description.lanes));
+        let environment =
+            Environment { directory, clock: Arc::clone(&clock), lanes: Arc::clone(&lanes) as _ };
+        let request = OpenRequest { options: options.clone(), durability, ..OpenRequest::new(environment) };
+        let engine: Engine = Arc::new(plugin.open(request)?);
+        let storage = Self {
+            engine,
+            description,
+            guarantees,
+            options,
+            durability,
+            engine_path: plugin.path().to_path_buf(),
+            clock,
+            lanes,
+            readers: Arc::new(ReaderPool::start(reader_threads).map_err(no_thread)?),
+            applies: AtomicU64::new(0),
+        };
+        storage.start_lanes()?;
+        Ok(storage)
+    }
+
+    fn start_lanes(&self) -> Result<(), EngineError> {
+        let engine = Arc::clone(&self.engine);
+        let background: Background = Arc::new(move |lane| engine.background(lane));
+        self.lanes.start(&self.description.name, &background).map_err(no_thread)
+    }
+
+    /// What the engine says of itself.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Whether the engine has every one of these optional primitives.
+    pub fn has(&self, capabilities: Capabilities) -> bool {
+        self.description.capabilities.has(capabilities)
+    }
+
+    /// The engine's promises under the options and the durability in use.
+    pub fn guarantees(&self) -> &Guarantees {
+        &self.guarantees
+    }
+
+    /// The engine's options in use.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// When a write is answered.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// The file that the engine was loaded from; empty for one that is linked in.
+    pub fn engine_path(&self) -> &Path {
+        &self.engine_path
+    }
+
+    /// The time, as the engine sees it too.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The threads on which reads may wait.
+    pub fn readers(&self) -> &Arc<ReaderPool> {
+        &self.readers
+    }
+
+    /// Appends the newest value of an engine key and answers `true`, or answers `false`. May wait for a
+    /// device.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool, EngineError> {
+        self.engine.get(key, value)
+    }
+
+    /// Like `get`, but never waits for a device.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident, EngineError> {
+        self.engine.get_resident(key, value)
+    }
+
+    /// Appends the values of several engine keys as of one instant. May wait for a device.
+    ///
+    /// # Errors
+    /// `Unsupported` if the engine has no read views: only the sequencer's thread reads at one instant then.
+    pub fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<(), EngineError> {
+        self.engine.multi_get(keys, values)
+    }
+
+    /// Like `multi_get`, but never waits for a device. `WouldBlock` also if a write came in between; what
+    /// was appended does not count then.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn multi_get_resident(&self, keys: &[&[u8]], values: &mut Values) -> Result<Resident, EngineError> {
+        let before = self.applies.load(Ordering::SeqCst);
+        if before % 2 == 1 && keys.len() > 1 {
+            return Ok(Resident::WouldBlock);
+        }
+        let mut blocked = false;
+        for key in keys {
+            values.push_with(|value| {
+                let found = self.engine.get_resident(key, value)?;
+                blocked |= found == Resident::WouldBlock;
+                Ok(found == Resident::Hit)
+            })?;
+            if blocked {
+                return Ok(Resident::WouldBlock);
+            }
+        }
+        let one_instant = keys.len() <= 1 || self.applies.load(Ordering::SeqCst) == before;
+        Ok(if one_instant { Resident::Hit } else { Resident::WouldBlock })
+    }
+
+    /// Calls `visit` with the entries of a range of engine keys in order until it answers `Break`: as of one
+    /// instant if the engine has read views. May wait for a device.
+    ///
+    /// # Errors
+    /// What the engine says, such as `ViewTooOld` for a walk that took too long.
+    pub fn walk(
+        &self,
+        range: KeyRange<'_>,
+        direction: Direction,
+        visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        if !self.has(Capabilities::READ_VIEW) {
+            return self.engine.scan(range, direction, visit);
+        }
+        let view = self.engine.read_view()?;
+        let mut cursor = view.cursor(range, direction)?;
+        while let Some(entry) = cursor.next()? {
+            if visit(entry).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Like `walk`, but nothing is held up for it and it never ends in `ViewTooOld`: entries that change
+    /// meanwhile are seen before or after the change.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn scan(
+        &self,
+        range: KeyRange<'_>,
+        direction: Direction,
+        visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        self.engine.scan(range, direction, visit)
+    }
+
+    /// Makes a batch happen. For the sequencer alone, one call at a time.
+    ///
+    /// # Errors
+    /// What the engine says; see `StorageEngine::apply`.
+    pub(crate) fn apply(&self, batch: Batch<'_>) -> Result<(), EngineError> {
+        self.applies.fetch_add(1, Ordering::SeqCst);
+        let outcome = self.engine.apply(batch);
+        self.applies.fetch_add(1, Ordering::SeqCst);
+        outcome
+    }
+
+    /// About how much a range of engine keys holds.
+    ///
+    /// # Errors
+    /// `Unsupported` if the engine has no estimates.
+    pub fn estimate(&self, range: KeyRange<'_>) -> Result<Estimate, EngineError> {
+        self.engine.estimate(range)
+    }
+
+    /// The numbers that the engine reports.
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.engine.metrics()
+    }
+
+    /// How far the engine's background work is behind.
+    pub fn pressure(&self) -> Pressure {
+        self.engine.pressure()
+    }
+
+    /// Stops the reader threads and the lanes, then ends the engine in order. The sequencer is shut down
+    /// before. Blocks until running jobs and steps have ended; not to be called from a reader thread.
+    ///
+    /// # Errors
+    /// What the engine says. It is closed all the same.
+    pub fn close(&self) -> Result<(), EngineError> {
+        self.readers.stop();
+        self.lanes.stop();
+        self.engine.close()
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // The threads of the lanes hold the engine; they must end even where nobody called `close`.
+        self.lanes.stop();
+    }
+}
+
+fn no_thread(error: std::io::Error) -> EngineError {
+    EngineError::failed_by("a thread could not be started", error)
+}
