@@ -23,22 +23,24 @@ pub fn root() -> &'static Path {
 
 /// The host and our engines, built if they are stale.
 pub fn built() -> &'static Built {
-    static BUILT: OnceLock<Built> = OnceLock::new();
-    BUILT.get_or_init(|| {
+    // A build that failed is remembered too: trying it again for every test would only take long.
+    static BUILT: OnceLock<Result<Built, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
         let mut cargo = Command::new(cargo());
         cargo.current_dir(root()).arg("build");
         cargo.args(["-p", "enginebay", "-p", "engine_memory", "-p", "engine_snapshot"]);
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
-        let artifacts = artifacts(&mut cargo);
+        let artifacts = try_artifacts(&mut cargo)?;
         let host = find(&artifacts, "enginebay");
         for engine in ["libengine_memory.so", "libengine_snapshot.so"] {
             assert_eq!(find(&artifacts, engine).parent(), host.parent(), "{engine} lies beside the host");
         }
         let target = host.ancestors().nth(2).expect("cargo puts executables two folders deep").to_path_buf();
-        Built { host, target }
-    })
+        Ok(Built { host, target })
+    });
+    built.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// One of our engines, by its name.
@@ -48,12 +50,13 @@ pub fn own_engine(name: &str) -> PathBuf {
 
 /// One of the strangers' engines, by its name: `tally` or `faulty`.
 pub fn stranger(name: &str) -> PathBuf {
-    static ARTIFACTS: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    static ARTIFACTS: OnceLock<Result<Vec<PathBuf>, String>> = OnceLock::new();
     let artifacts = ARTIFACTS.get_or_init(|| {
         let mut cargo = Command::new(cargo());
         cargo.current_dir(root().join("tests/third_party")).args(["build", "--locked"]);
-        artifacts(cargo.env("CARGO_TARGET_DIR", strangers_target()))
+        try_artifacts(cargo.env("CARGO_TARGET_DIR", strangers_target()))
     });
+    let artifacts = artifacts.as_ref().unwrap_or_else(|error| panic!("{error}"));
     find(artifacts, &format!("libengine_{name}.so"))
 }
 
@@ -80,14 +83,22 @@ pub fn cargo() -> std::ffi::OsString {
 }
 
 /// Runs a build and returns the files it made or found fresh.
+///
+/// # Panics
+/// If the build fails, with what cargo said.
 pub fn artifacts(cargo: &mut Command) -> Vec<PathBuf> {
+    try_artifacts(cargo).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn try_artifacts(cargo: &mut Command) -> Result<Vec<PathBuf>, String> {
     cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::piped());
-    let output = cargo.output().expect("run cargo");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{cargo:?} failed:\n{errors}");
-    let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+    let output = cargo.output().map_err(|error| format!("{cargo:?} does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{cargo:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    messages.flat_map(|message| files_of(&message)).collect()
+    Ok(messages.flat_map(|message| files_of(&message)).collect())
 }
 
 fn files_of(message: &serde_json::Value) -> Vec<PathBuf> {

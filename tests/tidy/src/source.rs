@@ -44,9 +44,12 @@ impl Source {
         Violation { path: self.path.clone(), line, message: message.into() }
     }
 
-    /// Whether the file holds tests alone: they may do what the code they test must not.
+    /// Whether the file holds tests or benches alone: they may do what the code they test must not.
     pub fn is_test(&self) -> bool {
-        self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
+        self.path.starts_with("tests/")
+            || self.path.contains("/benches/")
+            || self.path.contains("/tests/")
+            || self.path.ends_with("/tests.rs")
     }
 }
 
