@@ -42,7 +42,7 @@ pub use view::{View, ViewCursor};
 
 /// The most items of a node. Copying a node touches the counter of each of its items, which speaks for small
 /// nodes; every level is another step of a search, which speaks for large ones.
-const FAN_OUT: usize = 32;
+const FAN_OUT: usize = 64;
 /// How much may be discarded before a view ends, in bytes, unless the map is large.
 const VIEW_LIMIT_BYTES: u64 = 256 << 20;
 

@@ -180,7 +180,7 @@ fn assert_point_reads(random: &mut Random, map: &VersionedMap, model: &Model) {
 #[test]
 fn the_map_its_views_and_cursors_agree_with_a_model() {
     let mut random = Random::seeded("the_map_its_views_and_cursors_agree_with_a_model");
-    for fan_out in [4, 5, 7, 32] {
+    for fan_out in [4, 5, 7, FAN_OUT] {
         let map = VersionedMap::build(None, fan_out);
         let mut model = Model::new();
         let mut held: Vec<(View, Model)> = Vec::new();

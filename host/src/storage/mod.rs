@@ -11,6 +11,8 @@ mod reader_pool;
 pub mod registry;
 #[cfg(test)]
 pub(crate) mod test_engine;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -62,7 +64,7 @@ impl Storage {
         durability: Durability,
         reader_threads: usize,
     ) -> Result<Self, EngineError> {
-        let description = plugin.describe()?;
+        let description = plugin.description().clone();
         let guarantees = plugin.guarantees(&options, durability)?;
         let lanes = Arc::new(LaneThreads::new(&description.lanes));
         let environment =
