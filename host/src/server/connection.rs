@@ -111,8 +111,10 @@ impl Connection {
         now: Instant,
     ) -> Self {
         let settings = &shared.settings;
-        let limits =
-            Limits { bulk_bytes: settings.value_bytes_max, request_bytes: settings.request_bytes_max };
+        // A word longer than a value may be is refused by its command, with an error for it alone: the bytes
+        // behind it are still understood.
+        let request_bytes = settings.request_bytes_max;
+        let limits = Limits { bulk_bytes: request_bytes, request_bytes };
         Self {
             token,
             session: Session::new(client),

@@ -75,7 +75,8 @@ impl Variant {
         for file in files {
             let name = file.strip_prefix(&original).expect("the file is inside");
             let edits = self.edits.iter().filter(|edit| Path::new(edit.file) == name);
-            let text = edits.fold(read(&file), |text, edit| replace_once(&text, &edit.from, &edit.to));
+            let text = without_tests(&read(&file), name);
+            let text = edits.fold(text, |text, edit| replace_once(&text, &edit.from, &edit.to));
             write_if_changed(&folder.join(name), &text);
         }
     }
@@ -134,6 +135,23 @@ fn comment_out(text: &str, starts: &[&str]) -> String {
         false => format!("{line}\n"),
     });
     lines.collect()
+}
+
+/// A manifest without its tests and benches and what they need, which the copy does not have; any other file
+/// as it is.
+fn without_tests(text: &str, name: &Path) -> String {
+    if name != Path::new("Cargo.toml") {
+        return text.to_string();
+    }
+    let is_dropped = |header: &str| header.starts_with("[dev-dependencies") || header.starts_with("[[");
+    let mut dropping = false;
+    let kept = text.lines().filter(|line| {
+        if line.starts_with('[') {
+            dropping = is_dropped(line);
+        }
+        !dropping
+    });
+    kept.map(|line| format!("{line}\n")).collect()
 }
 
 fn list_files(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -129,7 +129,7 @@ fn a_plugin_cut_at_any_length_is_refused_and_never_ends_in_a_signal() {
 fn a_library_without_the_symbol_is_refused() {
     let folder = TempDir::new().unwrap();
     let line = refused(&build::library_in_c(folder.path()));
-    assert!(line.contains("plugin"), "{line}");
+    assert!(line.contains("exports no engine"), "{line}");
 }
 
 #[test]
@@ -150,7 +150,10 @@ fn a_plugin_that_others_may_write_is_refused() {
     assert!(refused(&path).contains("writ"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(refused(&path).contains("writ"));
+    let output = Server::refuse(&Config::engine(&path));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains(folder.path().to_str().unwrap()) && said.contains("write"), "{said}");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     drop(Server::start(Config::engine(&path)));
 }

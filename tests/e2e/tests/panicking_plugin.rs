@@ -39,28 +39,30 @@ fn after_a_panic_in_apply_writes_are_refused_and_reads_go_on() {
 }
 
 #[test]
-fn after_a_panic_in_get_everything_goes_on() {
+fn after_a_panic_in_get_other_reads_go_on_and_no_write_is_admitted() {
     let server = Server::start(engines::faulty("panic_in", "get"));
     let mut client = server.client();
     assert_eq!(client.line("MSET panic v other w"), Reply::ok());
     client.line("GET panic").error();
-    client.line("INCR panic").error();
     assert_eq!(client.line("GET other"), Reply::bulk("w"));
-    assert_eq!(client.line("SET new v"), Reply::ok());
-    assert_eq!(client.line("INCR n"), Reply::Integer(1));
+    // An engine that has panicked may have left anything half done: it takes no write until it is reopened.
+    client.line("SET new v").error();
+    client.line("INCR n").error();
+    assert_eq!(client.line("RANGE - + KEYS"), Reply::bulks(["other", "panic"]));
+    assert_eq!(server.client().line("PING"), Reply::Simple("PONG".into()));
     assert_named(&server, "get");
 }
 
 #[test]
-fn after_a_panic_in_a_cursor_everything_goes_on() {
+fn after_a_panic_in_a_cursor_other_reads_go_on_and_no_write_is_admitted() {
     let server = Server::start(engines::faulty("panic_in", "cursor"));
     let mut client = server.client();
     assert_eq!(client.line("MSET a 1 panic 2 z 3"), Reply::ok());
     client.line("RANGE - +").error();
     assert_eq!(client.line("RANGE - b"), Reply::bulks(["a", "1"]));
     assert_eq!(client.line("GET panic"), Reply::bulk("2"));
-    assert_eq!(client.line("DEL panic"), Reply::Integer(1));
-    assert_eq!(client.line("RANGE - + KEYS"), Reply::bulks(["a", "z"]));
+    client.line("DEL panic").error();
+    assert_eq!(client.line("RANGE q + KEYS"), Reply::bulks(["z"]));
     assert_named(&server, "cursor");
 }
 
