@@ -372,6 +372,8 @@ fn several_keys_are_read_in_the_sequencer_where_the_engine_has_no_views() {
     assert_eq!(class(&one, &mut replies), Some(Class::Read));
     bench.check(&[("MSET a 1 b 2", "+OK"), ("MGET a b c", "[3 \"1\" \"2\" nil"), ("EXISTS a b c", ":2")]);
     assert!(bench.engine.multi_gets.lock().unwrap().is_empty());
+    let counters = &bench.context.observe.counters;
+    assert_eq!((counters.keyspace_hits.get(), counters.keyspace_misses.get()), (4, 2));
 }
 
 #[test]
@@ -533,6 +535,7 @@ fn command_is_printed_from_the_table() {
         ("COMMAND LIST FILTERBY PATTERN mge*", "[1 \"mget\""),
         ("COMMAND LIST foo", "-ERR syntax error"),
         ("COMMAND GETKEYS mset a 1 b 2", "[2 \"a\" \"b\""),
+        ("COMMAND GETKEYS get", "-ERR wrong number of arguments for 'command|getkeys' command"),
         ("COMMAND GETKEYS ping x", "-ERR The command has no key arguments"),
         ("COMMAND GETKEYS get a b", "-ERR Invalid number of arguments specified for command"),
         ("COMMAND foo", "-ERR unknown subcommand 'foo'. Try COMMAND HELP."),
