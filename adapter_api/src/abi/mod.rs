@@ -21,6 +21,8 @@
 // `sabi_trait` and prefix types expand to items and names that these lints dislike.
 #![allow(non_camel_case_types, non_local_definitions, missing_docs, unused_qualifications)]
 #![allow(clippy::undocumented_unsafe_blocks, unused_braces)]
+// Without the host's side, what only it calls is left over.
+#![cfg_attr(not(feature = "host"), allow(dead_code))]
 
 pub(crate) mod cursor;
 pub(crate) mod data;

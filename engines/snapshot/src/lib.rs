@@ -69,16 +69,18 @@ impl Plugin for SnapshotEngine {
         if request.salvage.is_some() {
             return Err(EngineError::unsupported("salvage"));
         }
-        let saver = Saver::new(request.environment.directory, Mode::of(&request.options));
+        let mut saver = Saver::new(request.environment.directory, Mode::of(&request.options));
         let map = VersionedMap::new();
         let mut document_bytes = 0;
         if let Some(file) = saver.open_document()? {
-            let mut reader = Reader::open(Arc::clone(&file))?;
+            let mut reader = Reader::open(file)?;
             map.stage_sorted(&mut reader)?.publish();
             document_bytes = reader.bytes();
-            saver.make_durable_again(&*file)?;
         }
         saver.remove_leftovers()?;
+        if document_bytes > 0 {
+            saver.save_again(&map.view())?;
+        }
         Ok(Self {
             map,
             saver: Mutex::new(saver),

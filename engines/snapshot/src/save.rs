@@ -83,18 +83,28 @@ impl Saver {
         })
     }
 
-    /// Makes durable what was read from the document: after a kill the bytes or the name may be in the
-    /// memory of the operating system alone. The mode syncs no more here than elsewhere.
-    pub(crate) fn make_durable_again(&self, file: &dyn File) -> Result<()> {
-        if self.mode != Mode::Naive {
-            file.sync_data()
-                .map_err(|error| EngineError::failed_by(format!("could not sync {NAME}"), error))?;
+    /// Saves what was read from the document, as the mode saves it: after a kill, or after a sync that failed,
+    /// its bytes or its name may be in the memory of the operating system alone, and a sync by itself may find
+    /// nothing left to do. Without room for a second document it has to do with a sync.
+    pub(crate) fn save_again(&mut self, view: &View) -> Result<()> {
+        match self.mode {
+            Mode::Naive => Ok(()),
+            Mode::Atomic | Mode::AtomicAsWritten => match self.save(view) {
+                Err(EngineError::Full { message }) => {
+                    log::warn!("{NAME} was synced but not written again at the start: {message}");
+                    self.sync_document()
+                }
+                saved => saved.map(drop),
+            },
         }
-        if self.mode == Mode::Atomic {
-            let sync = self.directory.sync();
-            sync.map_err(|error| EngineError::failed_by("could not sync the directory", error))?;
-        }
-        Ok(())
+    }
+
+    fn sync_document(&self) -> Result<()> {
+        let sync = || {
+            self.directory.open_file(NAME, OpenFile::READ)?.sync_data()?;
+            if self.mode == Mode::Atomic { self.directory.sync() } else { Ok(()) }
+        };
+        sync().map_err(|error: io::Error| EngineError::failed_by(format!("could not sync {NAME}"), error))
     }
 
     /// Saves the document of the view, as durably as the mode has it; returns its length in bytes.

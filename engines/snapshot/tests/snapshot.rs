@@ -171,6 +171,26 @@ fn an_open_document_is_made_durable_before_open_returns() {
     assert_eq!(state(&open(&disk.after_power_cut(), "atomic").unwrap()).len(), 1);
 }
 
+#[test]
+fn a_document_whose_directory_sync_failed_is_saved_again_before_it_is_shown() {
+    let disk = Disk::default();
+    put(&open(&disk, "atomic").unwrap(), b"a", b"acknowledged").unwrap();
+    // The sync of the directory is the last call of a put.
+    let start_and_put = |disk: Disk, plan: &Arc<FaultPlan>| {
+        let engine =
+            open_in(Arc::new(FaultyDirectory::new(Arc::new(disk), Arc::clone(plan))), "atomic").unwrap();
+        put(&engine, b"b", b"unknown")
+    };
+    let count = FaultPlan::once(Fault::Error, 0);
+    start_and_put(disk.after_kill(), &count).unwrap();
+    let fail = FaultPlan::once(Fault::Error, count.calls());
+    assert!(start_and_put(disk.clone(), &fail).is_err() && fail.reached());
+    disk.forget_dirty_names();
+    let shown = state(&open(&disk, "atomic").unwrap());
+    assert!(shown.contains_key(&b"b"[..]), "the rename happened, so the document is the new one");
+    assert_eq!(state(&open(&disk.after_power_cut(), "atomic").unwrap()), shown);
+}
+
 /// Runs the history with a fault; checks what was answered, what is visible and what a restart finds.
 fn run_with_fault(mode: &str, fault: Fault, at: u64) -> bool {
     let disk = Disk::default();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use adapter_api::environment::real::RealClock;
 use adapter_api::host::DataDirectory;
-use adapter_api::{Capabilities, Description, Durability, EngineError};
+use adapter_api::{Capabilities, Description, Durability, EngineError, Promise};
 
 use super::arguments::SettingArguments;
 use super::failure::Failure;
@@ -50,6 +50,7 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
         settings.storage.reader_threads,
     );
     let storage = Arc::new(storage.map_err(|error| unopened(settings, engine, &error))?);
+    warn_of_unsafe_options(&storage);
     let limits = sequencer::Limits { queued_bytes: settings.limits.queued_bytes_max, ..Default::default() };
     let sequencer = Sequencer::start(Arc::clone(&storage), limits);
     let sequencer = Arc::new(sequencer.map_err(|error| unopened(settings, engine, &error))?);
@@ -192,6 +193,15 @@ fn log_start(settings: &Settings, plugin: &Plugin, listeners: &Listeners) {
             "server.insecure is set: whoever reaches {} reads and deletes everything",
             addresses(listeners)
         );
+    }
+}
+
+/// An engine may have options that trade crash safety for something else; whoever chose one is reminded.
+fn warn_of_unsafe_options(storage: &Storage) {
+    let engine = storage.description();
+    let crash_safety = storage.guarantees().line(Promise::CrashSafety).filter(|line| !line.kept);
+    if let Some(line) = crash_safety.filter(|_| engine.capabilities.has(Capabilities::DURABLE)) {
+        log::warn!("engine {} is not crash safe with the settings in use: {}", engine.name, line.why);
     }
 }
 

@@ -319,6 +319,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the clock alone may make the client go.
+    pub(super) fn may_become_overdue(&self, settings: &Settings) -> bool {
+        self.blocked_since.is_some() || settings.idle_timeout.is_some()
+    }
+
     /// Why the client has to go by the clock, if it has.
     pub(super) fn overdue(&self, settings: &Settings, now: Instant) -> Option<String> {
         let late = |since: Instant, timeout: Duration| now.saturating_duration_since(since) >= timeout;

@@ -75,6 +75,8 @@ pub(super) struct EventLoop {
     scratch: Vec<u8>,
     now: Instant,
     next_sweep: Instant,
+    /// Whether a connection may become overdue: one that does not take its replies, or any if idle ones must go.
+    sweeps: bool,
     /// Set by a shutdown: when the loop gives up on what is left.
     deadline: Option<Instant>,
 }
@@ -101,6 +103,7 @@ impl EventLoop {
             scratch: vec![0; READ_BYTES],
             now,
             next_sweep: now,
+            sweeps: false,
             deadline: None,
         })
     }
@@ -146,7 +149,7 @@ impl EventLoop {
         }
         let rests = self.doors.iter().filter_map(|door| door.rests_until);
         let room = (!self.stalled.is_empty()).then(|| self.now + ROOM_POLL);
-        let sweep = (!self.connections.is_empty()).then_some(self.next_sweep);
+        let sweep = self.sweeps.then_some(self.next_sweep);
         let wake = rests.chain(room).chain(sweep).chain(self.deadline).min()?;
         Some(wake.saturating_duration_since(Instant::now()))
     }
@@ -243,6 +246,7 @@ impl EventLoop {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             connection.touched = false;
             let gone = connection.flush(&self.shared, self.now).is_err();
+            self.sweeps |= connection.may_become_overdue(&self.shared.settings);
             if gone || connection.is_finished() {
                 self.close(*token);
             } else if connection.has_work(&self.shared) {
@@ -326,7 +330,7 @@ impl EventLoop {
 
     /// Closes the connections whose time is over.
     fn sweep(&mut self) {
-        if self.now < self.next_sweep {
+        if !self.sweeps || self.now < self.next_sweep {
             return;
         }
         let settings = &self.shared.settings;
@@ -340,6 +344,8 @@ impl EventLoop {
             log::warn!("closed client {}: {reason}", token.0);
             self.close(token);
         }
+        let settings = &self.shared.settings;
+        self.sweeps = self.connections.values().any(|connection| connection.may_become_overdue(settings));
     }
 
     /// Stops accepting and reading; what has arrived is still answered.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Cause, Directory, DirectoryEntry, File, FileFeatures, OpenFile};
@@ -20,6 +21,8 @@ struct Inode {
 pub struct Disk {
     names: Arc<Mutex<Names>>,
     durable_names: Arc<Mutex<Names>>,
+    /// Names changed since the last sync; without such a change a sync does nothing.
+    dirty: Arc<AtomicBool>,
 }
 
 impl Disk {
@@ -39,6 +42,11 @@ impl Disk {
             disk.put(name, &inode.bytes.lock().unwrap());
         }
         disk
+    }
+
+    /// What a failed sync of the directory does on common systems: the names count as synced and are not.
+    pub fn forget_dirty_names(&self) {
+        self.dirty.store(false, Ordering::SeqCst);
     }
 
     /// Puts a durable file there.
@@ -72,6 +80,7 @@ impl Directory for Disk {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             names.insert(name.to_string(), Arc::default());
+            self.dirty.store(true, Ordering::SeqCst);
         }
         let inode = names.get(name).ok_or_else(missing)?;
         Ok(Arc::new(DiskFile { inode: Arc::clone(inode), writable: how.write }))
@@ -94,6 +103,7 @@ impl Directory for Disk {
         let mut names = self.names.lock().unwrap();
         let inode = names.remove(from).ok_or_else(missing)?;
         names.insert(to.to_string(), inode);
+        self.dirty.store(true, Ordering::SeqCst);
         Ok(())
     }
 
@@ -102,11 +112,14 @@ impl Directory for Disk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.dirty.store(true, Ordering::SeqCst);
         self.names.lock().unwrap().remove(name).map(|_| ()).ok_or_else(missing)
     }
 
     fn sync(&self) -> io::Result<()> {
-        *self.durable_names.lock().unwrap() = self.names.lock().unwrap().clone();
+        if self.dirty.swap(false, Ordering::SeqCst) {
+            *self.durable_names.lock().unwrap() = self.names.lock().unwrap().clone();
+        }
         Ok(())
     }
 

@@ -49,6 +49,15 @@ impl Running {
             ShutdownHandle::new(),
             Arc::new(Vec::new),
         ));
+        Self::serve(settings, state, context)
+    }
+
+    /// Another server over the same engine and sequencer, with event loops of its own.
+    pub(super) fn start_beside(&self, settings: Settings) -> Self {
+        Self::serve(settings, Arc::clone(&self.state), Arc::clone(&self.context))
+    }
+
+    fn serve(settings: Settings, state: Arc<State>, context: Arc<Context>) -> Self {
         let server = Server::bind(settings, Arc::clone(&context)).expect("the port is free");
         let address = server.local_addresses()[0];
         let thread = Some(std::thread::spawn(move || server.run()));
@@ -57,6 +66,11 @@ impl Running {
 
     pub(super) fn client(&self) -> Client {
         Client::new(TcpStream::connect(self.address).expect("the server listens"))
+    }
+
+    /// Returns once the only event loop has looked at everything that was sent before.
+    pub(super) fn settle(&self) {
+        self.client().ask("PING\r\n", "+PONG\r\n");
     }
 
     /// Asks for the end, without waiting for it.

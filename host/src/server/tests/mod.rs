@@ -89,6 +89,7 @@ fn a_change_of_protocol_takes_place_between_two_replies() {
     client.send("SET a 1\r\n");
     begun.recv().expect("the write reaches the engine");
     client.send("GET none\r\nHELLO 3\r\nGET none\r\nHELLO 2\r\nGET none\r\nQUIT\r\n");
+    server.settle();
     go_on.send(()).expect("the engine waits");
     let rest = String::from_utf8(client.rest()).expect("text");
     assert!(rest.starts_with("+OK\r\n$-1\r\n%7\r\n"), "{rest}");
@@ -128,6 +129,23 @@ fn a_client_that_never_reads_is_bounded_and_closed_and_others_are_served() {
     }
     let taken = greedy.rest().len();
     assert!(taken < 100 * VALUE, "{taken} bytes were sent to a client that did not read");
+}
+
+#[test]
+fn requests_of_a_client_that_does_not_read_wait_until_it_reads() {
+    const VALUE: usize = 1 << 20;
+    let server = Running::start(settings());
+    let mut other = server.client();
+    other.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nv\r\n${VALUE}\r\n{}\r\n", "x".repeat(VALUE)));
+    other.expect("+OK\r\n");
+    let mut client = server.client();
+    client.send("GET v\r\n".repeat(100));
+    client.send("QUIT\r\n");
+    server.settle();
+    other.ask("SET v new\r\n", "+OK\r\n");
+    let rest = client.rest();
+    assert!(rest.starts_with(b"$1048576\r\n") && rest.ends_with(b"$3\r\nnew\r\n+OK\r\n"));
+    assert!(rest.len() < 50 * VALUE, "{} bytes of replies were made before any was read", rest.len());
 }
 
 #[test]
@@ -206,8 +224,24 @@ fn a_client_that_sends_no_more_still_gets_its_replies() {
     client.send("SET a 1\r\nGET a\r\nDBSIZE\r\nPING\r\n*2\r\n$3\r\nGET");
     client.finish();
     begun.recv().expect("the write reaches the engine");
+    server.settle();
     go_on.send(()).expect("the engine waits");
     assert_eq!(client.rest(), b"+OK\r\n$1\r\n1\r\n:1\r\n+PONG\r\n");
+}
+
+#[test]
+fn bytes_that_arrive_together_with_their_end_are_answered_and_the_end_is_seen() {
+    let server = Running::start(settings());
+    let (begun, go_on) = server.state.gate();
+    let mut client = server.client();
+    client.send("SET a 1\r\nDBSIZE\r\n");
+    begun.recv().expect("the write reaches the engine");
+    // The count waits for the write, and nothing is read until then.
+    client.send("PING\r\n");
+    client.finish();
+    server.settle();
+    go_on.send(()).expect("the engine waits");
+    assert_eq!(client.rest(), b"+OK\r\n:1\r\n+PONG\r\n");
 }
 
 #[test]
@@ -263,19 +297,43 @@ fn an_endless_pipeline_does_not_starve_others() {
 }
 
 #[test]
-fn a_full_sequencer_stops_clients_and_lets_them_go_on() {
-    let limits = Limits { queued_bytes: 10_000, ..Limits::default() };
-    let server = Running::start_with(Settings { loops: 2, ..settings() }, TestEngine::new(), limits);
+fn a_long_pipeline_goes_to_the_sequencer_in_bounded_runs() {
+    let server = Running::start(settings());
     let (begun, go_on) = server.state.gate();
-    let mut clients: Vec<_> = (0..8).map(|_| server.client()).collect();
-    for (number, client) in clients.iter_mut().enumerate() {
-        client.send(format!("SET k{number} {}\r\n", "x".repeat(900)).repeat(50));
-    }
-    begun.recv().expect("a write reaches the engine");
-    // Reads of others go on.
-    server.client().ask("GET none\r\n", "$-1\r\n");
+    let mut client = server.client();
+    // The count waits for the write, and what comes after it has arrived when it goes on.
+    client.send("SET a 1\r\nDBSIZE\r\n");
+    begun.recv().expect("the write reaches the engine");
+    client.send((0..10_000).map(|number| format!("SET k{number} v\r\n")).collect::<String>());
+    server.settle();
     go_on.send(()).expect("the engine waits");
-    for client in &mut clients {
+    client.expect("+OK\r\n:1\r\n");
+    client.expect("+OK\r\n".repeat(10_000));
+    let largest = server.state.applied().into_iter().max();
+    assert!(largest < Some(5000), "{largest:?}");
+}
+
+#[test]
+fn a_full_sequencer_stops_writes_and_lets_them_go_on() {
+    let limits = Limits { queued_bytes: 10_000, ..Limits::default() };
+    let first = Running::start_with(settings(), TestEngine::new(), limits);
+    let second = first.start_beside(settings());
+    let (begun, go_on) = first.state.gate();
+    let writes = |key: &str| format!("SET {key} {}\r\n", "x".repeat(900)).repeat(50);
+    let mut fills = first.client();
+    fills.send(writes("a"));
+    begun.recv().expect("a write reaches the engine");
+    first.settle();
+    // The event loop of the other server has no completion to wait for.
+    let mut stopped: Vec<_> = (0..4).map(|_| second.client()).collect();
+    for client in &mut stopped {
+        client.send(format!("GET none\r\n{}", writes("b")));
+        client.expect("$-1\r\n");
+    }
+    second.settle();
+    go_on.send(()).expect("the engine waits");
+    fills.expect("+OK\r\n".repeat(50));
+    for client in &mut stopped {
         client.expect("+OK\r\n".repeat(50));
     }
 }

@@ -1,0 +1,58 @@
+//! The engines that every behaviour of the server is tried on.
+
+use e2e::{Config, build};
+
+/// Memory.
+pub fn memory() -> Config {
+    Config::engine("memory")
+}
+
+/// Snapshot in one of its modes.
+pub fn snapshot(mode: &str) -> Config {
+    Config::engine("snapshot").option("mode", mode)
+}
+
+/// The stranger's engine, found in a plugin folder by its name.
+pub fn tally() -> Config {
+    let mut config = Config::engine("tally");
+    config.plugin_folders =
+        vec![build::stranger("tally").parent().expect("a file lies in a folder").to_path_buf()];
+    config
+}
+
+/// The stranger's engine that fails on command.
+pub fn faulty(option: &str, value: &str) -> Config {
+    Config::engine(build::stranger("faulty")).option(option, value)
+}
+
+/// Makes one test for each engine out of a function that takes a config.
+macro_rules! on_every_engine {
+    ($($fact:ident),+ $(,)?) => {$(
+        mod $fact {
+            use crate::engines;
+
+            #[test]
+            fn on_memory() {
+                super::$fact(engines::memory());
+            }
+            #[test]
+            fn on_snapshot_atomic() {
+                super::$fact(engines::snapshot("atomic"));
+            }
+            #[test]
+            fn on_snapshot_atomic_as_written() {
+                super::$fact(engines::snapshot("atomic-as-written"));
+            }
+            #[test]
+            fn on_snapshot_naive() {
+                super::$fact(engines::snapshot("naive"));
+            }
+            #[test]
+            fn on_a_strangers_engine() {
+                super::$fact(engines::tally());
+            }
+        }
+    )+};
+}
+
+pub(crate) use on_every_engine;
