@@ -273,6 +273,7 @@ fn a_write_larger_than_the_engine_takes_fails_alone_and_groups_are_cut_below_it(
     let other = bench.submit(vec![put(b"e", &half), Op::Delete(b"a")]);
     bench.run_all();
     let half_shown = half.as_str();
+    assert_eq!(bench.engine.applied(), [2, 1, 1, 2], "the first with a mark of the clock");
     assert_eq!(answers.recv().unwrap(), ["ok", "ok", half_shown, "rejected", "none", "ok", half_shown]);
     assert_eq!(other.recv().unwrap(), ["ok", "ok"]);
     for (key, there) in [(b"a", false), (b"b", true), (b"c", false), (b"d", true), (b"e", true)] {
