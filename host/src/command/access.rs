@@ -130,11 +130,18 @@ pub(super) struct GroupAccess<'o, 'a> {
     database: u8,
     value_bytes_max: usize,
     scratch: Scratch,
+    hits: u64,
+    misses: u64,
 }
 
 impl<'o, 'a> GroupAccess<'o, 'a> {
     pub(super) fn new(overlay: &'o mut Overlay<'a>, database: u8, value_bytes_max: usize) -> Self {
-        Self { overlay, database, value_bytes_max, scratch: Scratch::take() }
+        Self { overlay, database, value_bytes_max, scratch: Scratch::take(), hits: 0, misses: 0 }
+    }
+
+    /// How many keys were found and how many were not.
+    pub(super) fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits, self.misses)
     }
 
     /// The longest value that a client may store, in bytes.
@@ -184,10 +191,12 @@ impl Reads for GroupAccess<'_, '_> {
         let Scratch { key: engine_key, value } = &mut self.scratch;
         keyspace::write_data_key(self.database, key, engine_key);
         value.clear();
-        match self.overlay.get(engine_key, value)? {
-            true => Ok(Some(keyspace::decode(value)?)),
-            false => Ok(None),
+        if !self.overlay.get(engine_key, value)? {
+            self.misses += 1;
+            return Ok(None);
         }
+        self.hits += 1;
+        Ok(Some(keyspace::decode(value)?))
     }
 
     fn values(&mut self, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Outcome {

@@ -107,7 +107,7 @@ fn list(arguments: Arguments<'_>, replies: &mut dyn Replies) -> Outcome {
 }
 
 fn getkeys(arguments: Arguments<'_>, replies: &mut dyn Replies) -> Outcome {
-    if arguments.len() < 3 {
+    if arguments.len() < 4 {
         return Err(wrong_arity("command|getkeys"));
     }
     let row = table::find(arguments.word(2)).ok_or(Failure::fixed("ERR Invalid command specified"))?;

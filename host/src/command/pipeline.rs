@@ -170,7 +170,13 @@ fn in_group(
     let mut access = GroupAccess::new(overlay, database, context.settings.value_bytes_max);
     match row.handler {
         Handler::Write(handler) => handler(arguments, &mut access, replies),
-        Handler::Read(handler) => handler(arguments, &mut access, replies),
+        Handler::Read(handler) => {
+            handler(arguments, &mut access, replies)?;
+            let (hits, misses) = access.hits_and_misses();
+            context.observe.counters.keyspace_hits.add(hits);
+            context.observe.counters.keyspace_misses.add(misses);
+            Ok(())
+        }
         Handler::Local(_) | Handler::Scan(_) => {
             debug_assert!(false, "{} does not go through the sequencer", row.name);
             Err(errors::Failure::fixed("ERR this command does not go through the sequencer"))

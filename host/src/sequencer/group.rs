@@ -195,7 +195,8 @@ impl Run<'_> {
             Err(error) => {
                 let engine = &self.storage.description().name;
                 log::error!(
-                    "engine {engine}: a write ended in an unknown outcome: {error}; no further write is admitted until the server is restarted"
+                    "engine {engine}: a write ended in an unknown outcome: {error}; no further write is \
+                     admitted until the server is restarted"
                 );
                 *failure = Some(error.to_string());
                 Err(Refusal::Unknown(error))

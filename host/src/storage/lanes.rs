@@ -232,6 +232,8 @@ mod tests {
         }
         release.send(()).unwrap();
         first_begun.recv().unwrap();
+        // A waiter that was let go too early gets the time to show it.
+        thread::sleep(Duration::from_millis(20));
         release.send(()).unwrap();
         assert_eq!(waiter.join().unwrap(), 2);
         lanes.stop();
