@@ -189,7 +189,7 @@ fn an_error_of_the_protocol_comes_behind_the_replies_before_it_and_ends_the_conn
         ("*1048577\r\n", "invalid multibulk length"),
         ("*99999999999999999999\r\n", "invalid multibulk length"),
         ("*1\r\n$-1\r\n", "invalid bulk length"),
-        ("*1\r\n$67108865\r\n", "invalid bulk length"),
+        ("*1\r\n$268435457\r\n", "invalid bulk length"),
         ("*1\r\n$1x\r\n", "invalid bulk length"),
         ("*1\r\nPING\r\n", "expected '$', got 'P'"),
         ("SET \"a\r\n", "unbalanced quotes in request"),
