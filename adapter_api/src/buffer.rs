@@ -117,6 +117,11 @@ impl Values {
         Self { bytes: Buffer::new(), ends: RVec::new() }
     }
 
+    /// An empty list with room for so many values of so many bytes together.
+    pub fn with_capacity(values: usize, bytes: usize) -> Self {
+        Self { bytes: Buffer::with_capacity(bytes), ends: RVec::with_capacity(values) }
+    }
+
     /// Appends a value.
     pub fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
@@ -169,7 +174,12 @@ impl Values {
 
     /// The values in order, absent ones as `None`.
     pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
-        (0..self.len()).map(|index| self.get(index))
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let value = start..(end & !ABSENT) as usize;
+            start = value.end;
+            if end & ABSENT == 0 { self.bytes.get(value) } else { None }
+        })
     }
 
     /// Forgets all values behind the first `len`.

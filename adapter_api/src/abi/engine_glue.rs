@@ -33,26 +33,26 @@ const KEYS_ON_STACK: usize = 32;
 /// Wraps an open engine for the host.
 pub(crate) fn engine_object(engine: impl StorageEngine + 'static) -> EngineObject {
     let drop_panicked = DropPanicked::default();
-    let engine: Box<dyn StorageEngine> = Box::new(engine);
     let parts = Arc::new(EngineParts { engine: Guarded::new(engine, &drop_panicked), drop_panicked });
     EngineTable_TO::from_value(EngineGlue(parts), TD_Opaque)
 }
 
-/// An engine and what its views share with it.
-struct EngineParts {
-    engine: Guarded<Box<dyn StorageEngine>>,
+/// An engine and what its views share with it. Generic, so that the compiler sees through a call of the table
+/// into the author's method.
+struct EngineParts<E> {
+    engine: Guarded<E>,
     drop_panicked: DropPanicked,
 }
 
-struct EngineGlue(Arc<EngineParts>);
+struct EngineGlue<E>(Arc<EngineParts<E>>);
 
-impl EngineGlue {
-    fn engine(&self) -> &dyn StorageEngine {
-        self.0.engine.as_ref()
+impl<E: StorageEngine + 'static> EngineGlue<E> {
+    fn engine(&self) -> &E {
+        &self.0.engine
     }
 }
 
-impl EngineTable for EngineGlue {
+impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
     fn apply(&self, batch: RSlice<'_, u8>) -> AbiResult<()> {
         if self.0.drop_panicked.load(Ordering::Relaxed) {
             return AbiError::panicked(
@@ -147,14 +147,14 @@ impl EngineTable for EngineGlue {
 }
 
 /// A view and what it borrows from; dropped in this order.
-struct ViewParts {
+struct ViewParts<E> {
     view: Guarded<Box<dyn ReadView>>,
-    engine: Arc<EngineParts>,
+    engine: Arc<EngineParts<E>>,
 }
 
-struct ViewGlue(Arc<ViewParts>);
+struct ViewGlue<E>(Arc<ViewParts<E>>);
 
-impl ViewTable for ViewGlue {
+impl<E: StorageEngine + 'static> ViewTable for ViewGlue<E> {
     fn get(&self, key: RSlice<'_, u8>, value: &mut Buffer) -> AbiResult<bool> {
         guard("get of a view", || self.0.view.get(key.as_slice(), value))
     }
@@ -177,12 +177,12 @@ impl ViewTable for ViewGlue {
 }
 
 /// A cursor and what it borrows from; dropped in this order.
-struct CursorGlue {
+struct CursorGlue<E> {
     cursor: Guarded<Box<dyn Cursor>>,
-    _view: Arc<ViewParts>,
+    _view: Arc<ViewParts<E>>,
 }
 
-impl CursorTable for CursorGlue {
+impl<E: StorageEngine + 'static> CursorTable for CursorGlue<E> {
     fn next(&mut self, entry: &mut AbiEntry) -> AbiResult<bool> {
         guard("next of a cursor", || lend(self.cursor.as_mut(), entry))
     }

@@ -25,6 +25,10 @@ use crate::range::{Direction, KeyRange};
 
 /// How many keys of a `multi_get` cross the border without allocating.
 const KEYS_ON_STACK: usize = 32;
+/// The room that a scan's chunk has from the start: enough for what the engine's side collects of small
+/// entries, so that it grows for large ones alone.
+const SCAN_CHUNK_BYTES: usize = 72 * 1024;
+const SCAN_CHUNK_VALUES: usize = 2 * 1024;
 
 /// An open engine. Implements `StorageEngine`, so what drives an engine in process drives a loaded one too.
 /// Clones are handles on the same engine, which is dropped with the last of them and of its views.
@@ -76,6 +80,7 @@ impl StorageAdapter {
 
 impl Shared {
     /// Translates an answer; after a panic, whatever the call was, no further write is admitted.
+    #[inline]
     fn check<T>(&self, answer: AbiResult<T>) -> Result<T> {
         match answer {
             ROk(value) => Ok(value),
@@ -118,6 +123,7 @@ impl<'a> AsRef<dyn Watch + 'a> for Borrowed<'a> {
 }
 
 /// Runs a read that appends, and takes back what it appended unless it succeeded.
+#[inline]
 fn appending<T: PartialEq>(
     value: &mut Buffer,
     found: T,
@@ -174,10 +180,12 @@ impl StorageEngine for StorageAdapter {
         answer
     }
 
+    #[inline]
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
         appending(value, true, |value| self.shared.check(self.shared.engine.get(key.into(), value)))
     }
 
+    #[inline]
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
         appending(value, Resident::Hit, |value| {
             Ok(match self.shared.check(self.shared.engine.get_resident(key.into(), value))? {
@@ -196,15 +204,14 @@ impl StorageEngine for StorageAdapter {
 
     fn scan(&self, range: KeyRange<'_>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
         let reverse = direction == Direction::Reverse;
-        let mut chunk = Values::new();
+        let mut chunk = Values::with_capacity(SCAN_CHUNK_VALUES, SCAN_CHUNK_BYTES);
         let (mut start, mut end) = (range.start().to_vec(), range.end().map(<[u8]>::to_vec));
         loop {
             chunk.clear();
             let rest = KeyRange::with_end(&start, end.as_deref());
             let more = self.shared.check(self.shared.engine.scan_chunk(rest.into(), reverse, &mut chunk))?;
-            let mut last = None;
-            for index in (0..chunk.len()).step_by(2) {
-                let (Some(key), Some(value)) = (chunk.get(index), chunk.get(index + 1)) else { break };
+            let (mut last, mut values) = (None, chunk.iter());
+            while let (Some(Some(key)), Some(Some(value))) = (values.next(), values.next()) {
                 last = Some(key);
                 if visit(Entry { key, value }) == ControlFlow::Break(()) {
                     return Ok(());
@@ -321,6 +328,7 @@ pub struct ViewCursor {
 }
 
 impl Cursor for ViewCursor {
+    #[inline]
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
         self.shared.check(self.cursor.next_raw())
     }
