@@ -118,7 +118,7 @@ pub trait StorageEngine: Send + Sync {
     /// says why in the metrics.
     ///
     /// # Errors
-    /// `Rejected` and `Full`: nothing changed. `Failed`: the outcome is unknown, and the adapter admits no
+    /// `Rejected` and `Full`: nothing changed. `Failed`: the outcome is unknown, and the adapter rejects every
     /// further write until the engine is reopened.
     fn apply(&self, batch: Batch<'_>) -> Result<()>;
 

@@ -72,7 +72,7 @@ impl StorageAdapter {
         match self.write_refusal() {
             None => Ok(()),
             Some(reason) => {
-                Err(EngineError::failed(format!("no write is admitted until a restart: {reason}")))
+                Err(EngineError::rejected(format!("no write is admitted until a restart: {reason}")))
             }
         }
     }
