@@ -180,10 +180,8 @@ impl Log {
     pub fn sync_due(&self) -> Result<Step> {
         let Durability::Interval(interval) = self.options.durability else { return Ok(Step::Idle) };
         let now = self.clock.monotonic();
-        let pending = match now.checked_sub(interval) {
-            Some(written_by) => lock(&self.writer).pending_sync(written_by)?,
-            None => None,
-        };
+        let pending =
+            now.checked_sub(interval).and_then(|written_by| lock(&self.writer).pending_sync(written_by));
         if let Some(pending) = pending {
             // Without the lock, so that the writer goes on meanwhile.
             let outcome = pending.run(&self.counters);

@@ -58,7 +58,8 @@ impl<'a> SegmentReader<'a> {
 
     /// How many bytes of a group that is not whole lie at `position`; 0 if no write shows.
     pub(crate) fn torn_bytes(&mut self, position: u64) -> io::Result<u64> {
-        let (number, seed, rest) = (self.segment.number, self.segment.seed, self.segment.len - position);
+        let (number, seed, rest) =
+            (self.segment.number, self.segment.seed, self.segment.len.saturating_sub(position));
         let Some(head) = self.bytes_at(position, HEADER_BYTES as u64)? else { return Ok(0) };
         if let Some(header) = GroupHeader::decode(head, number, position, seed) {
             return Ok(blocks(u64::from(header.length)).min(rest));

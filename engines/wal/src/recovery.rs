@@ -119,8 +119,8 @@ struct Tail {
 struct Behind {
     /// Where the chain goes on in the same segment: only a close group was lost.
     goes_on: Option<u64>,
-    /// The first group that proves the missing record durable.
-    proof: Option<usize>,
+    /// Whether any of them proves that what is missing was durable.
+    is_proof: bool,
     /// The last record that any of them knows of.
     last: Lsn,
     /// How many bytes from the break to the end of the last of them.
@@ -242,9 +242,7 @@ impl<'a> Walk<'a> {
             behind.bytes = header.end() - position;
             // A close group right at the break misses no record.
             let misses_nothing = header.kind == Kind::Close && header.first == self.at.next;
-            if header.durable >= self.at.next || header.settled && !misses_nothing {
-                behind.proof.get_or_insert(index);
-            }
+            behind.is_proof |= header.durable >= self.at.next || header.settled && !misses_nothing;
             from = header.end();
         }
         Ok(behind)
@@ -255,46 +253,40 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// `Corrupt` if a group there proves that the record at the end was acknowledged.
     fn judge_tail(&self, index: usize, position: u64) -> Result<(bool, u64)> {
-        let (mut found, mut dropped, mut last, mut proof) = (false, 0, 0, None);
-        for at in index..self.segments.len() {
+        let (mut remains, mut dropped, mut last, mut proof) = (false, 0, 0, None);
+        for (at, surveyed) in self.segments.iter().enumerate().skip(index) {
             let start = if at == index { position } else { FIRST_POSITION };
             let behind = self.behind(at, start)?;
-            found |= behind.found;
-            dropped += behind.bytes;
+            let torn = SegmentReader::new(&surveyed.segment).torn_bytes(start);
+            let torn = torn.map_err(|error| failed_on(&surveyed.segment.name, "read", error))?;
+            remains |= behind.found || torn > 0;
+            dropped += behind.bytes.max(torn);
             last = last.max(behind.last);
-            proof = proof.or(behind.proof);
+            if behind.is_proof {
+                // A proof in a later segment means that the chain broke at the group that one begins with.
+                proof.get_or_insert((&surveyed.segment, start));
+            }
         }
-        let segment = &self.segments[index].segment;
-        if let Some(at) = proof {
-            // A proof in a later segment means that the chain broke at the group that one begins with.
-            let at = (if at == index { segment } else { &self.segments[at].segment }, at == index);
-            return Err(self.damage(at.0, if at.1 { position } else { FIRST_POSITION }, last));
+        if let Some((segment, start)) = proof {
+            return Err(self.damage(segment, start, last));
         }
-        let torn = if position < segment.len {
-            let torn = SegmentReader::new(segment).torn_bytes(position);
-            torn.map_err(|error| failed_on(&segment.name, "read", error))?
-        } else {
-            0
-        };
-        let dropped = dropped.max(torn);
         if dropped > 0 {
             log::warn!(
                 "log file {} at byte {position}: dropped {dropped} bytes of a write that was not finished; \
                  the log ends at record {}",
-                segment.name,
+                self.segments[index].segment.name,
                 self.at.next - 1
             );
         }
-        Ok((found || torn > 0, dropped))
+        Ok((remains, dropped))
     }
 
     /// The error for a chain that breaks before the next segment takes over.
     fn gap(&self, link: &Link, next: &Link, position: u64, end: Cut) -> EngineError {
         let shows_group = |segment: &Segment, at: u64| {
             let mut reader = SegmentReader::new(segment);
-            at < segment.len
-                && (reader.torn_bytes(at).is_ok_and(|bytes| bytes > 0)
-                    || reader.next_group(at).is_ok_and(|group| group.is_some()))
+            reader.torn_bytes(at).is_ok_and(|bytes| bytes > 0)
+                || reader.next_group(at).is_ok_and(|group| group.is_some())
         };
         let segment = &self.segments[link.index].segment;
         let mut between = self.segments[link.index + 1..next.index].iter().map(|it| &it.segment);
@@ -311,7 +303,7 @@ impl<'a> Walk<'a> {
 
     fn damage(&self, segment: &Segment, position: u64, last: Lsn) -> EngineError {
         let next = self.at.next;
-        let count = (last + 1).saturating_sub(next);
+        let count = last.saturating_add(1).saturating_sub(next);
         let message = format!(
             "the log is damaged here, and {count} records that were acknowledged, from {next} to {last}, are at \
              stake; restore a backup, or take out what is left with `enginebay salvage`"

@@ -166,19 +166,19 @@ impl Writer {
     }
 
     /// What a sync must cover if the oldest bytes that need one were written at or before `written_by`.
-    pub(crate) fn pending_sync(&self, written_by: Duration) -> Result<Option<PendingSync>> {
-        self.check_open()?;
-        let due = self.unsynced_since.is_some_and(|since| since <= written_by);
-        Ok(due.then(|| PendingSync {
+    /// Nothing once the log has ended: after a failure no sync can make up for it.
+    pub(crate) fn pending_sync(&self, written_by: Duration) -> Option<PendingSync> {
+        let due = self.ended.is_none() && self.unsynced_since.is_some_and(|since| since <= written_by);
+        due.then(|| PendingSync {
             file: Arc::clone(&self.segment.file),
             segment: self.segment.number,
             written: self.written,
-        }))
+        })
     }
 
-    /// When the oldest bytes were written that need a sync.
+    /// When the oldest bytes were written that need a sync, and can have one.
     pub(crate) fn unsynced_since(&self) -> Option<Duration> {
-        self.unsynced_since
+        self.unsynced_since.filter(|_| self.ended.is_none())
     }
 
     /// Takes the outcome of a sync that ran without the lock, begun at `begun`.
