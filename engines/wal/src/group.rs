@@ -288,6 +288,15 @@ mod tests {
     }
 
     #[test]
+    fn no_length_is_believed_before_the_header_is_checked() {
+        for at in 4..HEADER_BYTES {
+            let mut bytes = sealed();
+            bytes[at] ^= 0x01;
+            assert!(GroupHeader::decode(&bytes, 3, 8192, 9).is_none(), "byte {at}");
+        }
+    }
+
+    #[test]
     fn every_flipped_byte_is_noticed() {
         for at in 0..67 {
             let mut bytes = sealed();

@@ -4,10 +4,13 @@
 //! bytes mean nothing, or a whole segment:
 //!
 //! ```text
-//! new       create spare-K, fill it with zeros, sync it   ┐
-//! recycled  rename log-J to spare-K                       ┴ sync the directory: K is taken for ever
-//!           write the header of K, sync the file, rename spare-K to log-K, sync the directory: ready
+//! new       create spare-K, fill it with zeros
+//! recycled  rename log-J to spare-K, sync the directory: the file is no part of the log any more
+//! both      write the header of K, sync the file, rename spare-K to log-K, sync the directory: ready
 //! ```
+//!
+//! K is above all numbers before it. A new file that a crash takes back takes its number along with all that
+//! was written under it.
 //!
 //! Zeros and recycled bytes are on the device before the first group is: a group changes data only, neither
 //! length nor extents, and its sync is one flush. `Preparer` does this in bounded steps in a lane, or in one
@@ -89,8 +92,6 @@ pub(crate) struct Blank {
     len: u64,
     /// How many bytes are on the device or on their way.
     filled: u64,
-    /// Whether the bytes are synced and the name is.
-    settled: bool,
 }
 
 impl Blank {
@@ -154,7 +155,7 @@ impl Preparer {
         self.finish(blank)
     }
 
-    /// A spare file of at least so many bytes, filled, with a number that is durably its own.
+    /// A spare file of at least so many bytes, filled, with a number above all in use.
     pub(crate) fn blank(&mut self, least_len: u64) -> io::Result<Blank> {
         let len = least_len.max(self.segment_len);
         let mut blank = match self.work.take() {
@@ -165,7 +166,7 @@ impl Preparer {
             }
         };
         while !self.fill(&mut blank)? {}
-        self.settle(&mut blank)?;
+        self.renumber(&mut blank)?;
         Ok(blank)
     }
 
@@ -186,7 +187,7 @@ impl Preparer {
         }
         let number = lock(&self.pool).next_number();
         let file = self.directory.open_file(&spare_name(number), OpenFile::CREATE_NEW)?;
-        Ok(Blank { number, file, len, filled: 0, settled: false })
+        Ok(Blank { number, file, len, filled: 0 })
     }
 
     /// The oldest retired file, if files of this length are recycled at all.
@@ -200,14 +201,14 @@ impl Preparer {
         self.directory.sync()?;
         let file = self.directory.open_file(&spare_name(number), OpenFile::WRITE)?;
         Counters::add(&self.counters.recycled, 1);
-        Ok(Blank { number, file, len: old.len, filled: old.len, settled: true })
+        Ok(Blank { number, file, len: old.len, filled: old.len })
     }
 
     /// Writes the next zeros; says whether the file is full of them.
     fn fill(&mut self, blank: &mut Blank) -> io::Result<bool> {
         let count = (blank.len - blank.filled).min(STEP_BYTES);
         if count > 0 {
-            self.zeros.resize(STEP_BYTES as usize, 0);
+            self.zeros.resize((count as usize).max(self.zeros.len()), 0);
             let slice = IoSlice::new(&self.zeros[..count as usize]);
             let written = blank.file.write_at(&[slice], blank.filled, Cause::Log);
             self.or_give_up(written, blank)?;
@@ -218,26 +219,23 @@ impl Preparer {
         Ok(blank.filled == blank.len)
     }
 
-    /// Makes the zeros durable, and the name with its number.
-    fn settle(&self, blank: &mut Blank) -> io::Result<()> {
-        if !blank.settled {
-            self.or_give_up(blank.file.sync_data().and_then(|()| self.directory.sync()), blank)?;
-            blank.settled = true;
-        }
-        let mut pool = lock(&self.pool);
-        if blank.number < pool.published {
-            // A larger segment was made meanwhile, under a higher number.
-            let old_name = blank.name();
+    /// Gives the file a higher number if a larger segment was made meanwhile: numbers ascend in the order of
+    /// use. Nothing was written under the old one but zeros, or what it held when it was recycled.
+    fn renumber(&self, blank: &mut Blank) -> io::Result<()> {
+        let old_name = blank.name();
+        {
+            let mut pool = lock(&self.pool);
+            if blank.number > pool.published {
+                return Ok(());
+            }
             blank.number = pool.next_number();
-            drop(pool);
-            let renamed = self.directory.rename(&old_name, &blank.name());
-            self.or_give_up(renamed.and_then(|()| self.directory.sync()), blank)?;
         }
-        Ok(())
+        let renamed = self.directory.rename(&old_name, &blank.name());
+        self.or_give_up(renamed.and_then(|()| self.directory.sync()), blank)
     }
 
     fn finish(&mut self, mut blank: Blank) -> io::Result<Segment> {
-        self.settle(&mut blank)?;
+        self.renumber(&mut blank)?;
         let prepared = self.write_header(&blank).and_then(|header| self.publish(&blank, &header));
         if prepared.is_err() {
             let _ = self.directory.remove(&blank.name());
@@ -245,7 +243,7 @@ impl Preparer {
         prepared
     }
 
-    /// Writes the header of a settled spare file. Groups may follow, then `publish`.
+    /// Writes the header of a spare file that is filled. Groups may follow, then `publish`.
     pub(crate) fn write_header(&self, blank: &Blank) -> io::Result<SegmentHeader> {
         let (number, len) = (blank.number, blank.len);
         let time = self.clock.wall().as_nanos() as u64;

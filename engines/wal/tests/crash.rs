@@ -149,6 +149,42 @@ fn a_second_life_after_a_cut_is_as_safe_as_the_first() {
     });
 }
 
+/// The number of the first record of the oldest segment that holds one, read as the format says.
+fn oldest_record(disk: &Disk) -> u64 {
+    let oldest = disk.contents().into_iter().find_map(|(name, bytes)| {
+        let number = u64::from_str_radix(name.strip_prefix("log-")?, 16).ok()?;
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        (word(4096 + 16) == number).then(|| word(4096 + 32))
+    });
+    oldest.expect("no segment holds a group")
+}
+
+#[test]
+fn retirement_never_leaves_a_gap() {
+    let options = LogOptions { recycled_segments: 1, ready_segments: 0, ..small(Durability::Always) };
+    let (disk, mut model) = (Disk::default(), Model::default());
+    let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+    for _ in 0..8 {
+        model.commit_one(&log, 5000).unwrap();
+    }
+    let oldest = oldest_record(&disk);
+    // Removal of the old ones, and one that is used again.
+    log.retire_before(6);
+    for _ in 0..5 {
+        log.prepare();
+        for cut in disk.power_cuts(&mut HashSet::new(), 0, 0) {
+            let mut model = Model { from: oldest_record(&cut), ..model.clone() };
+            model.open(&cut.files(), options, 8).unwrap();
+        }
+    }
+    model.commit_one(&log, 5000).unwrap();
+    assert!(oldest_record(&disk) > oldest);
+    for cut in disk.power_cuts(&mut HashSet::new(), 0, 0) {
+        let mut model = Model { from: oldest_record(&cut), ..model.clone() };
+        model.open(&cut.files(), options, 9).unwrap();
+    }
+}
+
 #[test]
 fn a_disk_that_lies_is_caught_by_these_tests() {
     for planted in [Planted::SkippedDirectorySyncs, Planted::SkippedDataSyncs] {

@@ -160,7 +160,7 @@ fn a_lane_that_fails_does_not_stop_the_log() {
     };
     let counted = FaultPlan::once(Fault::Error, 0);
     Model::default().open(&faulty(&Disk::default(), &counted), options, 0).unwrap();
-    for further in 1..=8 {
+    for further in 1..=6 {
         let (disk, mut model) = (Disk::default(), Model::default());
         let plan = FaultPlan::once(Fault::Error, counted.calls() + further);
         let (log, _) = model.open(&faulty(&disk, &plan), options, 0).unwrap();

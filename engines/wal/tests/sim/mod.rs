@@ -141,6 +141,9 @@ impl State {
         }
         let mut number = 0;
         let inodes = self.inodes.iter().map(|inode| {
+            if inode.changes.is_empty() {
+                return inode.clone();
+            }
             let mut bytes = Vec::clone(&inode.durable);
             for (change, forced) in &inode.changes {
                 if *forced {
@@ -170,7 +173,7 @@ impl State {
     fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for (name, inode) in &self.names {
-            (name, &self.inodes[*inode].current).hash(&mut hasher);
+            (name, crc32fast::hash(&self.inodes[*inode].current)).hash(&mut hasher);
         }
         hasher.finish()
     }
