@@ -3,6 +3,28 @@
 //! Engines append records, make them durable up to a number, and replay them at open. The log knows nothing
 //! of what a record means, and uses nothing of the machine but `adapter_api::environment`.
 //!
+//! ```
+//! # use std::sync::Arc;
+//! # use adapter_api::environment::{Clock, Directory, real};
+//! # use wal::{Log, LogOptions};
+//! # let folder = tempfile::tempdir()?;
+//! # let directory: Arc<dyn Directory> = Arc::new(real::RealDirectory::open(folder.path(), Arc::default())?);
+//! # let clock: Arc<dyn Clock> = Arc::new(real::RealClock::new());
+//! let options = LogOptions { segment_bytes: 64 << 10, ..LogOptions::default() };
+//! let (log, _) = Log::open(&directory, &clock, options, 1, &mut |_, _| Ok(()))?;
+//! let lsn = log.append(&[b"a record ", b"in parts"])?;
+//! log.make_durable(lsn)?;
+//! log.close()?;
+//!
+//! let mut state = Vec::new();
+//! Log::open(&directory, &clock, options, 1, &mut |_, record| {
+//!     state.push(record.to_vec());
+//!     Ok(())
+//! })?;
+//! assert_eq!(state, [b"a record in parts"]);
+//! # Ok::<(), adapter_api::EngineError>(())
+//! ```
+//!
 //! # On disk
 //!
 //! ```text

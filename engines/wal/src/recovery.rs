@@ -18,7 +18,7 @@ use crate::reader::{Group, SegmentReader};
 use crate::segment::{Segment, failed_on, is_full};
 use crate::spare::{Live, Pool, Preparer, Retired, scramble};
 use crate::writer::Start;
-use crate::{Log, LogOptions, Lsn, Replay, blocks};
+use crate::{BLOCK, Log, LogOptions, Lsn, Replay, blocks};
 
 /// What was found when a log was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -148,17 +148,17 @@ impl<'a> Walk<'a> {
 
     /// Reads all of it, replaying.
     fn read(mut self, replay: &mut Replay<'_>) -> Result<Tail> {
-        let mut position = FIRST_POSITION;
+        let (mut position, mut behind) = (FIRST_POSITION, Behind::default());
         let links = self.links;
         for (place, link) in links.iter().enumerate() {
-            position = self.read_segment(link, replay)?;
+            (position, behind) = self.read_segment(link, replay)?;
             self.recovery.segments_read += 1;
             if let Some(end) = link.end.filter(|end| *end != self.at) {
                 return Err(self.gap(link, &links[place + 1], position, end));
             }
         }
         let index = links[links.len() - 1].index;
-        let (remains, dropped_bytes) = self.judge_tail(index, position)?;
+        let (remains, dropped_bytes) = self.judge_tail(index, position, behind)?;
         self.recovery.last = self.at.next - 1;
         self.recovery.dropped_bytes = dropped_bytes;
         if self.from > self.at.next {
@@ -173,8 +173,9 @@ impl<'a> Walk<'a> {
         Ok(Tail { index, position, end, unproven, remains, recovery })
     }
 
-    /// Reads one segment up to where the next takes over, or as far as the chain goes; returns where.
-    fn read_segment(&mut self, link: &Link, replay: &mut Replay<'_>) -> Result<u64> {
+    /// Reads one segment up to where the next takes over, or as far as the chain goes; returns where, and what
+    /// lies behind if the chain broke there.
+    fn read_segment(&mut self, link: &Link, replay: &mut Replay<'_>) -> Result<(u64, Behind)> {
         let segment = &self.segments[link.index].segment;
         let mut reader = SegmentReader::new(segment);
         let mut position = FIRST_POSITION;
@@ -185,13 +186,16 @@ impl<'a> Walk<'a> {
                     position = group.header.end();
                     self.take(link.index, &group, replay)?;
                 }
-                None => match self.behind(link.index, position)?.goes_on {
-                    Some(further) => position = further,
-                    None => break,
-                },
+                None => {
+                    let behind = self.behind(link.index, position)?;
+                    match behind.goes_on {
+                        Some(further) => position = further,
+                        None => return Ok((position, behind)),
+                    }
+                }
             }
         }
-        Ok(position)
+        Ok((position, Behind::default()))
     }
 
     fn follows(&self, header: &GroupHeader) -> bool {
@@ -248,15 +252,19 @@ impl<'a> Walk<'a> {
         Ok(behind)
     }
 
-    /// Whether un-acknowledged bytes lie behind the end of the chain, and how many.
+    /// Whether un-acknowledged bytes lie behind the end of the chain, and how many. `behind` is what was
+    /// found in the rest of the segment where it ends.
     ///
     /// # Errors
     /// `Corrupt` if a group there proves that the record at the end was acknowledged.
-    fn judge_tail(&self, index: usize, position: u64) -> Result<(bool, u64)> {
+    fn judge_tail(&self, index: usize, position: u64, behind: Behind) -> Result<(bool, u64)> {
         let (mut remains, mut dropped, mut last, mut proof) = (false, 0, 0, None);
+        let mut in_first = Some(behind);
         for (at, surveyed) in self.segments.iter().enumerate().skip(index) {
-            let start = if at == index { position } else { FIRST_POSITION };
-            let behind = self.behind(at, start)?;
+            let (start, behind) = match in_first.take() {
+                Some(behind) => (position, behind),
+                None => (FIRST_POSITION, self.behind(at, FIRST_POSITION)?),
+            };
             let torn = SegmentReader::new(&surveyed.segment).torn_bytes(start);
             let torn = torn.map_err(|error| failed_on(&surveyed.segment.name, "read", error))?;
             remains |= behind.found || torn > 0;
@@ -416,7 +424,7 @@ impl Files<'_> {
             false => EngineError::failed_by("could not write a log segment to go on in", error),
         };
         let bytes: u64 = groups.iter().map(|(_, header)| blocks(u64::from(header.length))).sum();
-        let blank = preparer.blank(Segment::len_for(FIRST_POSITION + bytes)).map_err(full)?;
+        let blank = preparer.blank(Segment::len_for(BLOCK + bytes)).map_err(full)?;
         let header = preparer.write_header(&blank).map_err(full)?;
         let (number, seed) = (header.number, header.seed());
         let (mut position, mut chain) = (FIRST_POSITION, cut);
