@@ -1,8 +1,8 @@
 //! Which files make up the log, and in which order: the survey that recovery and salvage start from.
 //!
 //! A segment *begins* with a valid group right behind its header; that group says which record is first and
-//! which group was before it. Of two segments that begin at the same record or later than their follower
-//! does, the follower counts: recovery wrote it, to make the tail of the other void.
+//! which group was before it. Of two segments that begin at the same place of the chain the later one counts:
+//! recovery wrote it, to make the other void.
 
 use adapter_api::environment::{Directory, OpenFile};
 use adapter_api::{EngineError, Result};
@@ -97,10 +97,7 @@ pub(crate) fn links(segments: &[Surveyed]) -> Vec<Link> {
     for (index, surveyed) in segments.iter().enumerate() {
         let Some(group) = surveyed.begin else { continue };
         let begin = Cut { next: group.first, previous: group.previous };
-        while links
-            .last()
-            .is_some_and(|earlier| earlier.begin.next >= begin.next && overrides(&group, earlier))
-        {
+        if links.last().is_some_and(|earlier| earlier.begin == begin) {
             links.pop();
         }
         if let Some(earlier) = links.last_mut() {
@@ -111,11 +108,19 @@ pub(crate) fn links(segments: &[Surveyed]) -> Vec<Link> {
     links
 }
 
-/// Whether a later segment voids an earlier one that begins at the same record or behind it. A segment
-/// that holds only the group it begins with is followed by one that begins at the same record: that one
-/// names it as the group before.
-fn overrides(group: &GroupHeader, earlier: &Link) -> bool {
-    earlier.begin.next > group.first || earlier.begin.previous == group.previous
+/// Checks that records ascend with the numbers of the segments.
+pub(crate) fn check_order(segments: &[Surveyed], links: &[Link]) -> Result<()> {
+    match links.windows(2).find(|pair| pair[1].begin.next < pair[0].begin.next) {
+        None => Ok(()),
+        Some(pair) => {
+            let (earlier, later) = (&segments[pair[0].index].segment, &segments[pair[1].index].segment);
+            let message = format!(
+                "the segment begins at record {}, before the one in {} that it should follow",
+                pair[1].begin.next, earlier.name
+            );
+            Err(EngineError::corrupt(&later.name, FIRST_POSITION, message))
+        }
+    }
 }
 
 /// Checks that all segments are of one log.

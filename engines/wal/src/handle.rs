@@ -151,7 +151,8 @@ impl Log {
     /// Whether `prepare` has work: the lane should be woken.
     pub fn needs_preparation(&self) -> bool {
         let pool = lock(&self.pool);
-        pool.ready.len() < self.options.ready_segments || pool.retired.len() > self.options.recycled_segments
+        pool.ready.len() < self.options.ready_segments
+            || pool.has_superfluous(self.options.recycled_segments, self.options.segment_len())
     }
 
     /// Does one bounded step in a lane: prepares a segment ahead of need, uses a retired one again, or

@@ -61,6 +61,7 @@ pub(crate) fn open(
     let segments = names.segments.iter().map(read).collect::<Result<Vec<_>>>()?;
     chain::check_one_log(&segments)?;
     let links = chain::links(&segments);
+    chain::check_order(&segments, &links)?;
     let tail = Walk::new(&segments, &links, from)?.read(replay)?;
     files.go_on(&names, &segments, &links, tail)
 }

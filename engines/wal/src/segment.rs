@@ -55,8 +55,8 @@ impl Name {
         let number = |prefix: &str| {
             let digits = name.strip_prefix(prefix)?;
             let number = u64::from_str_radix(digits, 16).ok()?;
-            // Only the one spelling that is written counts.
-            (digits == format!("{number:016x}")).then_some(number)
+            // Only the one spelling that is written counts, and only numbers that can be counted on from.
+            (digits == format!("{number:016x}") && number <= u64::MAX / 2).then_some(number)
         };
         number(SEGMENT_PREFIX).map(Self::Segment).or_else(|| number(SPARE_PREFIX).map(Self::Spare))
     }
@@ -163,7 +163,7 @@ impl Segment {
             let message = format!("the file is log segment {}, under the name of another", header.number);
             return Err(EngineError::corrupt(&name, 0, message));
         }
-        if header.len != len {
+        if header.len != len || !len.is_multiple_of(BLOCK) {
             let message = format!("the file has {len} bytes, its header says {}", header.len);
             return Err(EngineError::corrupt(&name, len.min(header.len), message));
         }
@@ -198,10 +198,16 @@ mod tests {
     #[test]
     fn only_names_that_the_log_writes_are_its_own() {
         assert_eq!(Name::parse(&segment_name(26)), Some(Name::Segment(26)));
-        assert_eq!(Name::parse(&spare_name(u64::MAX)), Some(Name::Spare(u64::MAX)));
-        for name in
-            ["log-1a", "log-000000000000001A", "log-+00000000000001a", "log-", "checkpoint", "spare-x"]
-        {
+        assert_eq!(Name::parse(&spare_name(u64::MAX / 2)), Some(Name::Spare(u64::MAX / 2)));
+        for name in [
+            "log-1a",
+            "log-000000000000001A",
+            "log-+00000000000001a",
+            "log-",
+            "checkpoint",
+            "spare-x",
+            &spare_name(u64::MAX),
+        ] {
             assert_eq!(Name::parse(name), None, "{name}");
         }
     }

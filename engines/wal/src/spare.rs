@@ -26,7 +26,7 @@ use adapter_api::environment::{Cause, Clock, Directory, File, OpenFile};
 
 use crate::Lsn;
 use crate::metrics::Counters;
-use crate::segment::{Segment, SegmentHeader, spare_name};
+use crate::segment::{Segment, SegmentHeader, is_full, spare_name};
 
 /// How many zeros one step writes.
 const STEP_BYTES: u64 = 1 << 20;
@@ -77,6 +77,11 @@ impl Pool {
         let passed_over = self.ready.drain(..).map(|it| Retired { name: it.name, len: it.len });
         self.retired.extend(passed_over);
         self.ready.push_back(segment);
+    }
+
+    /// Whether the oldest retired file should be removed: it does not fit, or there are more than to keep.
+    pub(crate) fn has_superfluous(&self, keep: usize, segment_len: u64) -> bool {
+        self.retired.len() > keep || self.retired.front().is_some_and(|oldest| oldest.len != segment_len)
     }
 }
 
@@ -175,7 +180,7 @@ impl Preparer {
         // What does not fit is removed on the way: oldest first, always.
         while let Some(old) = self.take_retired_for(len) {
             if old.len == len {
-                return self.recycle(&old);
+                return self.recycle(old);
             }
             self.remove(&old)?;
         }
@@ -195,9 +200,15 @@ impl Preparer {
         if len == self.segment_len { lock(&self.pool).retired.pop_front() } else { None }
     }
 
-    fn recycle(&self, old: &Retired) -> io::Result<Blank> {
+    fn recycle(&self, old: Retired) -> io::Result<Blank> {
         let number = lock(&self.pool).next_number();
-        self.directory.rename(&old.name, &spare_name(number))?;
+        if let Err(error) = self.directory.rename(&old.name, &spare_name(number)) {
+            if is_full(&error) {
+                // Nothing was renamed: the file is there to be taken when there is room for the new name.
+                lock(&self.pool).retired.push_front(old);
+            }
+            return Err(error);
+        }
         self.directory.sync()?;
         let file = self.directory.open_file(&spare_name(number), OpenFile::WRITE)?;
         Counters::add(&self.counters.recycled, 1);
@@ -264,11 +275,10 @@ impl Preparer {
         Ok(segment)
     }
 
-    /// The retired file that is removed next: any that does not fit, and those beyond the number to keep.
+    /// The retired file that is removed next.
     fn take_superfluous(&self, keep: usize) -> Option<Retired> {
         let mut pool = lock(&self.pool);
-        let superfluous = pool.retired.len() > keep || pool.retired.front()?.len != self.segment_len;
-        if superfluous { pool.retired.pop_front() } else { None }
+        if pool.has_superfluous(keep, self.segment_len) { pool.retired.pop_front() } else { None }
     }
 
     fn remove(&self, file: &Retired) -> io::Result<()> {

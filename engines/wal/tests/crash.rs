@@ -161,7 +161,7 @@ fn oldest_record(disk: &Disk) -> u64 {
 
 #[test]
 fn retirement_never_leaves_a_gap() {
-    let options = LogOptions { recycled_segments: 1, ready_segments: 1, ..small(Durability::Always) };
+    let options = LogOptions { recycled_segments: 0, ready_segments: 1, ..small(Durability::Always) };
     let (disk, mut model) = (Disk::default(), Model::default());
     let (log, _) = model.open(&disk.files(), options, 0).unwrap();
     for _ in 0..8 {
@@ -181,6 +181,23 @@ fn retirement_never_leaves_a_gap() {
     assert!(oldest_record(&disk) > oldest);
     model.commit_one(&log, 5000).unwrap();
     Model { from: 6, ..model }.open(&disk.cut_to_durable().files(), options, 9).unwrap();
+}
+
+#[test]
+fn a_large_record_while_the_lane_is_at_work_keeps_the_segments_in_order() {
+    for (steps, ready_segments) in (0..6).flat_map(|steps| [(steps, 1), (steps, 2)]) {
+        let options = LogOptions { ready_segments, ..small(Durability::Always) };
+        let (disk, mut model) = (Disk::default(), Model::default());
+        let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+        for len in [10, 20_000, 10, 5000, 10, 30_000, 10] {
+            for _ in 0..steps {
+                log.prepare();
+            }
+            model.commit_one(&log, len).unwrap();
+        }
+        drop(log);
+        model.open(&disk.cut_to_durable().files(), options, 7).unwrap();
+    }
 }
 
 #[test]

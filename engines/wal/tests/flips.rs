@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use adapter_api::environment::{Clock, Directory};
 use adapter_api::{Durability, EngineError, Watch};
 use sim::workload::{Model, small};
-use sim::{Disk, HandClock};
+use sim::{Disk, Files, HandClock, scramble};
 use wal::{Log, Lsn, salvage};
 
 /// Six records in four segments.
@@ -133,6 +133,63 @@ fn salvage_takes_out_everything_but_what_is_damaged_and_writes_nothing() {
             let findings = findings.0.into_inner().unwrap();
             assert!(read.len() == 6 || !findings.is_empty(), "{name} at {at}: lost without a word");
         }
+    }
+}
+
+/// Does something bad to the files, as the seed says.
+fn damage(contents: &mut Vec<(String, Arc<Vec<u8>>)>, seed: u64) {
+    let pick = |salt: u64, count: usize| (scramble(seed ^ (salt << 40)) % count.max(1) as u64) as usize;
+    let (file, other) = (pick(1, contents.len()), pick(2, contents.len()));
+    let source = Arc::clone(&contents[other].1);
+    let bytes = Arc::make_mut(&mut contents[file].1);
+    let (at, len) = (pick(3, bytes.len()), pick(4, 2000));
+    let end = (at + len).min(bytes.len());
+    match pick(5, 7) {
+        0 => bytes[at..end]
+            .iter_mut()
+            .enumerate()
+            .for_each(|(salt, byte)| *byte = pick(salt as u64 + 9, 256) as u8),
+        1 => bytes[at / 512 * 512..(at / 512 * 512 + 512).min(end.max(at))].fill(0),
+        2 => {
+            // A write that went to another place, or another file.
+            let from = pick(6, source.len() / 4096) * 4096;
+            let to = pick(7, bytes.len() / 4096) * 4096;
+            let count = 4096.min(source.len() - from).min(bytes.len() - to);
+            bytes[to..to + count].copy_from_slice(&source[from..from + count]);
+        }
+        3 => bytes.truncate(at),
+        4 => bytes.resize(bytes.len() + len, 7),
+        5 => drop(contents.remove(file)),
+        _ => {
+            let name = ["log-0000000000000009", "spare-7fffffffffffffff", "log-ffffffffffffffff"][pick(8, 3)];
+            contents.push((name.to_string(), source));
+        }
+    }
+}
+
+#[test]
+fn random_damage_never_shows_a_wrong_record_and_never_panics() {
+    let logs = [small_log(true), small_log(false)];
+    for seed in 0..3000 {
+        let (disk, model) = &logs[seed as usize % 2];
+        let mut contents = disk.contents();
+        for round in 0..1 + scramble(seed) % 3 {
+            if !contents.is_empty() {
+                damage(&mut contents, scramble(seed * 10 + round));
+            }
+        }
+        let check = || {
+            let files: Files = Disk::with_contents(&contents).files();
+            let right = &mut |lsn: Lsn, record: &[u8]| {
+                assert!(model.records[lsn as usize - 1] == record, "a wrong record");
+                Ok(())
+            };
+            let _ = salvage(&files, 1, &Findings::default(), right);
+            if let Err(error) = open(&Disk::with_contents(&contents), model) {
+                assert!(matches!(error, EngineError::Corrupt { .. }), "{error}");
+            }
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_ok(), "seed {seed}");
     }
 }
 
