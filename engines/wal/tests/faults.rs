@@ -3,6 +3,7 @@
 mod sim;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::{Durability, EngineError, Step};
@@ -172,4 +173,27 @@ fn a_lane_that_fails_does_not_stop_the_log() {
         drop(log);
         model.open(&disk.cut_to_durable().files(), options, 1).unwrap();
     }
+}
+
+#[test]
+fn a_sync_that_fails_in_the_lane_is_as_final_as_one_of_the_writer() {
+    let disk = Disk::default();
+    let options = LogOptions { segment_bytes: 32 << 10, ..small(Durability::Interval(Duration::ZERO)) };
+    Model::default().open(&disk.files(), options, 0).unwrap().0.close().unwrap();
+    // One call for the names at open, one for the write of the group, and then the sync.
+    let plan = FaultPlan::once(Fault::Error, 3);
+    let files: Files = Arc::new(FaultyDirectory::new(disk.files(), Arc::clone(&plan)));
+    let mut model = Model::default();
+    let (log, _) = model.open(&files, options, 0).unwrap();
+    model.commit_one(&log, 10).unwrap();
+    assert!(matches!(log.sync_due(), Err(EngineError::Failed { .. })));
+    assert!(matches!(model.append(&log, 10), Err(EngineError::Failed { .. })));
+    assert!(matches!(log.make_durable(1), Err(EngineError::Failed { .. })));
+    assert!(matches!(log.close(), Err(EngineError::Failed { .. })));
+    assert!(matches!(log.sync_due(), Ok(Step::IdleFor(_))));
+    assert_eq!((log.durable(), plan.calls()), (0, 3));
+    drop(log);
+    let (_, recovery) = model.open(&disk.files(), options, 1).unwrap();
+    assert_eq!(recovery.rewritten, 1);
+    model.open(&disk.cut_to_durable().files(), options, 1).unwrap();
 }
