@@ -14,6 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::FallocateFlags;
 use rustix::io::ReadWriteFlags;
 
+use crate::describe::Metric;
+
 use super::{Cause, Clock, Directory, DirectoryEntry, File, FileFeatures, OpenFile, read_exact_at};
 
 /// What offsets, lengths and memory of direct I/O are a multiple of, in bytes: the largest logical block of
@@ -82,6 +84,30 @@ impl IoCounters {
             reads: load(&self.reads),
             read_bytes: load(&self.read_bytes),
         }
+    }
+
+    /// The counters as metrics, writes by cause where there were any.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let counts = self.counts();
+        let counter = |name: &str, count: u64| Metric::counter(name, count as f64);
+        let by_cause =
+            Cause::ALL.into_iter().filter(|cause| counts.writes[*cause as usize] > 0).flat_map(|cause| {
+                let (writes, bytes) = (counts.writes[cause as usize], counts.written_bytes[cause as usize]);
+                [counter("file_writes", writes), counter("file_written_bytes", bytes)]
+                    .map(|metric| metric.label("cause", cause.name()))
+            });
+        let totals = [
+            ("file_durable_writes", counts.durable_writes),
+            ("file_data_syncs", counts.data_syncs),
+            ("file_full_syncs", counts.full_syncs),
+            ("directory_syncs", counts.directory_syncs),
+            ("files_created", counts.files_created),
+            ("files_grown", counts.files_grown),
+            ("names_changed", counts.names_changed),
+            ("file_reads", counts.reads),
+            ("file_read_bytes", counts.read_bytes),
+        ];
+        by_cause.chain(totals.map(|(name, count)| counter(name, count))).collect()
     }
 
     fn count(&self, counter: impl FnOnce(&Self) -> &AtomicU64, by: u64) {

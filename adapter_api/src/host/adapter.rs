@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use abi_stable::std_types::{RBox, RErr, ROk, RSlice};
 
 use crate::abi::cursor::{CursorProxy, cursor_object};
+use crate::abi::engine_glue::engine_object;
 use crate::abi::environment_glue::directory_object;
 use crate::abi::errors::{AbiError, AbiResult};
 use crate::abi::tables::{EngineObject, ViewObject, WatchObject};
@@ -50,6 +51,11 @@ impl StorageAdapter {
     pub(super) fn new(engine: EngineObject, about: Description) -> Self {
         let shared = Shared { engine, about, writer: Mutex::new(()), refusal: OnceLock::new() };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// An engine made by hand, behind the same border as a loaded one: for tests whose engine follows a script.
+    pub fn around(engine: impl StorageEngine + 'static, about: Description) -> Self {
+        Self::new(engine_object(engine), about)
     }
 
     /// What the engine says of itself.

@@ -44,6 +44,7 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
     let storage = Storage::open(
         &plugin.loaded,
         directory.directory(),
+        directory.counters(),
         Arc::new(RealClock::new()),
         options,
         settings.storage.durability,

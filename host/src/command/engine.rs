@@ -69,7 +69,7 @@ fn status(context: &Context, replies: &mut dyn Replies) {
     let pressure = storage.pressure();
     let capabilities: Vec<_> = description.capabilities.names().collect();
     let lanes: Vec<_> = description.lanes.iter().map(|lane| lane.name.as_str()).collect();
-    let failure = context.sequencer.failure();
+    let refusal = storage.write_refusal();
     let fields = [
         ("engine", description.name.clone()),
         ("version", description.version.clone()),
@@ -84,8 +84,8 @@ fn status(context: &Context, replies: &mut dyn Replies) {
         ("pressure_reason", pressure.reason),
         ("groups", context.sequencer.groups().to_string()),
         ("requests", context.sequencer.requests().to_string()),
-        ("writes", if failure.is_none() { "admitted" } else { "refused" }.to_string()),
-        ("failure", failure.unwrap_or_default()),
+        ("writes", if refusal.is_none() { "admitted" } else { "refused" }.to_string()),
+        ("failure", refusal.unwrap_or_default().to_string()),
     ];
     pairs(replies, &fields.each_ref().map(|(name, value)| (*name, value.as_str())));
 }

@@ -9,6 +9,9 @@ use super::{Arguments, Context, Replies};
 use crate::storage::keyspace::DATABASES;
 use adapter_api::Capabilities;
 
+/// The metric in which an engine says when it last made a write durable, if it does.
+const LAST_DURABLE_WRITE: &str = "last_durable_write_unix_ms";
+
 type Section = fn(&Context, &mut Lines) -> Outcome;
 
 /// Every section with its name, in the order in which they are shown.
@@ -109,7 +112,7 @@ fn persistence(context: &Context, lines: &mut Lines) -> Outcome {
     lines.add("rdb_bgsave_in_progress", 0);
     lines.add("rdb_last_bgsave_status", "ok");
     lines.add("aof_enabled", u8::from(context.storage.has(Capabilities::DURABLE)));
-    lines.add("aof_last_write_status", if context.sequencer.failure().is_none() { "ok" } else { "err" });
+    lines.add("aof_last_write_status", if context.storage.write_refusal().is_none() { "ok" } else { "err" });
     Ok(())
 }
 
@@ -141,10 +144,13 @@ fn enginebay(context: &Context, lines: &mut Lines) -> Outcome {
     lines.add("engine_version", &storage.description().version);
     lines.add("engine_path", storage.engine_path().display());
     lines.add("durability", durability_text(storage.durability()));
+    if let Some(last) = storage.metrics().iter().find(|metric| metric.name == LAST_DURABLE_WRITE) {
+        lines.add(LAST_DURABLE_WRITE, last.value);
+    }
     lines.add("data_directory", context.settings.data_directory.display());
     lines.add("write_groups", context.sequencer.groups());
     lines.add("write_requests", context.sequencer.requests());
-    lines.add("writes_admitted", u8::from(context.sequencer.failure().is_none()));
+    lines.add("writes_admitted", u8::from(storage.write_refusal().is_none()));
     Ok(())
 }
 

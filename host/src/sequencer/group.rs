@@ -31,8 +31,6 @@ const FETCHED_KEYS_MAX: usize = 4096;
 pub(super) struct Role {
     instants: Instants,
     writes: Writes,
-    /// Why no write is admitted any more.
-    failure: Option<String>,
 }
 
 /// The place of a request in a group.
@@ -56,12 +54,7 @@ impl Role {
     /// # Errors
     /// What the engine says when the mark of the clock is read.
     pub(super) fn new(storage: &Storage) -> Result<Self, EngineError> {
-        Ok(Self { instants: Instants::resume(storage)?, writes: Writes::default(), failure: None })
-    }
-
-    /// Why no write is admitted any more, if so.
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+        Ok(Self { instants: Instants::resume(storage)?, writes: Writes::default() })
     }
 
     /// Takes a group through; hands each submission to `complete` once all of its requests are decided.
@@ -87,7 +80,7 @@ impl Run<'_> {
         let end = Place { submission: self.submissions.len(), request: 0 };
         let mut from = self.settle(Place { submission: 0, request: 0 });
         while from < end {
-            from = match self.role.failure {
+            from = match self.storage.write_refusal() {
                 None => self.one_batch(from),
                 Some(_) => {
                     self.one_at_a_time(from, self.after(from));
@@ -166,14 +159,9 @@ impl Run<'_> {
 
     /// Applies what was written so far, unless that is nothing.
     fn apply(&mut self, with_mark: bool) -> Result<(), Refusal> {
-        let Role { instants, writes, failure } = &mut *self.role;
+        let Role { instants, writes } = &mut *self.role;
         if writes.bytes() == 0 {
             return Ok(());
-        }
-        if let Some(failure) = failure {
-            let message =
-                format!("no write is admitted since the engine failed ({failure}); restart the server");
-            return Err(Refusal::Unchanged(EngineError::rejected(message)));
         }
         let largest = self.storage.description().batch_bytes_max;
         if writes.bytes() as u64 > largest {
@@ -192,15 +180,7 @@ impl Run<'_> {
                 Ok(())
             }
             Err(error) if error.changed_nothing() => Err(Refusal::Unchanged(error)),
-            Err(error) => {
-                let engine = &self.storage.description().name;
-                log::error!(
-                    "engine {engine}: a write ended in an unknown outcome: {error}; no further write is \
-                     admitted until the server is restarted"
-                );
-                *failure = Some(error.to_string());
-                Err(Refusal::Unknown(error))
-            }
+            Err(error) => Err(Refusal::Unknown(error)),
         }
     }
 

@@ -64,7 +64,6 @@ struct Shared {
     role: Mutex<Role>,
     groups: Counter,
     requests: Counter,
-    failure: Mutex<Option<String>>,
 }
 
 impl Sequencer {
@@ -96,7 +95,6 @@ impl Sequencer {
             role,
             groups: Counter::default(),
             requests: Counter::default(),
-            failure: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared), commit_thread: Mutex::default() })
     }
@@ -126,11 +124,6 @@ impl Sequencer {
         if thread.is_some_and(|thread| thread.join().is_err()) {
             log::error!("the commit thread ended in a panic, which is a defect");
         }
-    }
-
-    /// Why no write is admitted any more, if so: what the engine said when it failed.
-    pub fn failure(&self) -> Option<String> {
-        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many groups went through so far.
@@ -167,10 +160,6 @@ impl Shared {
                 log::error!("an answer could not be handed over, which is a defect");
             }
         });
-        if let Some(failure) = role.failure() {
-            let mut known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            known.get_or_insert_with(|| failure.to_string());
-        }
         true
     }
 }

@@ -310,7 +310,9 @@ fn after_an_unknown_outcome_writes_are_refused_and_reads_answered() {
     bench.run_all();
     assert_eq!(failed.recv().unwrap(), ["unknown", "unknown"]);
     assert_eq!(same_group.recv().unwrap(), ["unknown"]);
-    assert!(bench.sequencer.failure().is_some_and(|failure| failure.contains("planted")));
+    assert!(
+        bench.sequencer.shared.storage.write_refusal().is_some_and(|failure| failure.contains("planted"))
+    );
     // The engine would take writes again; nobody may try before it is reopened.
     bench.engine.script(|_| Ok(()));
     let later = bench.submit(vec![Op::Get(b"k"), put(b"k", "3"), Op::Get(b"k"), Op::Increment(b"k")]);

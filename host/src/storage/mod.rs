@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use adapter_api::environment::real::IoCounters;
 use adapter_api::environment::{Clock, Directory};
-use adapter_api::host::LoadedPlugin;
+use adapter_api::host::{LoadedPlugin, StorageAdapter};
 use adapter_api::{
     Batch, Buffer, Capabilities, Description, Direction, Durability, EngineError, Entry, Environment,
     Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, Resident, StorageEngine, Values,
@@ -29,16 +30,9 @@ use adapter_api::{
 use lanes::{Background, LaneThreads};
 pub use reader_pool::{Job, READER_THREADS_DEFAULT, ReaderPool};
 
-/// The engine behind its border; tests put one of their own in its place.
-#[cfg(not(test))]
-type Engine = Arc<adapter_api::host::StorageAdapter>;
-#[cfg(test)]
-type Engine = Arc<dyn StorageEngine>;
-
 /// An open engine with what is known of it, its background lanes and its reader threads.
 pub struct Storage {
-    engine: Engine,
-    description: Description,
+    engine: StorageAdapter,
     guarantees: Guarantees,
     options: Options,
     durability: Durability,
@@ -46,40 +40,41 @@ pub struct Storage {
     clock: Arc<dyn Clock>,
     lanes: Arc<LaneThreads>,
     readers: Arc<ReaderPool>,
+    file_counters: Arc<IoCounters>,
     /// Even: no `apply` is running. Every `apply` counts up by two, by one when it begins.
     applies: AtomicU64,
 }
 
 impl Storage {
-    /// Opens the engine of `plugin` in `directory`, which the caller has claimed for it. `options` are
-    /// complete. Blocks as long as recovery takes.
+    /// Opens the engine of `plugin` in `directory`, which the caller has claimed for it and whose use counts in
+    /// `file_counters`. `options` are complete. Blocks as long as recovery takes.
     ///
     /// # Errors
     /// What the engine says; `Failed` too if a thread cannot be started.
     pub fn open(
         plugin: &LoadedPlugin,
         directory: Arc<dyn Directory>,
+        file_counters: Arc<IoCounters>,
         clock: Arc<dyn Clock>,
         options: Options,
         durability: Durability,
         reader_threads: usize,
     ) -> Result<Self, EngineError> {
-        let description = plugin.description().clone();
         let guarantees = plugin.guarantees(&options, durability)?;
-        let lanes = Arc::new(LaneThreads::new(&description.lanes));
+        let lanes = Arc::new(LaneThreads::new(&plugin.description().lanes));
         let environment =
             Environment { directory, clock: Arc::clone(&clock), lanes: Arc::clone(&lanes) as _ };
         let request = OpenRequest { options: options.clone(), durability, ..OpenRequest::new(environment) };
-        let engine: Engine = Arc::new(plugin.open(request)?);
+        let engine = plugin.open(request)?;
         let storage = Self {
             engine,
-            description,
             guarantees,
             options,
             durability,
             engine_path: plugin.path().to_path_buf(),
             clock,
             lanes,
+            file_counters,
             readers: Arc::new(ReaderPool::start(reader_threads).map_err(no_thread)?),
             applies: AtomicU64::new(0),
         };
@@ -88,19 +83,19 @@ impl Storage {
     }
 
     fn start_lanes(&self) -> Result<(), EngineError> {
-        let engine = Arc::clone(&self.engine);
+        let engine = self.engine.clone();
         let background: Background = Arc::new(move |lane| engine.background(lane));
-        self.lanes.start(&self.description.name, &background).map_err(no_thread)
+        self.lanes.start(&self.description().name, &background).map_err(no_thread)
     }
 
     /// What the engine says of itself.
     pub fn description(&self) -> &Description {
-        &self.description
+        self.engine.description()
     }
 
     /// Whether the engine has every one of these optional primitives.
     pub fn has(&self, capabilities: Capabilities) -> bool {
-        self.description.capabilities.has(capabilities)
+        self.description().capabilities.has(capabilities)
     }
 
     /// The engine's promises under the options and the durability in use.
@@ -131,6 +126,11 @@ impl Storage {
     /// The threads on which reads may wait.
     pub fn readers(&self) -> &Arc<ReaderPool> {
         &self.readers
+    }
+
+    /// Why no write is admitted until a restart, if so: what the engine said when it failed.
+    pub fn write_refusal(&self) -> Option<&str> {
+        self.engine.write_refusal()
     }
 
     /// Appends the newest value of an engine key and answers `true`, or answers `false`. May wait for a
@@ -240,9 +240,11 @@ impl Storage {
         self.engine.estimate(range)
     }
 
-    /// The numbers that the engine reports.
+    /// The numbers that the engine reports, and what it did to its files as the host counted it.
     pub fn metrics(&self) -> Vec<Metric> {
-        self.engine.metrics()
+        let mut metrics = self.engine.metrics();
+        metrics.extend(self.file_counters.metrics());
+        metrics
     }
 
     /// How far the engine's background work is behind.

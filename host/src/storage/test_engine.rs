@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use adapter_api::environment::Clock;
+use adapter_api::host::StorageAdapter;
 use adapter_api::{
     Batch, Buffer, Capabilities, Cursor, Description, Direction, Durability, EngineError, Entry, Estimate,
     Guarantees, KeyRange, Metric, Mutation, Options, Promise, ReadView, Resident, Result, StorageEngine,
@@ -106,8 +107,7 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
     description.capabilities = engine.capabilities;
     description.batch_bytes_max = engine.batch_bytes_max;
     Storage {
-        engine: Arc::new(engine),
-        description,
+        engine: StorageAdapter::around(engine, description),
         guarantees: Guarantees::new()
             .kept(Promise::Semantics, "it is an ordered map")
             .not_kept(Promise::Restart, "it is only in memory"),
@@ -116,6 +116,7 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
         engine_path: std::path::PathBuf::from("/plugins/libengine_test.so"),
         clock,
         lanes: Arc::new(LaneThreads::new(&[])),
+        file_counters: Arc::default(),
         readers: Arc::new(ReaderPool::start(1).unwrap()),
         applies: AtomicU64::new(0),
     }

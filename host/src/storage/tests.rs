@@ -83,7 +83,15 @@ fn open(directory: &Path, given: &[(&str, &str)]) -> Result<Storage, EngineError
     let plugin = LoadedPlugin::in_process::<Waiting>();
     let options = Options::complete(&plugin.description().options, given.iter().copied()).unwrap();
     let directory = RealDirectory::open(directory, Arc::new(IoCounters::default())).unwrap();
-    Storage::open(&plugin, Arc::new(directory), Arc::new(RealClock::new()), options, Durability::Always, 2)
+    Storage::open(
+        &plugin,
+        Arc::new(directory),
+        Arc::default(),
+        Arc::new(RealClock::new()),
+        options,
+        Durability::Always,
+        2,
+    )
 }
 
 #[test]

@@ -98,6 +98,23 @@ fn command_describes_the_commands() {
 }
 
 #[test]
+fn metrics_count_what_the_engine_did_to_its_files_by_cause() {
+    let server = Server::start(Config::engine("snapshot"));
+    let mut client = server.client();
+    assert_eq!(client.line("SET k v"), Reply::ok());
+    let metrics = client.line("ENGINE METRICS").text();
+    let number = |name: &str| {
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_else(|| panic!("{name}: {metrics}"));
+        line.trim().parse::<f64>().unwrap()
+    };
+    assert!(number("file_written_bytes{cause=\"checkpoint\"}") > 100.0);
+    assert!(number("file_data_syncs") >= 1.0 && number("directory_syncs") >= 1.0);
+}
+
+#[test]
 fn time_tells_seconds_and_microseconds() {
     let (_server, mut client) = start();
     let time = client.line("TIME");

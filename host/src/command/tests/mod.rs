@@ -475,7 +475,11 @@ fn engine_prints_promises_options_and_numbers() {
     bench.check(&[
         ("ENGINE GUARANTEES", "[2 [3 \"API semantics\" \"kept\" \"it is an ordered map\" [3 \"restart\" \"not kept\" \"it is only in memory\""),
         ("ENGINE OPTIONS", "[0"),
-        ("ENGINE METRICS", "entries 2\n"),
+        (
+            "ENGINE METRICS",
+            "entries 2\nfile_durable_writes 0\nfile_data_syncs 0\nfile_full_syncs 0\ndirectory_syncs 0\n\
+             files_created 0\nfiles_grown 0\nnames_changed 0\nfile_reads 0\nfile_read_bytes 0\n",
+        ),
         ("ENGINE LIST x", "-ERR wrong number of arguments for 'engine|list' command"),
         ("ENGINE foo", "-ERR unknown subcommand 'foo'. Try ENGINE HELP."),
     ]);
