@@ -194,7 +194,9 @@ impl Store {
     }
 
     pub(crate) fn pressure(&self, map: &VersionedMap) -> Pressure {
-        match self.lag(map) {
+        // While no checkpoint can be written, `apply` does not wait for one.
+        let most = if self.is_troubled.load(Ordering::Relaxed) { 99 } else { 100 };
+        match self.lag(map).min(most) {
             0 => Pressure::none(),
             level => Pressure {
                 level: level as u8,
