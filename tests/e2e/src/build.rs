@@ -28,13 +28,22 @@ pub fn built() -> &'static Built {
     let built = BUILT.get_or_init(|| {
         let mut cargo = Command::new(cargo());
         cargo.current_dir(root()).arg("build");
-        cargo.args(["-p", "enginebay", "-p", "engine_memory", "-p", "engine_snapshot"]);
+        cargo.args([
+            "-p",
+            "enginebay",
+            "-p",
+            "engine_memory",
+            "-p",
+            "engine_snapshot",
+            "-p",
+            "engine_logmap",
+        ]);
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
         let artifacts = try_artifacts(&mut cargo)?;
         let host = find(&artifacts, "enginebay");
-        for engine in ["libengine_memory.so", "libengine_snapshot.so"] {
+        for engine in ["libengine_memory.so", "libengine_snapshot.so", "libengine_logmap.so"] {
             assert_eq!(find(&artifacts, engine).parent(), host.parent(), "{engine} lies beside the host");
         }
         let target = host.ancestors().nth(2).expect("cargo puts executables two folders deep").to_path_buf();

@@ -12,6 +12,16 @@ pub fn snapshot(mode: &str) -> Config {
     Config::engine("snapshot").option("mode", mode)
 }
 
+/// Logmap.
+pub fn logmap() -> Config {
+    Config::engine("logmap")
+}
+
+/// Logmap as small as it goes: its log changes files and its checkpoints are written all the time.
+pub fn busy_logmap() -> Config {
+    logmap().option("log_segment", "65536").option("checkpoint_log_bytes", "262144")
+}
+
 /// The stranger's engine, found in a plugin folder by its name.
 pub fn tally() -> Config {
     let mut config = Config::engine("tally");
@@ -46,6 +56,10 @@ macro_rules! on_every_engine {
             #[test]
             fn on_snapshot_naive() {
                 super::$fact(engines::snapshot("naive"));
+            }
+            #[test]
+            fn on_logmap() {
+                super::$fact(engines::logmap());
             }
             #[test]
             fn on_a_strangers_engine() {

@@ -22,13 +22,25 @@ struct Ledger {
 
 #[test]
 fn nothing_acknowledged_is_lost_on_snapshot() {
+    nothing_acknowledged_is_lost_on(Config::engine("snapshot").option("mode", "atomic"));
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_on_logmap() {
+    nothing_acknowledged_is_lost_on(crate::engines::busy_logmap());
+}
+
+fn nothing_acknowledged_is_lost_on(config: Config) {
     let rounds = number_from("E2E_KILL_ROUNDS").unwrap_or(6);
     let seed = number_from("E2E_SEED").unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         now.as_nanos() as u64
     });
-    let acknowledged = kill_rounds(Config::engine("snapshot").option("mode", "atomic"), rounds, seed);
-    report(&format!("{rounds} kills, {acknowledged} acknowledged writes, none lost; E2E_SEED={seed}"));
+    let name = config.engine.clone();
+    let acknowledged = kill_rounds(config, rounds, seed);
+    report(&format!(
+        "{rounds} kills on {name}, {acknowledged} acknowledged writes, none lost; E2E_SEED={seed}"
+    ));
 }
 
 #[test]

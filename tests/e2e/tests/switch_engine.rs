@@ -15,7 +15,7 @@ fn host_hash() -> Vec<u8> {
 fn the_same_binary_serves_every_engine_by_config_alone() {
     let before = host_hash();
     let all = ["atomic", "atomic-as-written", "naive"].map(engines::snapshot);
-    for config in [engines::memory(), engines::tally()].into_iter().chain(all) {
+    for config in [engines::memory(), engines::logmap(), engines::tally()].into_iter().chain(all) {
         let name = config.engine.clone();
         let mut server = Server::start(config);
         let mut client = server.client();

@@ -1,0 +1,182 @@
+//! The logmap engine: a write-ahead log and an ordered map in memory.
+//!
+//! ```text
+//! apply       stage in the map ─▶ append to the log ─▶ make durable ─▶ publish           redo only
+//! background  lane log         prepare segments ahead of need, use old ones again, sync what is due
+//!             lane checkpoint  view ─▶ temporary file ─▶ sync ─▶ rename ─▶ sync directory ─▶ retire the log
+//! open        newest checkpoint ─▶ the log behind it, done again
+//!
+//! a directory    checkpoint-0000000000000c35   the state up to log record 0xc35   (drawn in `checkpoint`)
+//!                log-…, spare-…                the log                            (drawn in `wal` and `record`)
+//!                checkpoint.tmp                not finished: removed at open
+//! ```
+//!
+//! Promises: what `guarantees` says for the class of durability. Reads never touch a disk. Memory is that of
+//! the state, about 70 bytes more for each entry, and what views hold (see `VersionedMap`). The disk holds
+//! the state twice while a checkpoint is written, and up to four times the log that calls for one. An ingest
+//! is one record of the log, so it is bounded by the largest one, a little less than 2 GiB.
+
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod checkpointer;
+mod files;
+mod guarantees;
+mod ingest;
+mod maintenance;
+mod record;
+mod recovery;
+mod store;
+
+use std::sync::Arc;
+
+use adapter_api::environment::Directory;
+use adapter_api::*;
+
+use ingest::Recorder;
+use store::Store;
+
+/// The logmap engine, open.
+pub struct LogmapEngine {
+    map: VersionedMap,
+    /// `None` if the directory was opened to salvage what it holds, for reading only.
+    store: Option<Store>,
+}
+
+impl Plugin for LogmapEngine {
+    fn describe() -> Description {
+        let summary = "a write-ahead log and an ordered map in memory; for states that fit into memory";
+        let mut about = Description::new("logmap", env!("CARGO_PKG_VERSION"), summary);
+        about.capabilities = Capabilities::READ_VIEW
+            | Capabilities::RESIDENT
+            | Capabilities::ESTIMATE
+            | Capabilities::EXACT_COUNT
+            | Capabilities::INGEST
+            | Capabilities::BACKUP
+            | Capabilities::VERIFY
+            | Capabilities::COMPACT
+            | Capabilities::DURABLE
+            | Capabilities::SALVAGE;
+        about.options.push(wal::log_segment_option());
+        about.options.push(OptionSpec::integer(
+            "checkpoint_log_bytes",
+            "bytes",
+            0,
+            0,
+            1 << 40,
+            "A checkpoint is written when the log has grown by this much; 0 stands for 64 MiB or the size of the \
+             state, whichever is more. Smaller ones make starts faster and the log shorter, and write more.",
+        ));
+        about.lanes.push(LaneSpec::new(
+            "log",
+            "prepares segments of the log ahead of need, uses old ones again, and in the class interval syncs",
+        ));
+        about.lanes.push(LaneSpec::new(
+            "checkpoint",
+            "writes the state to a file when the log has grown, so that the older part of the log can go",
+        ));
+        about
+    }
+
+    fn open(request: OpenRequest) -> Result<Self> {
+        let OpenRequest { environment, options, durability, salvage } = request;
+        let map = VersionedMap::new();
+        if let Some(watch) = salvage {
+            recovery::salvage(&environment.directory, &map, &*watch)?;
+            return Ok(Self { map, store: None });
+        }
+        let log_options = store::log_options(options.integer("log_segment").unsigned_abs(), durability);
+        let recovered = recovery::open(&environment, log_options, &map)?;
+        let checkpoint_log_bytes = options.integer("checkpoint_log_bytes").unsigned_abs();
+        Ok(Self { map, store: Some(Store::new(environment, recovered, checkpoint_log_bytes)) })
+    }
+
+    fn guarantees(_: &Options, durability: Durability) -> Guarantees {
+        guarantees::table(durability)
+    }
+}
+
+impl LogmapEngine {
+    fn store(&self) -> Result<&Store> {
+        self.store.as_ref().ok_or_else(|| {
+            EngineError::rejected("the directory was opened to salvage what it holds, for reading only")
+        })
+    }
+}
+
+impl StorageEngine for LogmapEngine {
+    fn apply(&self, batch: Batch<'_>) -> Result<()> {
+        let store = self.store()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        store.wait_for_checkpoint(&self.map);
+        store.commit_batch(self.map.stage(batch), batch)
+    }
+
+    fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
+        Ok(self.map.get(key, value))
+    }
+
+    fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
+        Ok(if self.map.get(key, value) { Resident::Hit } else { Resident::Absent })
+    }
+
+    fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
+        self.map.multi_get(keys, values);
+        Ok(())
+    }
+
+    fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
+        Ok(Box::new(self.map.view()))
+    }
+
+    fn estimate(&self, range: KeyRange<'_>) -> Result<Estimate> {
+        Ok(self.map.estimate(range))
+    }
+
+    fn ingest(&self, entries: &mut dyn Cursor) -> Result<()> {
+        let store = self.store()?;
+        let mut recorder = Recorder::new(entries);
+        let staged = self.map.stage_sorted(&mut recorder)?;
+        let record = recorder.into_record();
+        if record.is_empty() {
+            return Ok(());
+        }
+        store.leave_room_for_deletes(record.len() as u64)?;
+        store.commit(staged, &record)
+    }
+
+    fn background(&self, lane: Lane) -> Result<Step> {
+        self.store.as_ref().map_or(Ok(Step::Idle), |store| store.background(lane, &self.map))
+    }
+
+    fn pressure(&self) -> Pressure {
+        self.store.as_ref().map_or(Pressure::none(), |store| store.pressure(&self.map))
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.map.metrics();
+        metrics.extend(self.store.iter().flat_map(|store| store.metrics(&self.map)));
+        metrics
+    }
+
+    fn backup(&self, target: Arc<dyn Directory>, watch: &dyn Watch) -> Result<()> {
+        maintenance::backup(self.store()?, &self.map, &target, watch)
+    }
+
+    fn verify(&self, watch: &dyn Watch) -> Result<()> {
+        maintenance::verify(self.store()?, &self.map, watch)
+    }
+
+    /// Writes a checkpoint of everything, whatever the range: with it the older part of the log goes.
+    fn compact(&self, _: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
+        self.store()?.force_checkpoint(&self.map, watch)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.store.as_ref().map_or(Ok(()), Store::close)
+    }
+}
+
+export_engine!(LogmapEngine);

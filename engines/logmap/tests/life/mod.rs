@@ -1,0 +1,259 @@
+//! A life of the engine on a disk that loses what was not made durable, and what must be found after it was
+//! cut short. The disk is that of the log's own tests.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+#[path = "../../../wal/tests/sim/mod.rs"]
+pub mod sim;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use adapter_api::environment::{Clock, Directory, Lanes};
+use adapter_api::*;
+use engine_logmap::LogmapEngine;
+use sim::{Disk, Files, HandClock, scramble};
+
+pub const LOG: Lane = Lane(0);
+pub const CHECKPOINT: Lane = Lane(1);
+
+pub type State = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Lanes that nobody runs but the test.
+pub struct NoLanes;
+
+impl Lanes for NoLanes {
+    fn wake(&self, _: Lane) {}
+    fn wait_for(&self, _: Lane) {}
+}
+
+#[derive(Default)]
+pub struct Findings(pub Mutex<Vec<String>>);
+
+impl Watch for Findings {
+    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn finding(&self, finding: EngineError) {
+        self.0.lock().unwrap().push(finding.to_string());
+    }
+}
+
+impl Findings {
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// Segments of four blocks and checkpoints behind every few records: everything happens within a few calls.
+/// Smaller than what users may set, so not checked against the options.
+pub fn request(directory: Files, durability: Durability, checkpoint_log_bytes: u64) -> OpenRequest {
+    request_at(directory, Arc::new(HandClock::default()), durability, checkpoint_log_bytes)
+}
+
+pub fn request_at(
+    directory: Files,
+    clock: Arc<dyn Clock>,
+    durability: Durability,
+    checkpoint_log_bytes: u64,
+) -> OpenRequest {
+    let environment = Environment { directory, clock, lanes: Arc::new(NoLanes) };
+    let mut request = OpenRequest::new(environment);
+    request.options.set("log_segment", "16384");
+    request.options.set("checkpoint_log_bytes", &checkpoint_log_bytes.to_string());
+    request.durability = durability;
+    request
+}
+
+pub fn open(directory: Files) -> Result<LogmapEngine> {
+    LogmapEngine::open(request(directory, Durability::Always, 16384))
+}
+
+pub fn state(engine: &LogmapEngine) -> State {
+    let mut state = State::new();
+    let mut visit = |entry: Entry<'_>| {
+        state.insert(entry.key.to_vec(), entry.value.to_vec());
+        ControlFlow::Continue(())
+    };
+    engine.scan(KeyRange::all(), Direction::Forward, &mut visit).unwrap();
+    state
+}
+
+pub fn put(engine: &LogmapEngine, key: &[u8], value: &[u8]) -> Result<()> {
+    let mut batch = BatchBuilder::new();
+    batch.put(key, value).unwrap();
+    engine.apply(batch.as_batch())
+}
+
+/// Runs a lane until it has nothing to do.
+pub fn run(engine: &LogmapEngine, lane: Lane) {
+    while engine.background(lane).unwrap() == Step::More {}
+}
+
+pub fn applied(state: &State, batch: Batch<'_>) -> State {
+    let mut state = state.clone();
+    for mutation in batch {
+        match mutation {
+            Mutation::Put { key, value } => drop(state.insert(key.to_vec(), value.to_vec())),
+            Mutation::Delete { key } => drop(state.remove(key)),
+            Mutation::DeleteRange(range) => state.retain(|key, _| !range.contains(key)),
+        }
+    }
+    state
+}
+
+/// The `number`-th batch of a random history: mostly small, now and then larger than a segment.
+pub fn batch(seed: u64, number: u64) -> BatchBuilder {
+    let mut random = scramble(seed ^ scramble(number));
+    let mut next = |below: u64| {
+        random = scramble(random);
+        (random >> 20) % below
+    };
+    let mut batch = BatchBuilder::new();
+    for part in 0..1 + next(4) {
+        let key = |number: u64| format!("key {number:02}").into_bytes();
+        match next(10) {
+            0..7 => {
+                let len = [3, 40, 300, 5000, 14000][[0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4][next(12) as usize]];
+                let value: Vec<u8> =
+                    (0..len).map(|at: u64| (number * 31 + part * 7 + at * 3 + (at >> 8)) as u8).collect();
+                batch.put(&key(next(12)), &value).unwrap();
+            }
+            7 | 8 => batch.delete(&key(next(12))).unwrap(),
+            _ => {
+                let start = next(14);
+                let end = key(start + next(4));
+                batch
+                    .delete_range(KeyRange::with_end(&key(start), (start < 12).then_some(&end[..])))
+                    .unwrap();
+            }
+        }
+    }
+    batch
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    Apply,
+    /// So many steps of a lane.
+    Lane(Lane, usize),
+    /// A checkpoint as a whole.
+    Compact,
+    /// End in order, and open again.
+    Close,
+    /// End without a word, and open again.
+    Drop,
+}
+
+/// What is known of a store from outside.
+#[derive(Clone)]
+pub struct Life {
+    seed: u64,
+    durability: Durability,
+    /// The state after each number of batches that may have happened.
+    pub states: Vec<State>,
+    /// So many batches were answered OK.
+    pub acknowledged: usize,
+    /// So many survive a power cut.
+    pub durable: usize,
+    tried: u64,
+}
+
+impl Life {
+    pub fn new(seed: u64, durability: Durability) -> Self {
+        Self { seed, durability, states: vec![State::new()], acknowledged: 0, durable: 0, tried: 0 }
+    }
+
+    /// Opens the store, which must show a state that may be, and at least `at_least` batches.
+    pub fn open(&mut self, files: &Files, at_least: usize) -> Result<LogmapEngine> {
+        let engine = LogmapEngine::open(request(Arc::clone(files), self.durability, 24 << 10))?;
+        let found = state(&engine);
+        let Some(batches) = self.states.iter().rposition(|state| *state == found) else {
+            panic!("a state that never was, with {} keys", found.len())
+        };
+        assert!(batches >= at_least, "{at_least} batches were acknowledged, {batches} are there");
+        self.states.truncate(batches + 1);
+        (self.acknowledged, self.durable) = (batches, batches);
+        Ok(engine)
+    }
+
+    pub fn apply(&mut self, engine: &LogmapEngine) -> Result<()> {
+        self.tried += 1;
+        let batch = batch(self.seed, self.tried);
+        let before = &self.states[self.acknowledged];
+        assert_eq!(self.states.len(), self.acknowledged + 1);
+        self.states.push(applied(before, batch.as_batch()));
+        let outcome = engine.apply(batch.as_batch());
+        match &outcome {
+            Ok(()) => {
+                self.acknowledged += 1;
+                if self.durability == Durability::Always {
+                    self.durable = self.acknowledged;
+                }
+            }
+            Err(error) if error.changed_nothing() => drop(self.states.pop()),
+            Err(_) => {}
+        }
+        assert!(state(engine) == self.states[self.acknowledged], "reads show what was acknowledged");
+        outcome
+    }
+
+    /// Lives until the end or the first error.
+    pub fn live(&mut self, files: &Files, acts: &[Act]) -> Result<()> {
+        let mut engine = self.open(files, self.durable)?;
+        for act in acts {
+            match *act {
+                Act::Apply => self.apply(&engine)?,
+                Act::Lane(lane, steps) => {
+                    for _ in 0..steps {
+                        if let Step::IdleFor(_) = engine.background(lane)? {
+                            return Err(EngineError::failed("the lane failed"));
+                        }
+                    }
+                }
+                Act::Compact => {
+                    engine.compact(KeyRange::all(), &Findings::default())?;
+                    self.durable = self.acknowledged;
+                }
+                Act::Close => {
+                    engine.close()?;
+                    drop(engine);
+                    engine = self.open(files, self.acknowledged)?;
+                }
+                Act::Drop => {
+                    drop(engine);
+                    engine = self.open(files, self.acknowledged)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Batches with rotations and checkpoints between them, and restarts of both kinds.
+pub fn acts() -> Vec<Act> {
+    use Act::*;
+    let mut acts = Vec::new();
+    for round in 0..3 {
+        acts.extend([Apply, Lane(LOG, 2), Apply, Apply, Lane(LOG, 1), Lane(CHECKPOINT, 2), Apply]);
+        acts.extend([Lane(CHECKPOINT, 2), Apply, Apply, Lane(LOG, 2), Lane(CHECKPOINT, 1), Apply]);
+        acts.extend([Lane(CHECKPOINT, 4), Apply, if round == 1 { Close } else { Drop }, Apply]);
+    }
+    acts.extend([Compact, Apply, Lane(LOG, 5), Apply, Compact]);
+    acts
+}
+
+/// A disk and what is known of a life that ended after so many changes of the disk; `true` if by itself.
+pub fn cut_short(seed: u64, durability: Durability, changes: u64) -> (Disk, Life, bool) {
+    let (disk, mut life) = (Disk::default(), Life::new(seed, durability));
+    disk.light_fuse(changes);
+    let whole = life.live(&disk.files(), &acts()).is_ok();
+    (disk, life, whole)
+}
+
+/// The directory as an engine sees it.
+pub fn files(directory: impl Directory + 'static) -> Files {
+    Arc::new(directory)
+}
