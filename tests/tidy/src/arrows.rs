@@ -36,7 +36,7 @@ const MAY_TOUCH: [(&str, &str); 5] = [
 
 /// Where the host names an engine: file, name, reason.
 const MAY_NAME: [(&str, &str, &str); 1] =
-    [("host/src/config/schema.rs", "snapshot", "the default of the setting `engine`")];
+    [("host/src/config/schema.rs", "logmap", "the default of the setting `engine`")];
 
 /// Names of sockets, which the protocol does not know.
 const SOCKETS: [&str; 6] = ["net", "mio", "TcpStream", "TcpListener", "UnixStream", "UnixListener"];
@@ -273,12 +273,12 @@ mod tests {
 
     #[test]
     fn a_name_of_an_engine_is_caught() {
-        let engines = ["memory", "snapshot"].map(str::to_string);
+        let engines = ["memory", "snapshot", "logmap"].map(str::to_string);
         let text = "/// The snapshot engine, \"snapshot\".\nuse engine_memory::Memory;\nconst A: &str = \"snapshot\";\n\
                     const B: &str = \"a snapshot of it\";\n#[cfg(test)]\nmod tests { const C: &str = \"snapshot\"; }\n";
         let found = check_names(&[Source::planted("host/src/storage/mod.rs", text)], &engines);
         assert_eq!(found.iter().map(|it| it.line).collect::<Vec<_>>(), [2, 3], "{found:?}");
-        let text = "const D: &str = r#\"\"snapshot\"\"#;\n";
+        let text = "const D: &str = r#\"\"logmap\"\"#;\n";
         assert_eq!(check_names(&[Source::planted("host/src/config/schema.rs", text)], &engines), []);
         assert_eq!(check_names(&[Source::planted("host/src/config/mod.rs", text)], &engines).len(), 1);
     }

@@ -10,6 +10,7 @@ pub mod code;
 pub mod layout;
 pub mod lengths;
 pub mod links;
+pub mod promises;
 pub mod source;
 pub mod vocabulary;
 
