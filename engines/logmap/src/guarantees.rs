@@ -2,8 +2,8 @@
 
 use adapter_api::{Durability, Guarantees, Promise};
 
-/// The table of a class.
-pub(crate) fn table(durability: Durability) -> Guarantees {
+/// The table of a class; with checkpoints that are spaced by the size of the state, or by a fixed size.
+pub(crate) fn table(checkpoints_by_state: bool, durability: Durability) -> Guarantees {
     let is_always = durability == Durability::Always;
     Guarantees::new()
         .kept(
@@ -23,10 +23,7 @@ pub(crate) fn table(durability: Durability) -> Guarantees {
             "the records of the log are a chain: what is missing after a crash is missing at the end",
         )
         .kept(Promise::Concurrency, "readers never wait for the writer; one writer at a time")
-        .kept(
-            Promise::Performance,
-            "a write costs its own bytes in the log; the whole state is written only when the log has grown by as much",
-        )
+        .with(Promise::Performance, checkpoints_by_state, performance(checkpoints_by_state))
         .kept(Promise::Transactions, "a batch becomes visible at one instant, and a view is a point in time")
         .with(Promise::AsynchronousWrites, !is_always, asynchronous_writes(durability))
 }
@@ -54,6 +51,19 @@ fn asynchronous_writes(durability: Durability) -> &'static str {
         }
         Durability::Os => {
             "OK means that the operating system has the record; when the device has it is its affair"
+        }
+    }
+}
+
+fn performance(checkpoints_by_state: bool) -> &'static str {
+    match checkpoints_by_state {
+        true => {
+            "a write costs its own bytes in the log, and about as many in a checkpoint: that is written once \
+                 the log has grown by the size of the state"
+        }
+        false => {
+            "the whole state is written each time the log has grown by a fixed size: a larger state makes \
+                  that dearer; leave checkpoint_log_bytes at 0 to avoid it"
         }
     }
 }

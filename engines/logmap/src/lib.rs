@@ -79,8 +79,17 @@ impl Plugin for LogmapEngine {
     }
 
     fn open(request: OpenRequest) -> Result<Self> {
+        Self::open_into(VersionedMap::new(), request)
+    }
+
+    fn guarantees(options: &Options, durability: Durability) -> Guarantees {
+        guarantees::table(options.integer("checkpoint_log_bytes") == 0, durability)
+    }
+}
+
+impl LogmapEngine {
+    fn open_into(map: VersionedMap, request: OpenRequest) -> Result<Self> {
         let OpenRequest { environment, options, durability, salvage } = request;
-        let map = VersionedMap::new();
         if let Some(watch) = salvage {
             recovery::salvage(&environment.directory, &map, &*watch)?;
             return Ok(Self { map, store: None });
@@ -91,12 +100,6 @@ impl Plugin for LogmapEngine {
         Ok(Self { map, store: Some(Store::new(environment, recovered, checkpoint_log_bytes)) })
     }
 
-    fn guarantees(_: &Options, durability: Durability) -> Guarantees {
-        guarantees::table(durability)
-    }
-}
-
-impl LogmapEngine {
     fn store(&self) -> Result<&Store> {
         self.store.as_ref().ok_or_else(|| {
             EngineError::rejected("the directory was opened to salvage what it holds, for reading only")
@@ -180,3 +183,63 @@ impl StorageEngine for LogmapEngine {
 }
 
 export_engine!(LogmapEngine);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use adapter_api::environment::Lanes;
+    use adapter_api::environment::real::{RealClock, RealDirectory};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct CountedWaits(AtomicUsize);
+
+    impl Lanes for CountedWaits {
+        fn wake(&self, _: Lane) {}
+        fn wait_for(&self, _: Lane) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_that_writes_outran_begins_again_and_writes_wait_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lanes = Arc::new(CountedWaits::default());
+        let directory: Arc<dyn Directory> =
+            Arc::new(RealDirectory::open(folder.path(), Arc::default()).unwrap());
+        let clock = Arc::new(RealClock::new());
+        let mut request =
+            OpenRequest::new(Environment { directory, clock, lanes: Arc::clone(&lanes) as Arc<dyn Lanes> });
+        request.options.set("log_segment", "65536");
+        request.options.set("checkpoint_log_bytes", "1");
+        request.durability = Durability::Os;
+        let engine = LogmapEngine::open_into(VersionedMap::with_view_limit(100_000), request).unwrap();
+        let put_many = |keys: std::ops::Range<u32>| {
+            let mut batch = BatchBuilder::new();
+            keys.for_each(|key| batch.put(&key.to_be_bytes(), &[7; 10_000]).unwrap());
+            engine.apply(batch.as_batch()).unwrap();
+        };
+        let checkpoint = || engine.background(store::CHECKPOINT_LANE).unwrap();
+        put_many(0..300);
+        let waits = lanes.0.load(Ordering::SeqCst);
+        (0..2).for_each(|_| assert_eq!(checkpoint(), Step::More));
+        put_many(0..20);
+        assert_eq!(engine.pressure().level, 100, "the log is far ahead");
+        let is_outrun = || engine.pressure().reason.contains("outran");
+        assert!((0..3).any(|_| checkpoint() == Step::More && is_outrun()), "{:?}", engine.pressure());
+        let before = lanes.0.load(Ordering::SeqCst);
+        put_many(0..1);
+        assert!(before > waits && lanes.0.load(Ordering::SeqCst) == before + 1, "a write waits");
+        while checkpoint() == Step::More {}
+        assert!(
+            folder
+                .path()
+                .read_dir()
+                .unwrap()
+                .any(|entry| { entry.unwrap().file_name().to_string_lossy().starts_with("checkpoint-") })
+        );
+        assert_eq!(engine.pressure(), Pressure::none());
+    }
+}

@@ -54,6 +54,8 @@ pub(crate) struct Store {
     /// When the next checkpoint may begin after one failed, by the monotone clock.
     retry_at: Mutex<Option<Duration>>,
     is_troubled: AtomicBool,
+    /// The view of the last checkpoint ended before everything was written.
+    is_outrun: AtomicBool,
     numbers: Numbers,
 }
 
@@ -99,6 +101,7 @@ impl Store {
             is_wanted: AtomicBool::new(recovered.wants_checkpoint),
             retry_at: Mutex::default(),
             is_troubled: AtomicBool::new(false),
+            is_outrun: AtomicBool::new(false),
             numbers,
         };
         store.lanes.wake(LOG_LANE);
@@ -157,21 +160,26 @@ impl Store {
         Ok(())
     }
 
-    /// Waits while the log is far ahead of the checkpoints, as long as the lane makes headway.
+    /// Waits while the log is far ahead of the checkpoints, as long as the lane makes headway. If writes have
+    /// outrun the view of a checkpoint before, each lets the next one take a step.
     pub(crate) fn wait_for_checkpoint(&self, map: &VersionedMap) {
         if self.is_due(map) {
             self.lanes.wake(CHECKPOINT_LANE);
         }
-        while self.lag(map) >= 100 && !self.is_troubled.load(Ordering::Relaxed) {
-            let (steps, since) = (self.numbers.steps.load(Ordering::Acquire), self.clock.monotonic());
-            self.lanes.wait_for(CHECKPOINT_LANE);
-            if steps == self.numbers.steps.load(Ordering::Acquire) {
-                break;
-            }
-            let waited = self.clock.monotonic().saturating_sub(since).as_nanos();
-            self.numbers.waits.fetch_add(1, Ordering::Relaxed);
-            self.numbers.waited_nanos.fetch_add(u64::try_from(waited).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let mut is_running = !self.is_outrun.load(Ordering::Relaxed) || self.wait_for_step();
+        while is_running && self.lag(map) >= 100 && !self.is_troubled.load(Ordering::Relaxed) {
+            is_running = self.wait_for_step();
         }
+    }
+
+    /// Waits for a step of a checkpoint; answers whether there was one.
+    fn wait_for_step(&self) -> bool {
+        let (steps, since) = (self.numbers.steps.load(Ordering::Acquire), self.clock.monotonic());
+        self.lanes.wait_for(CHECKPOINT_LANE);
+        let waited = self.clock.monotonic().saturating_sub(since).as_nanos();
+        self.numbers.waits.fetch_add(1, Ordering::Relaxed);
+        self.numbers.waited_nanos.fetch_add(u64::try_from(waited).unwrap_or(u64::MAX), Ordering::Relaxed);
+        steps != self.numbers.steps.load(Ordering::Acquire)
     }
 
     /// The log bytes that call for a checkpoint.
@@ -195,12 +203,17 @@ impl Store {
 
     pub(crate) fn pressure(&self, map: &VersionedMap) -> Pressure {
         // While no checkpoint can be written, `apply` does not wait for one.
+        let is_outrun = self.is_outrun.load(Ordering::Relaxed);
         let most = if self.is_troubled.load(Ordering::Relaxed) { 99 } else { 100 };
-        match self.lag(map).min(most) {
+        let least = if is_outrun { 50 } else { 0 };
+        match self.lag(map).clamp(least, most) {
             0 => Pressure::none(),
             level => Pressure {
                 level: level as u8,
-                reason: "the log is far ahead of the last checkpoint".to_string(),
+                reason: match is_outrun {
+                    true => "writes outran a checkpoint, and wait for the steps of the next".to_string(),
+                    false => "the log is far ahead of the last checkpoint".to_string(),
+                },
             },
         }
     }
@@ -243,7 +256,7 @@ impl Store {
             }
         }
         match self.checkpoint_step(&mut checkpointer, map) {
-            Ok(_) => Step::More,
+            Ok(_) | Err(EngineError::ViewTooOld) => Step::More,
             Err(_) => Step::IdleFor(RETRY_AFTER),
         }
     }
@@ -265,10 +278,17 @@ impl Store {
                 self.backlog.fetch_sub(done.log_bytes, Ordering::Relaxed);
                 self.is_wanted.store(false, Ordering::Relaxed);
                 self.is_troubled.store(false, Ordering::Relaxed);
+                self.is_outrun.store(false, Ordering::Relaxed);
                 *lock(&self.retry_at) = None;
                 self.numbers.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.numbers.checkpoint_bytes.store(done.bytes, Ordering::Relaxed);
                 self.lanes.wake(LOG_LANE);
+            }
+            Err(EngineError::ViewTooOld) => {
+                checkpointer.abandon();
+                self.is_outrun.store(true, Ordering::Relaxed);
+                self.numbers.failures.fetch_add(1, Ordering::Relaxed);
+                log::info!("writes outran a checkpoint; it begins again, and writes wait for its steps");
             }
             Err(error) => {
                 checkpointer.abandon();
@@ -292,7 +312,10 @@ impl Store {
             if checkpointer.newest() >= wanted {
                 return Ok(());
             }
-            self.checkpoint_step(&mut checkpointer, map)?;
+            match self.checkpoint_step(&mut checkpointer, map) {
+                Ok(_) | Err(EngineError::ViewTooOld) => {}
+                Err(error) => return Err(error),
+            }
             let (done, total) = checkpointer.progress();
             // Without the lock, for the watch belongs to somebody else.
             drop(checkpointer);

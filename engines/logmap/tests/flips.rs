@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use adapter_api::*;
 use engine_logmap::LogmapEngine;
-use life::sim::Disk;
+use life::sim::{Disk, scramble};
 use life::{CHECKPOINT, Findings, LOG, State, put, request, run, state};
 
 type Contents = Vec<(String, Arc<Vec<u8>>)>;
@@ -185,6 +185,39 @@ fn a_checkpoint_that_lost_its_end_is_refused() {
             let error = life::open(Disk::with_contents(&cut).files()).err().expect("refused");
             assert!(matches!(&error, EngineError::Corrupt { file, .. } if file == name), "{len}: {error}");
         }
+    }
+}
+
+#[test]
+fn random_damage_to_any_files_is_harmless_or_detected_and_ends_nothing() {
+    let (disk, expected) = small_store(true);
+    let contents = disk.contents();
+    for seed in 0..1500_u64 {
+        let mut random = scramble(seed);
+        let mut next = |below: usize| {
+            random = scramble(random);
+            (random >> 20) as usize % below
+        };
+        let mut damaged = contents.clone();
+        for _ in 0..1 + next(3) {
+            let file = next(damaged.len());
+            let bytes = Arc::make_mut(&mut damaged[file].1);
+            let at = next(bytes.len().max(1));
+            match next(4) {
+                0 => bytes.truncate(at),
+                1 => bytes.extend((0..at).map(|at| (at * 7) as u8)),
+                2 => bytes.iter_mut().skip(at).take(600).for_each(|byte| *byte = 0xff),
+                _ => bytes.iter_mut().skip(at / 4096 * 4096).take(64).for_each(|byte| *byte ^= 0x41),
+            }
+        }
+        match life::open(Disk::with_contents(&damaged).files()) {
+            Ok(engine) => assert!(state(&engine) == expected, "seed {seed}"),
+            Err(EngineError::Corrupt { .. } | EngineError::Rejected { .. }) => {}
+            Err(error) => panic!("seed {seed}: {error}"),
+        }
+        let mut request = request(Disk::with_contents(&damaged).files(), Durability::Always, 0);
+        request.salvage = Some(Arc::new(Findings::default()));
+        assert!(LogmapEngine::open(request).is_ok(), "seed {seed}: salvage");
     }
 }
 

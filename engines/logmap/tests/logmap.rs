@@ -329,11 +329,17 @@ fn the_class_interval_syncs_in_the_lane_and_the_last_durable_write_is_told() {
 #[test]
 fn every_class_has_a_line_for_every_promise_and_a_reason() {
     for durability in [Durability::Always, Durability::Interval(Duration::from_millis(1)), Durability::Os] {
-        let table = LogmapEngine::guarantees(&Options::new(), durability);
-        let promises: Vec<_> = table.lines().iter().map(|line| line.promise).collect();
-        assert_eq!(promises, Promise::ALL);
-        assert!(table.lines().iter().all(|line| line.why.len() > 10));
-        assert_eq!(table.line(Promise::CrashSafety).unwrap().kept, durability == Durability::Always);
-        assert_eq!(table.line(Promise::AsynchronousWrites).unwrap().kept, durability != Durability::Always);
+        for checkpoint_log_bytes in ["0", "65536"] {
+            let mut options = Options::new();
+            options.set("checkpoint_log_bytes", checkpoint_log_bytes);
+            let table = LogmapEngine::guarantees(&options, durability);
+            let promises: Vec<_> = table.lines().iter().map(|line| line.promise).collect();
+            assert_eq!(promises, Promise::ALL);
+            assert!(table.lines().iter().all(|line| line.why.len() > 10));
+            let kept = |promise| table.line(promise).unwrap().kept;
+            assert_eq!(kept(Promise::CrashSafety), durability == Durability::Always);
+            assert_eq!(kept(Promise::AsynchronousWrites), durability != Durability::Always);
+            assert_eq!(kept(Promise::Performance), checkpoint_log_bytes == "0");
+        }
     }
 }
