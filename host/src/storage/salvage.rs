@@ -166,3 +166,81 @@ impl Cursor for Portion<'_> {
         Err(EngineError::unsupported("seek in entries to ingest"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use adapter_api::environment::real::RealDirectory;
+    use adapter_api::{Batch, Buffer, Description, Mutation, Plugin, Visit};
+
+    use super::*;
+
+    const ENTRIES: u8 = 100;
+    const BATCH_BYTES: u64 = 100;
+
+    /// Every key that was put, in order.
+    static PUT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+    /// An engine with the mandatory primitives and salvage alone. Opened for salvage it has `ENTRIES` entries.
+    struct Plain {
+        entries: u8,
+    }
+
+    impl Plugin for Plain {
+        fn describe() -> Description {
+            let mut about = Description::new("plain", "1", "for tests");
+            about.capabilities = Capabilities::SALVAGE;
+            about.batch_bytes_max = BATCH_BYTES;
+            about
+        }
+
+        fn open(request: OpenRequest) -> Result<Self, EngineError> {
+            Ok(Self { entries: if request.salvage.is_some() { ENTRIES } else { 0 } })
+        }
+    }
+
+    impl StorageEngine for Plain {
+        fn apply(&self, batch: Batch<'_>) -> Result<(), EngineError> {
+            assert!(batch.as_bytes().len() as u64 <= BATCH_BYTES, "a batch above the stated largest");
+            for mutation in batch.iter() {
+                let Mutation::Put { key, .. } = mutation else { panic!("only puts come over") };
+                PUT.lock().unwrap().push(key.to_vec());
+            }
+            Ok(())
+        }
+
+        fn get(&self, _: &[u8], _: &mut Buffer) -> Result<bool, EngineError> {
+            Ok(false)
+        }
+
+        fn scan(&self, range: KeyRange<'_>, _: Direction, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+            for number in (0..self.entries).filter(|number| range.contains(&[*number])) {
+                if visit(Entry { key: &[number], value: b"value" }).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    struct Silent;
+
+    impl Watch for Silent {
+        fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn finding(&self, _: EngineError) {}
+    }
+
+    #[test]
+    fn without_ingest_every_entry_comes_over_in_batches_that_the_engine_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = || Arc::new(RealDirectory::open(folder.path(), Arc::default()).unwrap());
+        let plugin = LoadedPlugin::in_process::<Plain>();
+        let source = Salvage::open(&plugin, directory(), Options::new(), Arc::new(Silent)).unwrap();
+        let salvaged = source.copy_into(directory(), Arc::default()).unwrap();
+        assert_eq!(salvaged, Salvaged { entries: 100, bytes: 600 });
+        assert_eq!(*PUT.lock().unwrap(), (0..ENTRIES).map(|number| vec![number]).collect::<Vec<_>>());
+    }
+}
