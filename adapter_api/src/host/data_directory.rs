@@ -60,6 +60,11 @@ pub enum ClaimError {
         /// What the other process wrote into the lock file.
         holder: String,
     },
+    /// There is no data directory.
+    Absent {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// Another engine wrote the data.
     OtherEngine {
         /// The data directory.
@@ -103,6 +108,11 @@ impl fmt::Display for ClaimError {
             Self::Locked { path, holder } => write!(
                 f,
                 "data directory {} is in use by another process ({holder}); stop it or choose another one with --dir",
+                path.display()
+            ),
+            Self::Absent { path } => write!(
+                f,
+                "{} is no data directory: it has no {MARKER}; name the directory that a server used",
                 path.display()
             ),
             Self::OtherEngine { path, found, wanted } => write!(
@@ -154,6 +164,43 @@ impl DataDirectory {
         Ok(Self { directory, counters, _lock: lock })
     }
 
+    /// Claims an existing directory for an engine that only reads it: locked against servers, and nothing in it
+    /// is created or changed. A damaged marker is passed over, for whoever calls this has named the engine.
+    pub fn claim_for_reading(path: &Path, engine: &Description) -> Result<Self, ClaimError> {
+        let unusable = |doing| move |source| ClaimError::Unusable { path: path.to_path_buf(), doing, source };
+        let counters = Arc::new(IoCounters::default());
+        let top = RealDirectory::open(path, Arc::clone(&counters)).map_err(unusable("opening it"))?;
+        let lock = lock_for_reading(path)?;
+        match read_marker(&top) {
+            Ok(found) if found.engine != engine.name => {
+                let wanted = engine.name.clone();
+                return Err(ClaimError::OtherEngine {
+                    path: path.to_path_buf(),
+                    found: found.engine,
+                    wanted,
+                });
+            }
+            Ok(found) => refuse_newer(&found, engine, path)?,
+            Err(ClaimError::DamagedMarker { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let directory = top.open_directory(DATA).map_err(unusable("opening the engine's directory"))?;
+        Ok(Self { directory, counters, _lock: lock })
+    }
+
+    /// The name of the engine that wrote the data in `path`. Locks and changes nothing.
+    pub fn engine_of(path: &Path) -> Result<String, ClaimError> {
+        match RealDirectory::open(path, Arc::default()) {
+            Ok(top) => read_marker(&top).map(|marker| marker.engine),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                Err(ClaimError::Absent { path: path.to_path_buf() })
+            }
+            Err(source) => {
+                Err(ClaimError::Unusable { path: path.to_path_buf(), doing: "opening it", source })
+            }
+        }
+    }
+
     /// The engine's own directory.
     pub fn directory(&self) -> Arc<dyn Directory> {
         Arc::clone(&self.directory)
@@ -202,43 +249,73 @@ fn lock(path: &Path) -> Result<File, ClaimError> {
         .truncate(false)
         .open(path.join(LOCK))
         .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {}
+    refuse_locked(path, &file, file.try_lock())?;
+    file.set_len(0).and_then(|()| file.rewind()).map_err(unusable)?;
+    writeln!(file, "process {}", std::process::id()).map_err(unusable)?;
+    Ok(file)
+}
+
+/// Takes the lock beside others who only read, and writes nothing. Where there is no lock file, as in a copy,
+/// no server is running either; the directory itself stands in for it.
+fn lock_for_reading(path: &Path) -> Result<File, ClaimError> {
+    let unusable = |source| ClaimError::Unusable { path: path.to_path_buf(), doing: "locking it", source };
+    let file = match File::open(path.join(LOCK)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(path),
+        opened => opened,
+    };
+    let file = file.map_err(unusable)?;
+    refuse_locked(path, &file, file.try_lock_shared())?;
+    Ok(file)
+}
+
+fn refuse_locked(path: &Path, file: &File, outcome: Result<(), TryLockError>) -> Result<(), ClaimError> {
+    let path = path.to_path_buf();
+    match outcome {
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             // Who holds it is a help for people; that it is held is enough to refuse.
             let _ = file.take(64).read_to_string(&mut holder);
-            return Err(ClaimError::Locked { path: path.to_path_buf(), holder: holder.trim().to_string() });
+            Err(ClaimError::Locked { path, holder: holder.trim().to_string() })
         }
-        Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        Err(TryLockError::Error(source)) => Err(ClaimError::Unusable { path, doing: "locking it", source }),
     }
-    file.set_len(0).and_then(|()| file.rewind()).map_err(unusable)?;
-    writeln!(file, "process {}", std::process::id()).map_err(unusable)?;
-    Ok(file)
+}
+
+/// The marker of a directory that has one.
+fn read_marker(top: &RealDirectory) -> Result<Marker, ClaimError> {
+    let path = top.path();
+    Marker::read(top).map_err(|error| match error {
+        MarkerError::Absent => ClaimError::Absent { path: path.to_path_buf() },
+        MarkerError::Damaged(reason) => ClaimError::DamagedMarker { path: path.join(MARKER), reason },
+        MarkerError::Io(source) => {
+            ClaimError::Unusable { path: path.to_path_buf(), doing: "reading its marker", source }
+        }
+    })
+}
+
+fn refuse_newer(found: &Marker, engine: &Description, path: &Path) -> Result<(), ClaimError> {
+    if found.format <= engine.format {
+        return Ok(());
+    }
+    let (path, engine, known) = (path.to_path_buf(), engine.name.clone(), engine.format);
+    Err(ClaimError::NewerFormat { path, engine, found: found.format, known })
 }
 
 /// Compares the marker with the engine and writes a new one where that is right.
 fn claim_for(top: &RealDirectory, engine: &Description) -> Result<(), ClaimError> {
     let path = || top.path().to_path_buf();
     let ours = Marker { engine: engine.name.clone(), format: engine.format };
-    match Marker::read(top) {
+    match read_marker(top) {
         Ok(found) if found == ours => return Ok(()),
-        Ok(found) if found.engine == ours.engine && found.format > ours.format => {
-            let (found, known) = (found.format, ours.format);
-            return Err(ClaimError::NewerFormat { path: path(), engine: ours.engine, found, known });
-        }
-        Ok(found) if found.engine != ours.engine && holds_data(top)? => {
+        Ok(found) if found.engine == ours.engine => refuse_newer(&found, engine, top.path())?,
+        Ok(found) if holds_data(top)? => {
             return Err(ClaimError::OtherEngine { path: path(), found: found.engine, wanted: ours.engine });
         }
-        // An older format: from now on the engine may write its newer one.
-        Ok(_) | Err(MarkerError::Absent) => {}
-        Err(MarkerError::Damaged(reason)) => {
-            return Err(ClaimError::DamagedMarker { path: top.path().join(MARKER), reason });
-        }
-        Err(MarkerError::Io(source)) => {
-            return Err(ClaimError::Unusable { path: path(), doing: "reading its marker", source });
-        }
+        Ok(_) | Err(ClaimError::Absent { .. }) => {}
+        Err(error) => return Err(error),
     }
+    // Also over an older format: from now on the engine may write its newer one.
     ours.write(top).map_err(|source| ClaimError::Unusable {
         path: path(),
         doing: "writing its marker",
@@ -337,6 +414,35 @@ mod tests {
         drop(claim(folder.path(), "one", 1).unwrap());
         fs::write(folder.path().join(MARKER), "enginebay").unwrap();
         assert!(matches!(claim(folder.path(), "one", 1), Err(ClaimError::DamagedMarker { .. })));
+    }
+
+    #[test]
+    fn claiming_for_reading_excludes_servers_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name, format| DataDirectory::claim_for_reading(folder.path(), &engine(name, format));
+        assert!(matches!(DataDirectory::engine_of(folder.path()), Err(ClaimError::Absent { .. })));
+        assert!(matches!(read("one", 1), Err(ClaimError::Absent { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        let server = claim(folder.path(), "one", 2).unwrap();
+        assert!(matches!(read("one", 2), Err(ClaimError::Locked { .. })));
+        drop(server);
+        assert_eq!(DataDirectory::engine_of(folder.path()).unwrap(), "one");
+        let lock = fs::read(folder.path().join(LOCK)).unwrap();
+        let marker = fs::read(folder.path().join(MARKER)).unwrap();
+        assert!(matches!(read("one", 1), Err(ClaimError::NewerFormat { .. })));
+        // Even of a directory without data, and from an engine whose format is newer.
+        assert!(matches!(read("two", 2), Err(ClaimError::OtherEngine { .. })));
+        let reader = read("one", 3).unwrap();
+        read("one", 3).unwrap();
+        assert!(matches!(claim(folder.path(), "one", 2), Err(ClaimError::Locked { .. })));
+        assert_eq!(fs::read(folder.path().join(LOCK)).unwrap(), lock);
+        assert_eq!(fs::read(folder.path().join(MARKER)).unwrap(), marker);
+        drop(reader);
+
+        fs::write(folder.path().join(MARKER), "enginebay").unwrap();
+        read("one", 2).unwrap();
+        assert!(matches!(DataDirectory::engine_of(folder.path()), Err(ClaimError::DamagedMarker { .. })));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Command {
     Engines(EnginesArguments),
     /// Describe one plugin: options, lanes, guarantees, hash
     Inspect(InspectArguments),
+    /// Copy what can still be read of a damaged data directory into a new one
+    Salvage(SalvageArguments),
     /// Check, explain or print the configuration
     Config {
         /// What to do with the configuration.
@@ -76,6 +78,26 @@ pub struct InspectArguments {
     #[command(flatten)]
     pub place: PlaceArguments,
     /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `salvage`.
+#[derive(Debug, Args)]
+pub struct SalvageArguments {
+    /// The damaged data directory; it is locked and never written
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The new data directory; not there yet, or empty
+    #[arg(long, value_name = "NEW")]
+    pub into: PathBuf,
+    /// The engine that wrote the data [default: the one that the directory remembers]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub engine: Option<String>,
+    /// The flags that say where engines are.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// Answer in JSON: one line for each finding, then one with the counts
     #[arg(long)]
     pub json: bool,
 }

@@ -2,22 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
-use adapter_api::{Durability, Guarantees, OptionKind, OptionSpec, Options};
+use adapter_api::{Capabilities, Durability, Guarantees, OptionKind, OptionSpec, Options};
 use serde_json::{Value, json};
 
 use super::arguments::InspectArguments;
 use super::failure::Failure;
 use super::output;
-use crate::config::size;
+use crate::config::{durability_text, size};
 use crate::storage::registry::{Plugin, Registry, sha256};
 
-/// The guarantees under one choice of options.
+/// The guarantees under one choice of options and durability.
 struct Choice {
     /// The option and its value; `None` for the defaults.
     option: Option<(String, String)>,
+    durability: Durability,
     guarantees: Guarantees,
 }
+
+/// The classes that are shown besides `always`.
+const WEAKER_CLASSES: [Durability; 2] = [Durability::Interval(Duration::from_millis(100)), Durability::Os];
 
 /// Describes a plugin. It is loaded under the same checks as for `serve`, pins aside: what this prints is what
 /// one pins.
@@ -32,21 +37,28 @@ pub fn inspect(arguments: &InspectArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The guarantees for the defaults, and for every other word of every option that is a choice of words.
+/// The guarantees for the defaults, for every weaker class of durability if the engine is durable, and for every
+/// other word of every option that is a choice of words.
 fn choices(plugin: &Plugin) -> Result<Vec<Choice>, Failure> {
     let specs = &plugin.loaded.description().options;
-    let guarantees = |given: Option<(&str, &str)>| {
+    let choice = |given: Option<(&str, &str)>, durability| {
         let options =
             Options::complete(specs, given).map_err(|message| Failure::Check(broken(plugin, &message)))?;
-        let guarantees = plugin.loaded.guarantees(&options, Durability::Always);
-        guarantees.map_err(|error| Failure::Check(broken(plugin, &error.to_string())))
+        let guarantees = plugin.loaded.guarantees(&options, durability);
+        let guarantees = guarantees.map_err(|error| Failure::Check(broken(plugin, &error.to_string())))?;
+        let option = given.map(|(name, word)| (name.to_string(), word.to_string()));
+        Ok::<_, Failure>(Choice { option, durability, guarantees })
     };
-    let mut choices = vec![Choice { option: None, guarantees: guarantees(None)? }];
+    let mut choices = vec![choice(None, Durability::Always)?];
+    if plugin.loaded.description().capabilities.has(Capabilities::DURABLE) {
+        for durability in WEAKER_CLASSES {
+            choices.push(choice(None, durability)?);
+        }
+    }
     for OptionSpec { name, kind, default, .. } in specs {
         let OptionKind::Choice(words) = kind else { continue };
         for word in words.iter().filter(|word| *word != default) {
-            let option = Some((name.clone(), word.clone()));
-            choices.push(Choice { option, guarantees: guarantees(Some((name, word)))? });
+            choices.push(choice(Some((name, word)), Durability::Always)?);
         }
     }
     Ok(choices)
@@ -107,7 +119,11 @@ fn choice_json(choice: &Choice) -> Value {
     let options: serde_json::Map<_, _> =
         choice.option.iter().map(|(name, word)| (name.clone(), json!(word))).collect();
     let line = |line: &adapter_api::Guarantee| json!({"promise": line.promise.name(), "kept": line.kept, "why": line.why});
-    json!({"options": options, "lines": choice.guarantees.lines().iter().map(line).collect::<Vec<_>>()})
+    json!({
+        "options": options,
+        "durability": durability_text(choice.durability),
+        "lines": choice.guarantees.lines().iter().map(line).collect::<Vec<_>>(),
+    })
 }
 
 fn as_text(plugin: &Plugin, hash: &str, choices: &[Choice]) -> String {
@@ -131,11 +147,12 @@ fn as_text(plugin: &Plugin, hash: &str, choices: &[Choice]) -> String {
         let _ = writeln!(text, "  {}: {}", lane.name, lane.help);
     }
     text.push_str(none_if(engine.lanes.is_empty()));
-    for Choice { option, guarantees } in choices {
+    for Choice { option, durability, guarantees } in choices {
         let under = option
             .as_ref()
             .map_or_else(|| "default options".to_string(), |(name, word)| format!("{name} = {word}"));
-        let _ = writeln!(text, "\nguarantees with {under} and durability always:");
+        let class = durability_text(*durability);
+        let _ = writeln!(text, "\nguarantees with {under} and durability {class}:");
         for line in guarantees.lines() {
             let kept = if line.kept { "kept" } else { "NOT KEPT" };
             let _ = writeln!(text, "  {:<20}  {kept:<8}  {}", line.promise.name(), line.why);

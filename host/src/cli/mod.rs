@@ -10,6 +10,7 @@ mod engines;
 mod failure;
 mod inspect;
 mod output;
+mod salvage;
 mod serve;
 mod signals;
 
@@ -41,6 +42,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Serve(arguments)) => serve::serve(&arguments),
         Some(Command::Engines(arguments)) => engines::engines(&arguments),
         Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
+        Some(Command::Salvage(arguments)) => salvage::salvage(&arguments),
         Some(Command::Config { command }) => match command {
             ConfigCommand::Check(arguments) => config::check(&arguments),
             ConfigCommand::Explain(arguments) => config::explain(&arguments),

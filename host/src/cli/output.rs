@@ -16,7 +16,8 @@ pub fn error(message: &str) {
     let _ = writeln!(io::stderr(), "enginebay: {}", one_line(message));
 }
 
-fn one_line(message: &str) -> String {
+/// The text without line breaks and other letters that steer a terminal.
+pub fn one_line(message: &str) -> String {
     message.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 

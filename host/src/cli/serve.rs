@@ -50,7 +50,8 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
         settings.storage.durability,
         settings.storage.reader_threads,
     );
-    let storage = Arc::new(storage.map_err(|error| unopened(settings, engine, &error))?);
+    let storage = storage.map_err(|error| unopened(settings, engine, &error))?;
+    let storage = Arc::new(storage.with_disk_reserve(directory.directory(), settings.limits.disk_reserve));
     warn_of_unsafe_options(&storage);
     let limits = sequencer::Limits { queued_bytes: settings.limits.queued_bytes_max, ..Default::default() };
     let sequencer = Sequencer::start(Arc::clone(&storage), limits);

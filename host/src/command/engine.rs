@@ -1,9 +1,8 @@
 //! ENGINE: which engine serves, what it promises, how it is set, what it reports.
 
-use adapter_api::Durability;
-
 use super::errors::{Outcome, unknown_subcommand, wrong_arity};
 use super::{Arguments, Context, Replies};
+use crate::config::durability_text;
 
 pub(super) fn engine(
     arguments: Arguments<'_>,
@@ -25,15 +24,6 @@ pub(super) fn engine(
     }
     print(context, replies);
     Ok(())
-}
-
-/// How a class of durability is written in the config.
-pub(super) fn durability_text(durability: Durability) -> String {
-    match durability {
-        Durability::Always => "always".to_string(),
-        Durability::Interval(interval) => format!("interval({})", interval.as_millis()),
-        Durability::Os => "os".to_string(),
-    }
 }
 
 fn pairs(replies: &mut dyn Replies, pairs: &[(&str, &str)]) {
@@ -90,10 +80,14 @@ fn status(context: &Context, replies: &mut dyn Replies) {
     pairs(replies, &fields.each_ref().map(|(name, value)| (*name, value.as_str())));
 }
 
-/// One array `promise, kept or not kept, why` a line.
+/// The class of durability that the table is of, then one array `promise, kept or not kept, why` a line.
 fn guarantees(context: &Context, replies: &mut dyn Replies) {
     let lines = context.storage.guarantees().lines();
-    replies.array(lines.len());
+    replies.array(lines.len() + 1);
+    replies.array(3);
+    replies.bulk(b"durability");
+    replies.bulk(durability_text(context.storage.durability()).as_bytes());
+    replies.bulk(b"the class in use, set by storage.durability; the lines below are under it");
     for line in lines {
         replies.array(3);
         replies.bulk(line.promise.name().as_bytes());

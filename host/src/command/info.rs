@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::connection::REDIS_VERSION;
-use super::engine::durability_text;
 use super::errors::Outcome;
 use super::{Arguments, Context, Replies};
+use crate::config::durability_text;
 use crate::storage::keyspace::DATABASES;
 use adapter_api::Capabilities;
 

@@ -121,6 +121,8 @@ pub struct Limits {
     pub output_bytes_max: usize,
     /// The most bytes of replies to one pipeline of requests.
     pub reply_bytes_max: usize,
+    /// How much room is kept free on the data directory's file system.
+    pub disk_reserve: u64,
 }
 
 /// The effective settings, and where each came from.

@@ -284,6 +284,19 @@ pub static SETTINGS: &[Setting] = &[
                less at a time.",
     },
     Setting {
+        name: "limits.disk_reserve",
+        kind: Kind::Bytes {
+            min: 0,
+            max: 1 << 60,
+            set: |settings, value| settings.limits.disk_reserve = value,
+        },
+        default: r#""64MiB""#,
+        flag: None,
+        help: "How much room is kept free on the data directory's file system. Below it, writes that put anything \
+               are refused with -FULL; reads go on, deletes pass, and writes resume by themselves when there is \
+               room. 0 keeps nothing free. Engines that keep nothing on disk are not held to it.",
+    },
+    Setting {
         name: "plugins.pins",
         kind: Kind::Pins(|settings, name, hash| {
             settings.plugins.pins.insert(name, hash);

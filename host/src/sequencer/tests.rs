@@ -1,11 +1,12 @@
 //! The sequencer over a scripted engine, mostly without its thread: each test says when a group is taken.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use adapter_api::{Batch, Buffer, KeyRange, Mutation};
 
 use super::*;
-use crate::storage::test_engine::{State, TestClock, TestEngine, opened, opened_at};
+use crate::storage::test_engine::{State, TestClock, TestDisk, TestEngine, opened, opened_at};
 
 /// One request of a `Script`.
 #[derive(Clone)]
@@ -296,6 +297,42 @@ fn on_a_full_disk_deletes_pass_and_nothing_rides_on_them() {
     assert_eq!(answers.recv().unwrap(), ["full", "ok", "none", "none"]);
     assert_eq!(lone.recv().unwrap(), ["ok"]);
     assert_eq!((bench.stored(b"old"), bench.stored(b"new")), (None, None));
+}
+
+#[test]
+fn below_the_disk_reserve_only_what_puts_is_refused_and_all_resumes_by_itself() {
+    let (disk, clock) = (Arc::new(TestDisk::default()), Arc::new(TestClock::default()));
+    let bench = |engine: TestEngine| {
+        let engine_state = engine.state();
+        let storage = opened_at(engine, Arc::clone(&clock) as _);
+        let storage = storage.with_disk_reserve(Arc::clone(&disk) as _, 1000);
+        let sequencer = Sequencer::without_thread(Arc::new(storage), Limits::default()).unwrap();
+        Bench { sequencer, engine: engine_state }
+    };
+    let durable = bench(TestEngine::new().durable());
+    let run = |bench: &Bench, ops: &[Op]| {
+        let answers = bench.submit(ops.to_vec());
+        bench.run_all();
+        answers.recv().unwrap()
+    };
+    disk.free.store(1000, SeqCst);
+    assert_eq!(run(&durable, &[put(b"a", "1"), put(b"b", "1")]), ["ok", "ok"]);
+    disk.free.store(999, SeqCst);
+    assert_eq!(run(&durable, &[put(b"a", "2")]), ["ok"], "the answer of just before counts");
+    assert_eq!(disk.asked.load(SeqCst), 1);
+    // A mark of the clock is due here, and must not keep the deletes from passing.
+    clock.set(5000);
+    let mixed = [put(b"c", "1"), Op::Get(b"a"), Op::Delete(b"a"), Op::Increment(b"n"), Op::Get(b"a")];
+    assert_eq!(run(&durable, &mixed), ["full", "2", "ok", "full", "none"]);
+    assert_eq!(disk.asked.load(SeqCst), 2);
+    assert_eq!(run(&durable, &[Op::DeleteAll, Op::Get(b"b")]), ["ok", "none"]);
+    assert_eq!(run(&durable, &[put(b"c", "1")]), ["full"]);
+    disk.free.store(1000, SeqCst);
+    clock.set(5100);
+    assert_eq!(run(&durable, &[put(b"c", "1"), Op::Get(b"c")]), ["ok", "1"]);
+
+    disk.free.store(0, SeqCst);
+    assert_eq!(run(&bench(TestEngine::new()), &[put(b"a", "1")]), ["ok"], "it takes no room on the disk");
 }
 
 #[test]

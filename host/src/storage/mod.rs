@@ -5,10 +5,12 @@
 //! layer nobody knows plugins, below it nobody knows clients.
 
 mod count;
+mod disk_reserve;
 pub mod keyspace;
 mod lanes;
 mod reader_pool;
 pub mod registry;
+mod salvage;
 #[cfg(test)]
 pub(crate) mod test_engine;
 #[cfg(test)]
@@ -27,8 +29,10 @@ use adapter_api::{
     Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, Resident, StorageEngine, Values,
 };
 
+use disk_reserve::DiskReserve;
 use lanes::{Background, LaneThreads};
 pub use reader_pool::{Job, READER_THREADS_DEFAULT, ReaderPool};
+pub use salvage::{Salvage, Salvaged};
 
 /// An open engine with what is known of it, its background lanes and its reader threads.
 pub struct Storage {
@@ -41,6 +45,8 @@ pub struct Storage {
     lanes: Arc<LaneThreads>,
     readers: Arc<ReaderPool>,
     file_counters: Arc<IoCounters>,
+    /// `None` if nothing is kept free.
+    disk_reserve: Option<DiskReserve>,
     /// Even: no `apply` is running. Every `apply` counts up by two, by one when it begins.
     applies: AtomicU64,
 }
@@ -75,11 +81,22 @@ impl Storage {
             clock,
             lanes,
             file_counters,
+            disk_reserve: None,
             readers: Arc::new(ReaderPool::start(reader_threads).map_err(no_thread)?),
             applies: AtomicU64::new(0),
         };
         storage.start_lanes()?;
         Ok(storage)
+    }
+
+    /// The same, with `bytes` kept free on the file system of `directory` (0: nothing): while less is free,
+    /// `apply` refuses what puts anything as `Full`. An engine that is not durable takes no room there and is not
+    /// held to it.
+    #[must_use]
+    pub fn with_disk_reserve(mut self, directory: Arc<dyn Directory>, bytes: u64) -> Self {
+        let is_kept = bytes > 0 && self.has(Capabilities::DURABLE);
+        self.disk_reserve = is_kept.then(|| DiskReserve::new(directory, bytes));
+        self
     }
 
     fn start_lanes(&self) -> Result<(), EngineError> {
@@ -224,8 +241,12 @@ impl Storage {
     /// Makes a batch happen. For the sequencer alone, one call at a time.
     ///
     /// # Errors
-    /// What the engine says; see `StorageEngine::apply`.
+    /// What the engine says; see `StorageEngine::apply`. `Full` also if the batch puts anything while less than
+    /// the reserve is free on the disk.
     pub(crate) fn apply(&self, batch: Batch<'_>) -> Result<(), EngineError> {
+        if let Some(reserve) = &self.disk_reserve {
+            reserve.admit(batch, self.clock.monotonic())?;
+        }
         self.applies.fetch_add(1, Ordering::SeqCst);
         let outcome = self.engine.apply(batch);
         self.applies.fetch_add(1, Ordering::SeqCst);

@@ -1,13 +1,15 @@
 //! An engine for the host's own tests: an ordered map whose next answers to `apply` can be scripted.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use adapter_api::environment::Clock;
+use adapter_api::environment::{Clock, Directory, DirectoryEntry, File, FileFeatures, OpenFile};
 use adapter_api::host::StorageAdapter;
 use adapter_api::{
     Batch, Buffer, Capabilities, Cursor, Description, Direction, Durability, EngineError, Entry, Estimate,
@@ -85,6 +87,11 @@ impl TestEngine {
         Self { capabilities: Capabilities::NONE, ..Self::new() }
     }
 
+    /// The same, saying that it is durable.
+    pub(crate) fn durable(self) -> Self {
+        Self { capabilities: self.capabilities | Capabilities::DURABLE, ..self }
+    }
+
     /// The same with a smaller largest batch.
     pub(crate) fn batches_up_to(self, batch_bytes_max: u64) -> Self {
         Self { batch_bytes_max, ..self }
@@ -117,6 +124,7 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
         clock,
         lanes: Arc::new(LaneThreads::new(&[])),
         file_counters: Arc::default(),
+        disk_reserve: None,
         readers: Arc::new(ReaderPool::start(1).unwrap()),
         applies: AtomicU64::new(0),
     }
@@ -130,7 +138,7 @@ pub(crate) struct TestClock {
 
 impl TestClock {
     pub(crate) fn set(&self, millis: u64) {
-        self.millis.store(millis, std::sync::atomic::Ordering::SeqCst);
+        self.millis.store(millis, SeqCst);
     }
 }
 
@@ -139,7 +147,49 @@ impl Clock for TestClock {
         self.wall()
     }
     fn wall(&self) -> Duration {
-        Duration::from_millis(self.millis.load(std::sync::atomic::Ordering::SeqCst))
+        Duration::from_millis(self.millis.load(SeqCst))
+    }
+}
+
+/// A disk that has only an amount of free space, which tests set.
+#[derive(Default)]
+pub(crate) struct TestDisk {
+    pub(crate) free: AtomicU64,
+    /// How many times it was asked.
+    pub(crate) asked: AtomicU64,
+}
+
+impl Directory for TestDisk {
+    fn free_space(&self) -> io::Result<u64> {
+        self.asked.fetch_add(1, SeqCst);
+        Ok(self.free.load(SeqCst))
+    }
+    fn open_file(&self, _: &str, _: OpenFile) -> io::Result<Arc<dyn File>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn open_directory(&self, _: &str) -> io::Result<Arc<dyn Directory>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn create_directory(&self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn list(&self) -> io::Result<Vec<DirectoryEntry>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn link(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn features(&self) -> FileFeatures {
+        FileFeatures::default()
     }
 }
 

@@ -17,7 +17,7 @@ fn refused(config: &Config, expected: &[&str]) {
 }
 
 /// Every file below the folder with its bytes, but the lock, which tells who asked last.
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         match entry.path().is_dir() {

@@ -26,11 +26,12 @@ const LAYERS: [(&str, &[&str]); 8] = [
 /// Names of the contract that touch a loaded engine.
 const TOUCHES_AN_ENGINE: [&str; 4] = ["StorageAdapter", "LoadedPlugin", "StorageEngine", "OpenRequest"];
 /// Where the host may touch one: file or folder, reason.
-const MAY_TOUCH: [(&str, &str); 5] = [
+const MAY_TOUCH: [(&str, &str); 6] = [
     ("host/src/storage/", "the one place that calls an engine"),
     ("host/src/cli/inspect.rs", "prints what a plugin says of itself, without a server"),
     ("host/src/cli/engines.rs", "lists what the plugin folders hold, without a server"),
     ("host/src/cli/serve.rs", "claims the data directory before storage opens the engine in it"),
+    ("host/src/cli/salvage.rs", "claims both data directories before storage opens engines in them"),
     ("host/src/cli/failure.rs", "chooses the exit code for a directory that cannot be claimed"),
 ];
 

@@ -473,7 +473,7 @@ fn engine_prints_promises_options_and_numbers() {
     let mut bench = Bench::new();
     bench.run("SET k v");
     bench.check(&[
-        ("ENGINE GUARANTEES", "[2 [3 \"API semantics\" \"kept\" \"it is an ordered map\" [3 \"restart\" \"not kept\" \"it is only in memory\""),
+        ("ENGINE GUARANTEES", "[3 [3 \"durability\" \"always\" \"the class in use, set by storage.durability; the lines below are under it\" [3 \"API semantics\" \"kept\" \"it is an ordered map\" [3 \"restart\" \"not kept\" \"it is only in memory\""),
         ("ENGINE OPTIONS", "[0"),
         (
             "ENGINE METRICS",

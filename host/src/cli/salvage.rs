@@ -1,0 +1,144 @@
+//! `salvage`: takes what can still be read out of a damaged data directory into a new one.
+//!
+//! Promises: the damaged directory is locked and never written; every finding is one line on stdout as soon as
+//! it is made; the new directory is complete if the exit code is 0 (no finding) or 1 (findings).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use adapter_api::host::{ClaimError, DataDirectory};
+use adapter_api::{Capabilities, Description, EngineError, Watch};
+use serde_json::json;
+
+use super::arguments::SalvageArguments;
+use super::failure::Failure;
+use super::output;
+use super::serve::registry;
+use crate::config::{self, Settings};
+use crate::storage::registry::Plugin;
+use crate::storage::{Salvage, Salvaged};
+
+/// Copies every entry that can still be read into a new data directory of the same engine.
+pub fn salvage(arguments: &SalvageArguments) -> Result<(), Failure> {
+    let SalvageArguments { dir, into, json, .. } = arguments;
+    let settings = arguments.place.load()?.settings;
+    let findings = Arc::new(Findings { as_json: *json, count: AtomicU64::new(0) });
+    let plugin = registry(&settings)?.load(&engine_name(arguments, &findings)?)?;
+    let engine = plugin.loaded.description();
+    if !engine.capabilities.has(Capabilities::SALVAGE) {
+        let name = &engine.name;
+        return Err(Failure::Data(format!(
+            "engine {name} cannot read around damage; restore a backup instead"
+        )));
+    }
+    refuse_used(into, dir)?;
+    let damaged = DataDirectory::claim_for_reading(dir, engine)?;
+    let options = config::engine_options(engine, given_options(&settings, engine))?;
+    let source = Salvage::open(&plugin.loaded, damaged.directory(), options, Arc::clone(&findings) as _)
+        .map_err(|error| Failure::Data(format!("nothing can be read from {}: {error}", dir.display())))?;
+    let salvaged = copy(&source, &plugin, into)?;
+    findings.report_end(salvaged, dir, into)
+}
+
+/// The engine that was named, else the one that the directory remembers. A damaged marker is a finding if the
+/// engine was named.
+fn engine_name(arguments: &SalvageArguments, findings: &Findings) -> Result<String, Failure> {
+    match (&arguments.engine, DataDirectory::engine_of(&arguments.dir)) {
+        // A name, never a path: whoever made the directory must not choose what code runs.
+        (None, Ok(name)) if !name.contains(['/', '.']) => Ok(name),
+        (None, Ok(name)) => {
+            Err(Failure::Data(format!("the directory names {name:?} as its engine; name one with --engine")))
+        }
+        (None, Err(error @ ClaimError::DamagedMarker { .. })) => {
+            Err(Failure::Data(format!("{error}; or name the engine with --engine")))
+        }
+        (Some(name), Err(ClaimError::DamagedMarker { reason, .. })) => {
+            findings.finding(EngineError::corrupt("MARKER", 0, reason));
+            Ok(name.clone())
+        }
+        (Some(name), Ok(_)) => Ok(name.clone()),
+        (_, Err(error)) => Err(error.into()),
+    }
+}
+
+/// Refuses a target that has anything in it or lies inside the damaged directory.
+fn refuse_used(into: &Path, dir: &Path) -> Result<(), Failure> {
+    let refused =
+        |why: &str| Err(Failure::Data(format!("{} {why}; name a new directory with --into", into.display())));
+    match std::fs::read_dir(into).map(|mut names| names.next().is_some()) {
+        Ok(true) => return refused("is not empty"),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return refused(&format!("cannot be used ({error})"));
+        }
+        _ => {}
+    }
+    // It may not be there yet: where it will be is known from the nearest folder that is.
+    let whole = std::path::absolute(into).unwrap_or_default();
+    let there = whole.ancestors().find_map(|folder| folder.canonicalize().ok());
+    match (there, dir.canonicalize()) {
+        (Some(there), Ok(dir)) if there.starts_with(&dir) => refused("lies in the damaged directory"),
+        _ => Ok(()),
+    }
+}
+
+/// The options of the configuration, if they are meant for this engine.
+fn given_options<'a>(settings: &'a Settings, engine: &Description) -> &'a [config::GivenOption] {
+    if settings.engine == engine.name { &settings.storage.options } else { &[] }
+}
+
+fn copy(source: &Salvage, plugin: &Plugin, into: &Path) -> Result<Salvaged, Failure> {
+    let target = DataDirectory::claim(into, plugin.loaded.description())?;
+    source.copy_into(target.directory(), target.counters()).map_err(|error| {
+        let (name, into) = (&plugin.loaded.description().name, into.display());
+        Failure::Data(format!("engine {name}: {error}; the copy in {into} is not complete, remove it"))
+    })
+}
+
+/// Prints findings as they are made.
+struct Findings {
+    as_json: bool,
+    count: AtomicU64,
+}
+
+impl Watch for Findings {
+    fn progress(&self, _: u64, _: u64) -> std::ops::ControlFlow<()> {
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn finding(&self, finding: EngineError) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let line = match (&finding, self.as_json) {
+            (_, false) => output::one_line(&finding.to_string()),
+            (EngineError::Corrupt { file, position, message }, true) => {
+                json!({"finding": message, "file": file, "position": position}).to_string()
+            }
+            (_, true) => json!({"finding": finding.to_string()}).to_string(),
+        };
+        if let Err(error) = output::answer(&format!("{line}\n")) {
+            log::warn!("a finding could not be printed ({error}): {finding}");
+        }
+    }
+}
+
+impl Findings {
+    fn report_end(&self, salvaged: Salvaged, dir: &Path, into: &Path) -> Result<(), Failure> {
+        let Salvaged { entries, bytes } = salvaged;
+        let count = self.count.load(Ordering::Relaxed);
+        let text = match self.as_json {
+            true => json!({"entries": entries, "bytes": bytes, "findings": count}).to_string(),
+            false => format!(
+                "{entries} entries with {bytes} bytes are in {}; {count} findings",
+                output::one_line(&into.display().to_string())
+            ),
+        };
+        output::answer(&format!("{text}\n"))?;
+        match count {
+            0 => Ok(()),
+            _ => {
+                let dir = dir.display();
+                Err(Failure::Check(format!("{dir} is damaged in {count} places; all else was copied")))
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Takes what can still be read out of a damaged directory, and stores it in a new one.
+//!
+//! Promises: the old directory is opened for reading only, with `OpenRequest.salvage`; entries come over as
+//! they are, the host's own among them; the new engine is closed in order before the counts are returned.
+//! Called by `cli::salvage`, which has claimed both directories.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use adapter_api::environment::Directory;
+use adapter_api::environment::real::{IoCounters, RealClock};
+use adapter_api::host::{LoadedPlugin, StorageAdapter, View, ViewCursor};
+use adapter_api::{
+    BatchBuilder, Capabilities, Cursor, Direction, Durability, EngineError, Entry, Environment, KeyRange,
+    OpenRequest, Options, StorageEngine, Watch,
+};
+
+use super::Storage;
+use super::lanes::LaneThreads;
+
+/// How many bytes of entries are stored at once: enough to be fast, and small beside the memory there is.
+const PORTION_BYTES: u64 = 16 << 20;
+
+/// A damaged directory, opened for reading only.
+pub struct Salvage {
+    plugin: LoadedPlugin,
+    options: Options,
+    source: StorageAdapter,
+}
+
+/// How much came over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Salvaged {
+    /// Entries, the host's own among them.
+    pub entries: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+}
+
+impl Salvage {
+    /// Opens a directory, skipping damage and telling each to `watch`. `options` are complete. Blocks as long
+    /// as it takes to read everything.
+    ///
+    /// # Errors
+    /// What the engine says, if nothing can be read at all; `Unsupported` if it cannot read around damage.
+    pub fn open(
+        plugin: &LoadedPlugin,
+        directory: Arc<dyn Directory>,
+        options: Options,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Self, EngineError> {
+        let about = plugin.description();
+        if !about.capabilities.has(Capabilities::SALVAGE) {
+            return Err(EngineError::unsupported("salvage"));
+        }
+        // Lanes that never run: there is no work in the background of what is only read.
+        let lanes = Arc::new(LaneThreads::new(&about.lanes));
+        let environment = Environment { directory, clock: Arc::new(RealClock::new()), lanes };
+        let request =
+            OpenRequest { options: options.clone(), salvage: Some(watch), ..OpenRequest::new(environment) };
+        Ok(Self { plugin: plugin.clone(), options, source: plugin.open(request)? })
+    }
+
+    /// Stores every entry in `directory`, which is empty; everything is durable when this returns.
+    ///
+    /// # Errors
+    /// What either engine says. The copy is not complete then.
+    pub fn copy_into(
+        &self,
+        directory: Arc<dyn Directory>,
+        file_counters: Arc<IoCounters>,
+    ) -> Result<Salvaged, EngineError> {
+        let clock = Arc::new(RealClock::new());
+        let options = self.options.clone();
+        let target =
+            Storage::open(&self.plugin, directory, file_counters, clock, options, Durability::Always, 1)?;
+        let copied = match target.has(Capabilities::INGEST | Capabilities::READ_VIEW) {
+            true => self.ingest_all(&target.engine),
+            false => self.apply_all(&target),
+        };
+        let closed = target.close();
+        let salvaged = copied?;
+        closed.map(|()| salvaged)
+    }
+
+    fn ingest_all(&self, target: &StorageAdapter) -> Result<Salvaged, EngineError> {
+        let view: View = self.source.view()?;
+        let mut entries = view.owned_cursor(KeyRange::all(), Direction::Forward)?;
+        let mut salvaged = Salvaged::default();
+        loop {
+            let mut portion =
+                Portion { entries: &mut entries, salvaged: &mut salvaged, bytes: 0, ended: false };
+            target.ingest(&mut portion)?;
+            if portion.ended {
+                return Ok(salvaged);
+            }
+        }
+    }
+
+    fn apply_all(&self, target: &Storage) -> Result<Salvaged, EngineError> {
+        let largest = target.description().batch_bytes_max.min(PORTION_BYTES) as usize;
+        let (mut batch, mut salvaged) = (BatchBuilder::new(), Salvaged::default());
+        let mut outcome = Ok(());
+        self.source.scan(KeyRange::all(), Direction::Forward, &mut |entry| {
+            outcome = add(entry, &mut batch, largest, target);
+            salvaged.note(entry);
+            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        outcome?;
+        target.apply(batch.as_batch())?;
+        Ok(salvaged)
+    }
+}
+
+/// Adds an entry to the batch; applies first what is in it if both together are larger than the engine takes.
+fn add(
+    entry: Entry<'_>,
+    batch: &mut BatchBuilder,
+    largest: usize,
+    target: &Storage,
+) -> Result<(), EngineError> {
+    let before = batch.bytes();
+    batch.put(entry.key, entry.value)?;
+    if before > 0 && batch.bytes() > largest {
+        batch.truncate(before);
+        target.apply(batch.as_batch())?;
+        batch.clear();
+        batch.put(entry.key, entry.value)?;
+    }
+    Ok(())
+}
+
+impl Salvaged {
+    fn note(&mut self, entry: Entry<'_>) {
+        self.entries += 1;
+        self.bytes += (entry.key.len() + entry.value.len()) as u64;
+    }
+}
+
+/// The next entries of a walk, until they are enough for one `ingest`.
+struct Portion<'a> {
+    entries: &'a mut ViewCursor,
+    salvaged: &'a mut Salvaged,
+    bytes: u64,
+    /// Whether the walk has no more entries.
+    ended: bool,
+}
+
+impl Cursor for Portion<'_> {
+    fn next(&mut self) -> Result<Option<Entry<'_>>, EngineError> {
+        if self.ended || self.bytes >= PORTION_BYTES {
+            return Ok(None);
+        }
+        let entry = self.entries.next()?;
+        match entry {
+            None => self.ended = true,
+            Some(entry) => {
+                self.bytes += (entry.key.len() + entry.value.len()) as u64;
+                self.salvaged.note(entry);
+            }
+        }
+        Ok(entry)
+    }
+
+    fn seek(&mut self, _: &[u8]) -> Result<(), EngineError> {
+        Err(EngineError::unsupported("seek in entries to ingest"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use adapter_api::environment::real::RealDirectory;
+    use adapter_api::{Batch, Buffer, Description, Mutation, Plugin, Visit};
+
+    use super::*;
+
+    const ENTRIES: u8 = 100;
+    const BATCH_BYTES: u64 = 100;
+
+    /// Every key that was put, in order.
+    static PUT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+    /// An engine with the mandatory primitives and salvage alone. Opened for salvage it has `ENTRIES` entries.
+    struct Plain {
+        entries: u8,
+    }
+
+    impl Plugin for Plain {
+        fn describe() -> Description {
+            let mut about = Description::new("plain", "1", "for tests");
+            about.capabilities = Capabilities::SALVAGE;
+            about.batch_bytes_max = BATCH_BYTES;
+            about
+        }
+
+        fn open(request: OpenRequest) -> Result<Self, EngineError> {
+            Ok(Self { entries: if request.salvage.is_some() { ENTRIES } else { 0 } })
+        }
+    }
+
+    impl StorageEngine for Plain {
+        fn apply(&self, batch: Batch<'_>) -> Result<(), EngineError> {
+            assert!(batch.as_bytes().len() as u64 <= BATCH_BYTES, "a batch above the stated largest");
+            for mutation in batch.iter() {
+                let Mutation::Put { key, .. } = mutation else { panic!("only puts come over") };
+                PUT.lock().unwrap().push(key.to_vec());
+            }
+            Ok(())
+        }
+
+        fn get(&self, _: &[u8], _: &mut Buffer) -> Result<bool, EngineError> {
+            Ok(false)
+        }
+
+        fn scan(&self, range: KeyRange<'_>, _: Direction, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+            for number in (0..self.entries).filter(|number| range.contains(&[*number])) {
+                if visit(Entry { key: &[number], value: b"value" }).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    struct Silent;
+
+    impl Watch for Silent {
+        fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn finding(&self, _: EngineError) {}
+    }
+
+    #[test]
+    fn without_ingest_every_entry_comes_over_in_batches_that_the_engine_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = || Arc::new(RealDirectory::open(folder.path(), Arc::default()).unwrap());
+        let plugin = LoadedPlugin::in_process::<Plain>();
+        let source = Salvage::open(&plugin, directory(), Options::new(), Arc::new(Silent)).unwrap();
+        let salvaged = source.copy_into(directory(), Arc::default()).unwrap();
+        assert_eq!(salvaged, Salvaged { entries: 100, bytes: 600 });
+        assert_eq!(*PUT.lock().unwrap(), (0..ENTRIES).map(|number| vec![number]).collect::<Vec<_>>());
+    }
+}
