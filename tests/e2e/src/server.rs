@@ -158,6 +158,20 @@ impl Server {
         Self::start_in(folder, config)
     }
 
+    /// Starts another server in the same folder and kills it after so long; answers whether it was ready. This
+    /// server must have ended.
+    #[track_caller]
+    pub fn interrupt_start(&self, after: Duration) -> bool {
+        let mut child = spawn(self.folder(), &self.config);
+        thread::sleep(after);
+        let ended = child.try_wait().expect("wait for the server");
+        let _ = child.kill();
+        let output = child.wait_with_output().expect("read what the server said");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(ended.is_none(), "the server refused to start, {ended:?}; it said:\n{said}");
+        said.contains(READY)
+    }
+
     /// The same with another config; the data stays in this server's folder unless the config says otherwise.
     #[track_caller]
     pub fn restart_as(mut self, config: Config) -> Self {

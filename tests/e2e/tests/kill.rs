@@ -1,55 +1,197 @@
 //! SIGKILL in the middle of a load: what was answered OK is there, whole, and nothing else is.
 //!
+//! Each client writes keys of its own and keeps book: after a kill its keys are as they were last acknowledged, or
+//! as the one write that was on its way would have made them, all of it. In half of the rounds the starts that
+//! follow are killed too, before one is let through.
+//!
 //! `E2E_KILL_ROUNDS` sets the number of rounds, `E2E_SEED` repeats a run.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use e2e::server::until;
 use e2e::{Client, Config, Reply, Server};
 
-const CLIENTS: usize = 4;
-/// Keys are written again and again, so that the data stays small and every round overwrites.
-const KEYS: usize = 20;
-
-/// What one client knows of its own keys: the last number that was acknowledged for each pair of keys, and the
-/// one that was sent last.
-#[derive(Clone, Default)]
-struct Ledger {
-    acknowledged: [u64; KEYS],
-    sent: [u64; KEYS],
-}
+const CLIENTS: u64 = 16;
+/// Keys are written again and again, so that the data stays small and every round overwrites and deletes.
+const KEYS: u64 = 12;
+/// Bytes of values: within a block of the log, about one, several.
+const VALUE_BYTES: [usize; 4] = [1, 300, 4_000, 20_000];
+/// How many starts are killed in a round that kills starts.
+const STARTS_KILLED: u64 = 3;
+/// The size of a segment of the log of `engines::busy_logmap`.
+const LOG_SEGMENT: f64 = 65_536.0;
 
 #[test]
 fn nothing_acknowledged_is_lost_on_snapshot() {
-    nothing_acknowledged_is_lost_on(Config::engine("snapshot").option("mode", "atomic"));
+    nothing_acknowledged_is_lost_on(Config::engine("snapshot").option("mode", "atomic"), false);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_logmap() {
-    nothing_acknowledged_is_lost_on(crate::engines::busy_logmap());
+    nothing_acknowledged_is_lost_on(crate::engines::busy_logmap(), true);
 }
 
-fn nothing_acknowledged_is_lost_on(config: Config) {
+#[test]
+#[should_panic(expected = "was acknowledged as")]
+fn an_engine_that_keeps_nothing_is_caught() {
+    Kills::new(Config::engine("memory"), false, 1).run(1);
+}
+
+fn nothing_acknowledged_is_lost_on(config: Config, has_log: bool) {
     let rounds = number_from("E2E_KILL_ROUNDS").unwrap_or(6);
     let seed = number_from("E2E_SEED").unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         now.as_nanos() as u64
     });
     let name = config.engine.clone();
-    let acknowledged = kill_rounds(config, rounds, seed);
-    report(&format!(
-        "{rounds} kills on {name}, {acknowledged} acknowledged writes, none lost; E2E_SEED={seed}"
-    ));
+    let totals = Kills::new(config, has_log, seed).run(rounds);
+    report(&format!("{rounds} kills on {name}: {totals:?}, none lost; E2E_SEED={seed}"));
 }
 
-#[test]
-#[should_panic(expected = "was acknowledged as")]
-fn an_engine_that_keeps_nothing_is_caught() {
-    kill_rounds(Config::engine("memory"), 1, 1);
+/// xorshift64: the same numbers for the same seed.
+#[derive(Clone)]
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
 }
 
-/// Makes the data large enough that a kill often falls into the middle of writing it.
+/// What happened in all rounds together.
+#[derive(Debug, Default)]
+#[allow(dead_code, reason = "they are printed")]
+struct Totals {
+    acknowledged: u64,
+    /// Writes that were on their way at a kill, and those of them that were found done.
+    in_flight: u64,
+    in_flight_found: u64,
+    /// Between the first write of a round and its kill, by the metrics of the engine.
+    checkpoints: u64,
+    log_segments_filled: u64,
+    /// Starts that were killed before the server was ready.
+    starts_killed: u64,
+}
+
+struct Kills {
+    server: Server,
+    random: Random,
+    seed: u64,
+    /// Whether the engine has a log and checkpoints: each round waits until both moved on.
+    has_log: bool,
+    ledgers: Vec<Ledger>,
+    totals: Totals,
+    /// How long the last start took that was let through.
+    start_took: Duration,
+}
+
+impl Kills {
+    fn new(config: Config, has_log: bool, seed: u64) -> Self {
+        let server = Server::start(config);
+        load_ballast(&mut server.client());
+        let mut random = Random(seed | 1);
+        let ledgers = (0..CLIENTS).map(|client| Ledger::new(client, random.below(u64::MAX) | 1)).collect();
+        Self { server, random, seed, has_log, ledgers, totals: Totals::default(), start_took: Duration::ZERO }
+    }
+
+    fn run(mut self, rounds: u64) -> Totals {
+        for round in 0..rounds {
+            self.write_and_kill();
+            if round % 2 == 1 {
+                self.kill_starts();
+            }
+            let began = Instant::now();
+            self.server = self.server.restart();
+            self.start_took = began.elapsed();
+            let mut client = self.server.client();
+            for ledger in &mut self.ledgers {
+                let found_done = ledger.check(&mut client, self.seed);
+                self.totals.in_flight += u64::from(found_done.is_some());
+                self.totals.in_flight_found += u64::from(found_done == Some(true));
+            }
+        }
+        self.totals
+    }
+
+    /// Lets all clients write until the log and the checkpoints moved on, and a little longer.
+    fn write_and_kill(&mut self) {
+        let delay = Duration::from_micros(self.random.below(60_000));
+        let clients: Vec<_> = self.ledgers.iter().map(|_| self.server.client()).collect();
+        let mut observer = self.server.client();
+        let total = AtomicU64::new(0);
+        let (server, has_log, totals) = (&mut self.server, self.has_log, &mut self.totals);
+        let before = Progress::read(&mut observer, has_log);
+        thread::scope(|scope| {
+            for (client, ledger) in clients.into_iter().zip(&mut self.ledgers) {
+                let total = &total;
+                scope.spawn(move || ledger.write_until_it_ends(client, total));
+            }
+            // A kill before the first answer would prove nothing.
+            until("a first answer", || total.load(Ordering::Relaxed) > 0);
+            let mut now = before;
+            until("a checkpoint and another segment of the log", || {
+                now = Progress::read(&mut observer, has_log);
+                !has_log || now.checkpoints > before.checkpoints && now.segments_since(before) >= 1
+            });
+            totals.checkpoints += (now.checkpoints - before.checkpoints) as u64;
+            totals.log_segments_filled += now.segments_since(before);
+            thread::sleep(delay);
+            server.kill();
+        });
+        totals.acknowledged += total.into_inner();
+    }
+
+    /// Kills some starts at any time before they are done.
+    fn kill_starts(&mut self) {
+        let mut longest = self.start_took.as_micros() as u64;
+        let mut missing = STARTS_KILLED;
+        while missing > 0 {
+            let after = Duration::from_micros(self.random.below(longest.max(1)));
+            if self.server.interrupt_start(after) {
+                // Too late: this start was done.
+                longest /= 2;
+            } else {
+                missing -= 1;
+                self.totals.starts_killed += 1;
+            }
+        }
+    }
+}
+
+/// What the engine says of its log and checkpoints, since it was opened.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    checkpoints: f64,
+    log_written_bytes: f64,
+}
+
+impl Progress {
+    fn read(client: &mut Client, has_log: bool) -> Self {
+        if !has_log {
+            return Self::default();
+        }
+        let metrics = client.line("ENGINE METRICS").text();
+        let number = |name: &str| {
+            let mut lines = metrics.lines().filter_map(|line| line.split_once(' '));
+            let found = lines.find(|(found, _)| *found == name);
+            let (_, number) = found.unwrap_or_else(|| panic!("no metric {name}: {metrics}"));
+            number.trim().parse().unwrap_or_else(|_| panic!("{name} is a number, not {number}"))
+        };
+        Self { checkpoints: number("checkpoints"), log_written_bytes: number("log_written_bytes") }
+    }
+
+    fn segments_since(&self, before: Self) -> u64 {
+        ((self.log_written_bytes - before.log_written_bytes) / LOG_SEGMENT) as u64
+    }
+}
+
+/// Makes the data large enough that a kill often falls into the middle of writing or reading it.
 fn load_ballast(client: &mut Client) {
     let value = "b".repeat(16 << 10);
     for key in 0..64 {
@@ -57,76 +199,114 @@ fn load_ballast(client: &mut Client) {
     }
 }
 
-fn kill_rounds(config: Config, rounds: u64, seed: u64) -> u64 {
-    let mut random = seed | 1;
-    let mut ledgers = vec![Ledger::default(); CLIENTS];
-    let mut server = Server::start(config);
-    load_ballast(&mut server.client());
-    let total = AtomicU64::new(0);
-    for round in 0..rounds {
-        // xorshift64: the delay differs from round to round and is the same for the same seed.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let before = total.load(Ordering::Relaxed);
-        let delay = Duration::from_micros(random % 60_000);
-        let clients: Vec<_> = (0..CLIENTS).map(|_| server.client()).collect();
-        thread::scope(|scope| {
-            for ((client, ledger), number) in clients.into_iter().zip(&mut ledgers).zip(0..) {
-                let total = &total;
-                scope.spawn(move || write_until_it_ends(client, ledger, number, total));
+/// What keys hold; keys that are absent are not in it.
+type State = BTreeMap<String, String>;
+
+/// What one client knows of its own keys.
+struct Ledger {
+    client: u64,
+    random: Random,
+    /// Rises with each value written, so that no two are the same.
+    written: u64,
+    acknowledged: State,
+    /// The state once the write that was sent last is done, if it was not answered.
+    in_flight: Option<State>,
+}
+
+impl Ledger {
+    fn new(client: u64, seed: u64) -> Self {
+        Self { client, random: Random(seed), written: 0, acknowledged: State::new(), in_flight: None }
+    }
+
+    fn key(&self, number: u64) -> String {
+        format!("key:{}:{number}", self.client)
+    }
+
+    fn counter(&self) -> String {
+        format!("counter:{}", self.client)
+    }
+
+    fn value(&mut self) -> String {
+        self.written += 1;
+        let length = VALUE_BYTES[self.random.below(VALUE_BYTES.len() as u64) as usize];
+        let number = self.written.to_string();
+        number.clone() + &"v".repeat(length.saturating_sub(number.len()))
+    }
+
+    /// Writes until the connection ends.
+    fn write_until_it_ends(&mut self, mut client: Client, total: &AtomicU64) {
+        loop {
+            let (words, answer, after) = self.next_write();
+            self.in_flight = Some(after);
+            match client.try_command(&words) {
+                Ok(reply) => assert_eq!(reply, answer, "{} {}", words[0], words[1]),
+                Err(_) => return,
             }
-            // A kill before the first answer would prove nothing.
-            e2e::server::until("a first answer", || total.load(Ordering::Relaxed) > before);
-            thread::sleep(delay);
-            server.kill();
-        });
-        server = server.restart();
-        check(&mut server.client(), &mut ledgers, seed);
-        let acknowledged = total.load(Ordering::Relaxed);
-        assert!(acknowledged > before, "round {round} wrote nothing");
-    }
-    total.into_inner()
-}
-
-/// Writes pairs of keys with rising numbers until the connection ends, and keeps book.
-fn write_until_it_ends(mut client: Client, ledger: &mut Ledger, number: usize, total: &AtomicU64) {
-    for key in (0..KEYS).cycle() {
-        let value = ledger.sent.iter().max().unwrap_or(&0) + 1;
-        ledger.sent[key] = value;
-        let (left, right, value_text) = names(number, key, value);
-        match client.try_command(&["MSET", &left, &value_text, &right, &value_text]) {
-            Ok(reply) => assert_eq!(reply, Reply::ok()),
-            Err(_) => return,
-        }
-        ledger.acknowledged[key] = value;
-        total.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn names(client: usize, key: usize, value: u64) -> (String, String, String) {
-    (format!("left:{client}:{key}"), format!("right:{client}:{key}"), value.to_string())
-}
-
-/// Every pair holds the last acknowledged number or the one that was on its way, and both halves agree.
-fn check(client: &mut Client, ledgers: &mut [Ledger], seed: u64) {
-    for (number, ledger) in ledgers.iter_mut().enumerate() {
-        for key in 0..KEYS {
-            let (left, right, _) = names(number, key, 0);
-            let reply = client.command(&["MGET", &left, &right]);
-            let [one, two] = reply.array() else { panic!("MGET of two keys has two answers: {reply:?}") };
-            assert_eq!(one, two, "half of a batch is there; E2E_SEED={seed}");
-            let found =
-                if *one == Reply::Null { 0 } else { one.text().parse().expect("a number was written") };
-            let (acknowledged, sent) = (ledger.acknowledged[key], ledger.sent[key]);
-            assert!(
-                found == acknowledged || found == sent,
-                "{left} was acknowledged as {acknowledged}, sent as {sent}, and is {found}; E2E_SEED={seed}"
-            );
-            // What was read after a restart must survive the next kill too.
-            ledger.acknowledged[key] = found;
+            self.acknowledged = self.in_flight.take().unwrap_or_default();
+            total.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// A write, the answer it must get, and the state that it makes.
+    fn next_write(&mut self) -> (Vec<String>, Reply, State) {
+        let key = self.random.below(KEYS);
+        let (key, other) = (self.key(key), self.key((key + 1) % KEYS));
+        let mut after = self.acknowledged.clone();
+        match self.random.below(8) {
+            0..3 => {
+                let value = self.value();
+                after.insert(key.clone(), value.clone());
+                (vec!["SET".to_string(), key, value], Reply::ok(), after)
+            }
+            3..5 => {
+                let gone = i64::from(after.remove(&key).is_some());
+                (vec!["DEL".to_string(), key], Reply::Integer(gone), after)
+            }
+            5..7 => {
+                let (one, two) = (self.value(), self.value());
+                after.insert(key.clone(), one.clone());
+                after.insert(other.clone(), two.clone());
+                (vec!["MSET".to_string(), key, one, other, two], Reply::ok(), after)
+            }
+            _ => {
+                let counter = self.counter();
+                let next = after.get(&counter).map_or(0, |text| text.parse().expect("a number")) + 1;
+                after.insert(counter.clone(), next.to_string());
+                (vec!["INCR".to_string(), counter], Reply::Integer(next), after)
+            }
+        }
+    }
+
+    /// The keys are as acknowledged, or as the write that was in flight made them; answers whether it did.
+    fn check(&mut self, client: &mut Client, seed: u64) -> Option<bool> {
+        let keys: Vec<_> = (0..KEYS).map(|key| self.key(key)).chain([self.counter()]).collect();
+        let mget: Vec<_> = ["MGET".to_string()].into_iter().chain(keys.clone()).collect();
+        let reply = client.command(&mget);
+        let mut found = State::new();
+        for (key, value) in keys.iter().zip(reply.array()) {
+            if *value != Reply::Null {
+                found.insert(key.clone(), value.text());
+            }
+        }
+        let in_flight = self.in_flight.take();
+        let is_done = in_flight.as_ref().map(|after| *after == found);
+        if found != self.acknowledged && is_done != Some(true) {
+            let sent = in_flight.unwrap_or_else(|| self.acknowledged.clone());
+            let lines = keys.iter().filter(|key| found.get(*key) != self.acknowledged.get(*key)).map(|key| {
+                let [acknowledged, sent, found] =
+                    [&self.acknowledged, &sent, &found].map(|state| short(state.get(key)));
+                format!("{key} was acknowledged as {acknowledged}, sent as {sent}, and is {found}")
+            });
+            panic!("{}; E2E_SEED={seed}", lines.collect::<Vec<_>>().join("\n"));
+        }
+        // What was read after a restart must survive the next kill too.
+        self.acknowledged = found;
+        is_done
+    }
+}
+
+fn short(value: Option<&String>) -> String {
+    value.map_or("absent".to_string(), |value| format!("{:.12} ({} bytes)", value, value.len()))
 }
 
 fn number_from(variable: &str) -> Option<u64> {
