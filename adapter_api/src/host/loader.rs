@@ -3,9 +3,9 @@
 //! The checks, in order, each with its own refusal: the file is there and can be read; it is a whole ELF
 //! library for this machine; the dynamic linker takes it; it exports the header of a plugin; the header was
 //! made by a compatible `abi_stable`; the contract has the same major version; the layout of everything that
-//! crosses agrees, in one direction or the other. Only then is its first function called. Loading follows
-//! ABI.md's findings on `abi_stable`: a plugin that is newer passes its forward check, an older one the
-//! backward check, for either may lack what the other has appended.
+//! crosses agrees, in one direction or the other. Only then is its first function called. A
+//! plugin that is newer passes the forward check of `abi_stable`, an older one the same check backward, for
+//! either may lack what the other has appended (notes/abi.md).
 //!
 //! A library stays in memory until the process ends: what it has handed out may live that long.
 
