@@ -58,7 +58,7 @@ impl From<EngineError> for AbiError {
             EngineError::Rejected { message } => Self::new(REJECTED, message),
             EngineError::Full { message } => Self::new(FULL, message),
             EngineError::Failed { message, source } => {
-                Self::new(FAILED, with_sources(message, source.as_deref()))
+                Self::new(FAILED, with_sources(message, source.as_deref().map(|source| source as _)))
             }
             EngineError::Corrupt { file, position, message } => {
                 Self { position, file: file.into(), ..Self::new(CORRUPT, message) }
@@ -83,9 +83,8 @@ impl From<AbiError> for EngineError {
     }
 }
 
-/// Sources do not cross the border, their texts do.
-fn with_sources(mut message: String, source: Option<&(dyn Error + Send + Sync + 'static)>) -> String {
-    let mut next = source.map(|source| source as &dyn Error);
+/// A message with the texts of its sources behind it: sources themselves do not cross the border.
+pub(crate) fn with_sources(mut message: String, mut next: Option<&(dyn Error + 'static)>) -> String {
     while let Some(source) = next {
         message = format!("{message}: {source}");
         next = source.source();

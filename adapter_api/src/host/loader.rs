@@ -29,7 +29,7 @@ use super::cut_check::check_whole;
 use super::log_sink::log_sink;
 use crate::abi::data::{guarantees_from_abi, pairs};
 use crate::abi::environment_glue::{clock_object, directory_object, lanes_object};
-use crate::abi::errors::from_abi;
+use crate::abi::errors::{from_abi, with_sources};
 use crate::abi::plugin::{AbiOpenRequest, PluginModule_Ref, module};
 use crate::abi::watch::watch_object;
 use crate::describe::{Description, Guarantees};
@@ -280,11 +280,5 @@ fn major(version: &str) -> &str {
 
 /// An error with its sources, in one line.
 fn whole_text(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text.replace('\n', " ")
+    with_sources(error.to_string(), error.source()).replace('\n', " ")
 }
