@@ -3,11 +3,11 @@
 //! Promises: readers never wait for the writer, and the writer never waits for a view. A batch is staged
 //! unseen and published at one instant. A view is a point in time; taking one costs the same whatever the
 //! map holds. Memory is bounded: a view ends in `ViewTooOld`, and gives back what it held, once the bytes
-//! discarded since it was taken exceed a limit. By default this is 256 MiB or a quarter of what the map
-//! holds, whichever is more; discarded are entries replaced or removed, and the nodes that were copied to do
-//! so if a view may hold them. Engines that keep their data in memory call it.
+//! discarded since it was taken exceed a limit: by default what the map holds, or 256 MiB if that is more.
+//! Discarded are the nodes that were copied to change them if a view may hold them, and large entries.
+//! Engines that keep their data in memory call it.
 //!
-//! An entry costs its key and value and about 70 bytes more.
+//! An entry of up to 256 bytes costs its key and value and about 20 bytes more, a larger one about 60.
 //!
 //! ```
 //! # use adapter_api::*;
@@ -23,6 +23,8 @@
 //! ```
 
 mod edit;
+mod packed;
+mod room;
 mod tree;
 mod view;
 
@@ -35,14 +37,15 @@ use crate::{
     Batch, Buffer, Cursor, EngineError, Estimate, KEY_BYTES_MAX, KeyRange, Metric, Mutation, Result,
     VALUE_BYTES_MAX, Values,
 };
-use edit::Edit;
-use tree::{Record, Tree};
+use edit::{Edit, FanOut};
+use packed::Packed;
+use tree::Tree;
 use view::{Moment, OpenViews};
 pub use view::{View, ViewCursor};
 
-/// The most items of a node. Copying a node touches the counter of each of its items, which speaks for small
-/// nodes; every level is another step of a search, which speaks for large ones.
-const FAN_OUT: usize = 64;
+/// Copying a leaf moves its bytes, and copying a branch touches the counter of each child, which speaks for
+/// small nodes; every level is another step of a search, which speaks for large ones.
+const FAN_OUT: FanOut = FanOut { leaf: 32, branch: 24 };
 /// How much may be discarded before a view ends, in bytes, unless the map is large.
 const VIEW_LIMIT_BYTES: u64 = 256 << 20;
 
@@ -53,7 +56,7 @@ pub struct VersionedMap {
     turn: Mutex<u64>,
     views: Arc<OpenViews>,
     view_limit_bytes: Option<u64>,
-    fan_out: usize,
+    fan_out: FanOut,
 }
 
 /// The numbers that a map reports.
@@ -87,7 +90,7 @@ impl VersionedMap {
         Self::build(Some(bytes), FAN_OUT)
     }
 
-    fn build(view_limit_bytes: Option<u64>, fan_out: usize) -> Self {
+    fn build(view_limit_bytes: Option<u64>, fan_out: FanOut) -> Self {
         Self {
             published: RwLock::default(),
             turn: Mutex::default(),
@@ -103,7 +106,7 @@ impl VersionedMap {
         let mut staged = self.begin();
         for mutation in batch {
             match mutation {
-                Mutation::Put { key, value } => staged.edit.put(Record::new(key, value)),
+                Mutation::Put { key, value } => staged.edit.put(key, value),
                 Mutation::Delete { key } => staged.edit.delete(key),
                 Mutation::DeleteRange(range) => staged.edit.delete_range(range),
             }
@@ -117,20 +120,52 @@ impl VersionedMap {
     /// `Rejected` if the keys do not ascend, a key or value is outside its limits, or the map has a key from
     /// the first to the last of them; what the cursor answers if it fails. Nothing changed.
     pub fn stage_sorted(&self, entries: &mut dyn Cursor) -> Result<Staged<'_>> {
-        let run = read_sorted(entries)?;
+        let runs = self.read_sorted(entries)?;
         let mut staged = self.begin();
-        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+        if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
+            let (first, last) = (first.first_key(), last.last_key());
             let tree = staged.edit.tree();
-            let within = tree.size_of(KeyRange::new(first.key(), last.key())).entries > 0;
-            if within || tree.find(last.key()).is_some() {
-                let (first, last) = (first.key().escape_ascii(), last.key().escape_ascii());
+            let within = tree.size_of(KeyRange::new(first, last)).entries > 0;
+            if within || tree.find(last).is_some() {
+                let (first, last) = (first.escape_ascii(), last.escape_ascii());
                 return Err(EngineError::rejected(format!(
                     "the range of the entries, \"{first}\" to \"{last}\", is not empty"
                 )));
             }
         }
-        staged.edit.graft(run);
+        staged.edit.graft(runs);
         Ok(staged)
+    }
+
+    /// Reads all entries and checks that they ascend and keep to the limits.
+    fn read_sorted(&self, entries: &mut dyn Cursor) -> Result<Vec<Packed>> {
+        let mut runs: Vec<Packed> = Vec::new();
+        while let Some(entry) = entries.next()? {
+            let key = entry.key.escape_ascii();
+            if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
+                let len = entry.key.len();
+                return Err(EngineError::rejected(format!(
+                    "a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}"
+                )));
+            }
+            if entry.value.len() > VALUE_BYTES_MAX {
+                return Err(EngineError::rejected(format!(
+                    "the value of \"{key}\" is longer than {VALUE_BYTES_MAX} bytes"
+                )));
+            }
+            if runs.last().is_some_and(|last| last.last_key() >= entry.key) {
+                return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
+            }
+            match runs.last_mut() {
+                Some(run) if run.len() < self.fan_out.leaf => run.push(entry.key, entry.value),
+                _ => {
+                    let mut run = Packed::default();
+                    run.push(entry.key, entry.value);
+                    runs.push(run);
+                }
+            }
+        }
+        Ok(runs)
     }
 
     /// Takes the writer's turn.
@@ -217,30 +252,6 @@ impl VersionedMap {
     }
 }
 
-/// Reads all entries and checks that they ascend and keep to the limits.
-fn read_sorted(entries: &mut dyn Cursor) -> Result<Vec<Record>> {
-    let mut run: Vec<Record> = Vec::new();
-    while let Some(entry) = entries.next()? {
-        let key = entry.key.escape_ascii();
-        if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
-            let len = entry.key.len();
-            return Err(EngineError::rejected(format!(
-                "a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}"
-            )));
-        }
-        if entry.value.len() > VALUE_BYTES_MAX {
-            return Err(EngineError::rejected(format!(
-                "the value of \"{key}\" is longer than {VALUE_BYTES_MAX} bytes"
-            )));
-        }
-        if run.last().is_some_and(|last| last.key() >= entry.key) {
-            return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
-        }
-        run.push(Record::new(entry.key, entry.value));
-    }
-    Ok(run)
-}
-
 /// A change that nobody sees yet, and the writer's turn. Dropping it abandons the change.
 #[must_use = "a staged change counts only after `publish`"]
 pub struct Staged<'a> {
@@ -263,7 +274,7 @@ impl Staged<'_> {
         let (discarded, version) = (edit.discarded, edit.version());
         let mut now = Moment { tree: edit.into_tree(), version, discarded: 0 };
         let entry_bytes = now.tree.size().bytes;
-        let limit = map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(entry_bytes / 4));
+        let limit = map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(entry_bytes));
 
         let mut published = map.published.write().unwrap_or_else(PoisonError::into_inner);
         // A view taken while the edit went on sees every node that the edit copied.

@@ -1,0 +1,419 @@
+//! A sorted run of entries in few allocations: the leaves of the tree, and the bounds between the children of
+//! a branch (entries without values).
+//!
+//! Promises: entries ascend by key. A search looks at the heads of keys, which lie together, and at few keys.
+//! A copy is a few moves of bytes, however many entries there are: entries of up to 256 bytes lie inside,
+//! larger ones each in an allocation that copies share. A copy leaves no dead bytes behind. Called by `tree`
+//! and `edit`.
+//!
+//! ```text
+//! slots   head u32 · place u32    ascending by key
+//!           │          └─ of a small entry: where it begins in `bytes`; of a large one: LARGE + its index
+//!           └─ the four bytes of the key behind the prefix that all keys share, zeros behind a short key
+//! bytes   key length u16 · value length u16 · key · value     little-endian; the order is that of arrival,
+//!                                                             and entries that were removed leave holes
+//! large   one allocation each: key length u16 · key · value
+//! ```
+//! The idea of heads is that of poor man's normalised keys: Graefe, "Modern B-Tree Techniques" (2011), 3.5.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::room;
+
+/// Entries with more bytes of key and value than this have an allocation of their own.
+const SMALL_BYTES_MAX: usize = 256;
+/// The bytes of a small entry before its key.
+const FRAME_BYTES: usize = 4;
+/// Set in the place of a large entry.
+const LARGE: u32 = 1 << 31;
+/// Bytes of a head.
+const HEAD_BYTES: usize = size_of::<u32>();
+
+/// A sorted run of entries.
+#[derive(Default)]
+pub(super) struct Packed {
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+    large: Vec<LargeEntry>,
+    /// Bytes of keys and values.
+    live: u64,
+    /// How many of `bytes` are holes.
+    dead: usize,
+    /// How many bytes all keys begin with in common, or fewer: what heads begin behind.
+    prefix: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    head: u32,
+    place: u32,
+}
+
+/// A large entry in one allocation: two bytes of key length, the key, the value.
+#[derive(Clone)]
+struct LargeEntry(Arc<[u8]>);
+
+impl LargeEntry {
+    fn new(key: &[u8], value: &[u8]) -> Self {
+        let key_end = 2 + key.len();
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, key_end + value.len()).collect();
+        if let Some(bytes) = Arc::get_mut(&mut bytes) {
+            bytes[..2].copy_from_slice(&(key.len() as u16).to_le_bytes());
+            bytes[2..key_end].copy_from_slice(key);
+            bytes[key_end..].copy_from_slice(value);
+        }
+        Self(bytes)
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let key_len = usize::from(u16::from_le_bytes([self.0[0], self.0[1]]));
+        self.0[2..].split_at(key_len)
+    }
+}
+
+impl Drop for Packed {
+    fn drop(&mut self) {
+        room::give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Without holes, and with the longest prefix.
+impl Clone for Packed {
+    fn clone(&self) -> Self {
+        self.with_room(0, 0)
+    }
+}
+
+impl Packed {
+    /// A run without entries.
+    pub(super) const fn empty() -> Self {
+        Self { slots: Vec::new(), bytes: Vec::new(), large: Vec::new(), live: 0, dead: 0, prefix: 0 }
+    }
+
+    /// A copy with room for so many further entries and bytes of theirs.
+    pub(super) fn with_room(&self, entries: usize, bytes: usize) -> Self {
+        let mut copy = Self::default();
+        copy.slots.reserve_exact(self.len() + entries);
+        copy.bytes = room::take(self.bytes.len() - self.dead + bytes);
+        if self.dead == 0 && !self.has_large_holes() {
+            copy.slots.extend_from_slice(&self.slots);
+            copy.bytes.extend_from_slice(&self.bytes);
+            copy.large.clone_from(&self.large);
+            copy.live = self.live;
+            copy.prefix = self.prefix;
+        } else {
+            copy.extend_from(self, 0..self.len());
+        }
+        copy.lengthen_prefix();
+        copy
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes of keys and values.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.live
+    }
+
+    /// Bytes of keys and values of some of the entries.
+    pub(super) fn live_bytes_of(&self, range: Range<usize>) -> u64 {
+        range.map(|at| self.entry(at)).map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+
+    /// The bytes of keys and values that lie in allocations of their own.
+    pub(super) fn large_bytes_of(&self, at: usize) -> u64 {
+        if self.slots[at].place < LARGE { 0 } else { self.live_bytes_of(at..at + 1) }
+    }
+
+    /// The memory that a copy takes, about.
+    pub(super) fn footprint(&self) -> u64 {
+        (self.len() * size_of::<Slot>() + self.bytes.len() + self.large.len() * size_of::<LargeEntry>())
+            as u64
+    }
+
+    /// The entry at a place, key and value.
+    pub(super) fn entry(&self, at: usize) -> (&[u8], &[u8]) {
+        let place = self.slots[at].place;
+        if place >= LARGE {
+            return self.large[(place - LARGE) as usize].parts();
+        }
+        let frame = &self.bytes[place as usize..];
+        let key_len = usize::from(u16::from_le_bytes([frame[0], frame[1]]));
+        let value_len = usize::from(u16::from_le_bytes([frame[2], frame[3]]));
+        frame[FRAME_BYTES..FRAME_BYTES + key_len + value_len].split_at(key_len)
+    }
+
+    pub(super) fn key(&self, at: usize) -> &[u8] {
+        self.entry(at).0
+    }
+
+    pub(super) fn first_key(&self) -> &[u8] {
+        if self.len() == 0 { &[] } else { self.key(0) }
+    }
+
+    pub(super) fn last_key(&self) -> &[u8] {
+        self.len().checked_sub(1).map_or(&[], |last| self.key(last))
+    }
+
+    /// The entry with this key.
+    pub(super) fn find(&self, key: &[u8]) -> Option<(&[u8], &[u8])> {
+        // If some key has the very bytes, its head is where theirs would be: the prefix need not be looked at.
+        let head = head_of(key, self.prefix);
+        let mut at = self.slots.partition_point(|slot| slot.head < head);
+        while self.slots.get(at).is_some_and(|slot| slot.head == head) {
+            let entry = self.entry(at);
+            if entry.0 == key {
+                return Some(entry);
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// How many keys are smaller.
+    pub(super) fn rank(&self, key: &[u8]) -> usize {
+        self.partition_point(key, |held| held < key)
+    }
+
+    /// How many keys are smaller or the same.
+    pub(super) fn rank_after(&self, key: &[u8]) -> usize {
+        self.partition_point(key, |held| held <= key)
+    }
+
+    /// `is_before` must hold for every key below `key` and for none above.
+    fn partition_point(&self, key: &[u8], is_before: impl Fn(&[u8]) -> bool) -> usize {
+        if self.slots.is_empty() {
+            return 0;
+        }
+        let prefix = &self.first_key()[..self.prefix];
+        if !key.starts_with(prefix) {
+            return if key < prefix { 0 } else { self.len() };
+        }
+        let head = head_of(key, self.prefix);
+        let from = self.slots.partition_point(|slot| slot.head < head);
+        let same = self.slots[from..].iter().take_while(|slot| slot.head == head).count();
+        let mut low = from;
+        let mut high = from + same;
+        while low < high {
+            let middle = (low + high) / 2;
+            match is_before(self.key(middle)) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+
+    /// Puts an entry at its place: behind so many smaller keys.
+    pub(super) fn insert(&mut self, at: usize, key: &[u8], value: &[u8]) {
+        self.admit(key);
+        let slot = Slot { head: head_of(key, self.prefix), place: self.store(key, value) };
+        if self.slots.len() == self.slots.capacity() {
+            // Doubling would waste memory on every leaf that never fills.
+            self.slots.reserve_exact(4);
+        }
+        self.slots.insert(at, slot);
+        self.live += (key.len() + value.len()) as u64;
+    }
+
+    /// Replaces the value of an entry.
+    pub(super) fn replace(&mut self, at: usize, key: &[u8], value: &[u8]) {
+        let old_value_len = self.entry(at).1.len();
+        let place = self.slots[at].place;
+        self.live = self.live - old_value_len as u64 + value.len() as u64;
+        if place < LARGE && old_value_len == value.len() {
+            let start = place as usize + FRAME_BYTES + key.len();
+            self.bytes[start..start + value.len()].copy_from_slice(value);
+            return;
+        }
+        self.give_up(at);
+        self.slots[at].place = self.store(key, value);
+        self.fill_holes();
+    }
+
+    /// Removes entries.
+    pub(super) fn remove(&mut self, range: Range<usize>) {
+        self.live -= self.live_bytes_of(range.clone());
+        for at in range.clone() {
+            self.give_up(at);
+        }
+        self.slots.drain(range);
+        self.fill_holes();
+    }
+
+    /// Appends an entry, whose key is the largest.
+    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.insert(self.len(), key, value);
+    }
+
+    /// Appends entries of another run, whose keys are larger than those here.
+    pub(super) fn extend_from(&mut self, other: &Self, range: Range<usize>) {
+        for at in range {
+            let (key, value) = other.entry(at);
+            let place = other.slots[at].place;
+            if place < LARGE {
+                self.push(key, value);
+                continue;
+            }
+            self.admit(key);
+            let shared = other.large[(place - LARGE) as usize].clone();
+            self.live += (key.len() + value.len()) as u64;
+            let slot = Slot { head: head_of(key, self.prefix), place: LARGE | self.large.len() as u32 };
+            self.large.push(shared);
+            self.slots.push(slot);
+        }
+    }
+
+    /// Some of the entries, in a run of their own.
+    pub(super) fn part(&self, range: Range<usize>) -> Self {
+        let mut part = Self::default();
+        part.slots.reserve_exact(range.len());
+        let small = range.clone().filter(|at| self.slots[*at].place < LARGE);
+        part.bytes = room::take(small.map(|at| FRAME_BYTES + self.live_bytes_of(at..at + 1) as usize).sum());
+        part.extend_from(self, range);
+        part.lengthen_prefix();
+        part
+    }
+
+    /// Removes the entries from `at` on and returns them.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        let tail = self.part(at..self.len());
+        *self = self.part(0..at);
+        tail
+    }
+
+    /// Makes heads fit a key that is about to come.
+    fn admit(&mut self, key: &[u8]) {
+        if self.slots.is_empty() {
+            self.prefix = key.len();
+            return;
+        }
+        let shared = common(&self.first_key()[..self.prefix], key);
+        if shared < self.prefix {
+            self.set_prefix(shared);
+        }
+    }
+
+    /// Takes the longest prefix there is: the one that the first key and the last have in common.
+    fn lengthen_prefix(&mut self) {
+        let shared = common(self.first_key(), self.last_key());
+        if shared > self.prefix {
+            self.set_prefix(shared);
+        }
+    }
+
+    fn set_prefix(&mut self, prefix: usize) {
+        self.prefix = prefix;
+        for at in 0..self.len() {
+            self.slots[at].head = head_of(self.key(at), prefix);
+        }
+    }
+
+    /// Stores an entry and answers its place.
+    fn store(&mut self, key: &[u8], value: &[u8]) -> u32 {
+        if key.len() + value.len() > SMALL_BYTES_MAX {
+            self.large.push(LargeEntry::new(key, value));
+            return LARGE | (self.large.len() - 1) as u32;
+        }
+        let needed = FRAME_BYTES + key.len() + value.len();
+        if self.bytes.capacity() - self.bytes.len() < needed {
+            let mut larger = room::take(self.bytes.len() + needed.max(self.bytes.len() / 8));
+            larger.extend_from_slice(&self.bytes);
+            room::give_back(std::mem::replace(&mut self.bytes, larger));
+        }
+        let place = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
+        self.bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        place
+    }
+
+    /// Makes a hole of an entry's bytes.
+    fn give_up(&mut self, at: usize) {
+        match self.slots[at].place {
+            place if place >= LARGE => self.large[(place - LARGE) as usize] = LargeEntry(Arc::default()),
+            _ => self.dead += FRAME_BYTES + self.live_bytes_of(at..at + 1) as usize,
+        }
+    }
+
+    fn has_large_holes(&self) -> bool {
+        self.large.iter().any(|entry| entry.0.is_empty())
+    }
+
+    /// Closes the holes once they are most of the memory.
+    fn fill_holes(&mut self) {
+        let large_held = || self.slots.iter().filter(|slot| slot.place >= LARGE).count();
+        let mostly_holes = self.large.len() > 8 && self.large.len() > 2 * large_held();
+        if mostly_holes || self.dead > self.bytes.len() / 2 {
+            *self = self.part(0..self.len());
+        }
+    }
+}
+
+/// The same entries, in as few runs of equal length as hold at most `most` each. Keys ascend from run to run.
+pub(super) fn repack(runs: &[Packed], most: usize) -> Vec<Packed> {
+    let total: usize = runs.iter().map(Packed::len).sum();
+    let count = total.div_ceil(most).max(1);
+    let (mut run, mut at) = (0, 0);
+    let mut parts = Vec::with_capacity(count);
+    for part in 0..count {
+        let mut missing = total * (part + 1) / count - total * part / count;
+        let mut packed = Packed::default();
+        packed.slots.reserve_exact(missing);
+        while missing > 0 {
+            let taken = missing.min(runs[run].len() - at);
+            packed.extend_from(&runs[run], at..at + taken);
+            missing -= taken;
+            at += taken;
+            if at == runs[run].len() {
+                (run, at) = (run + 1, 0);
+            }
+        }
+        packed.lengthen_prefix();
+        parts.push(packed);
+    }
+    parts
+}
+
+/// How many bytes an entry takes of the room for small ones.
+pub(super) fn room_for(key: &[u8], value: &[u8]) -> usize {
+    let bytes = key.len() + value.len();
+    if bytes > SMALL_BYTES_MAX { 0 } else { FRAME_BYTES + bytes }
+}
+
+/// How many bytes two keys begin with in common.
+pub(super) fn common(left: &[u8], right: &[u8]) -> usize {
+    left.iter().zip(right).take_while(|(l, r)| l == r).count()
+}
+
+fn head_of(key: &[u8], prefix: usize) -> u32 {
+    match key.get(prefix..prefix + HEAD_BYTES) {
+        Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
+        _ => {
+            let mut head = [0; HEAD_BYTES];
+            let rest = key.get(prefix..).unwrap_or_default();
+            head[..rest.len()].copy_from_slice(rest);
+            u32::from_be_bytes(head)
+        }
+    }
+}
+
+#[cfg(test)]
+impl Packed {
+    /// Panics at the first broken promise of the module.
+    pub(super) fn check(&self) {
+        let keys: Vec<&[u8]> = (0..self.len()).map(|at| self.key(at)).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "keys ascend");
+        assert!(keys.iter().all(|key| key.starts_with(&keys[0][..self.prefix])), "all share the prefix");
+        assert!(self.slots.iter().zip(&keys).all(|(slot, key)| slot.head == head_of(key, self.prefix)));
+        assert_eq!(self.live, self.live_bytes_of(0..self.len()), "the sum of all entries");
+        let small = |at: &usize| self.slots[*at].place < LARGE;
+        let held =
+            (0..self.len()).filter(small).map(|at| FRAME_BYTES as u64 + self.live_bytes_of(at..at + 1));
+        assert_eq!(held.sum::<u64>() + self.dead as u64, self.bytes.len() as u64, "bytes are held or dead");
+    }
+}
