@@ -7,11 +7,12 @@
 //! and `edit`.
 //!
 //! ```text
-//! slots   head u32 · place u32    ascending by key
-//!           │          └─ of a small entry: where it begins in `bytes`; of a large one: LARGE + its index
-//!           └─ the four bytes of the key behind the prefix that all keys share, zeros behind a short key
-//! bytes   key length u16 · value length u16 · key · value     little-endian; the order is that of arrival,
-//!                                                             and entries that were removed leave holes
+//! bytes   | slot | slot | … | room for slots | entry | entry | … |
+//!   slot      head u32 · place u32    native order; ascending by key
+//!               │          └─ of a small entry: where it begins in `bytes`; of a large one: LARGE + its index
+//!               └─ the four bytes of the key behind the prefix that all keys share, zeros behind a short key
+//!   entry     key length u16 · value length u16 · key · value      little-endian; the order is that of
+//!                                                                  arrival; what was removed leaves a hole
 //! large   one allocation each: key length u16 · key · value
 //! ```
 //! The idea of heads is that of poor man's normalised keys: Graefe, "Modern B-Tree Techniques" (2011), 3.5.
@@ -33,8 +34,11 @@ const HEAD_BYTES: usize = size_of::<u32>();
 /// A sorted run of entries.
 #[derive(Default)]
 pub(super) struct Packed {
-    slots: Vec<Slot>,
     bytes: Vec<u8>,
+    /// How many entries there are.
+    len: usize,
+    /// How many slots there is room for.
+    slot_room: usize,
     large: Vec<LargeEntry>,
     /// Bytes of keys and values.
     live: u64,
@@ -48,6 +52,18 @@ pub(super) struct Packed {
 struct Slot {
     head: u32,
     place: u32,
+}
+
+/// The bytes of a slot.
+const SLOT_BYTES: usize = 8;
+/// Room for slots comes in so many.
+const SLOTS_STEP: usize = 8;
+
+impl Slot {
+    fn of(bytes: [u8; SLOT_BYTES]) -> Self {
+        let [a, b, c, d, e, f, g, h] = bytes;
+        Self { head: u32::from_ne_bytes([a, b, c, d]), place: u32::from_ne_bytes([e, f, g, h]) }
+    }
 }
 
 /// A large entry in one allocation: two bytes of key length, the key, the value.
@@ -88,29 +104,55 @@ impl Clone for Packed {
 impl Packed {
     /// A run without entries.
     pub(super) const fn empty() -> Self {
-        Self { slots: Vec::new(), bytes: Vec::new(), large: Vec::new(), live: 0, dead: 0, prefix: 0 }
+        Self { bytes: Vec::new(), len: 0, slot_room: 0, large: Vec::new(), live: 0, dead: 0, prefix: 0 }
+    }
+
+    /// No entries, with room for so many and so many bytes of small ones.
+    fn with_capacity(entries: usize, bytes: usize) -> Self {
+        let mut packed = Self::empty();
+        packed.slot_room = entries.next_multiple_of(SLOTS_STEP);
+        packed.bytes = room::take(packed.slot_room * SLOT_BYTES + bytes);
+        packed.bytes.resize(packed.slot_room * SLOT_BYTES, 0);
+        packed
     }
 
     /// A copy with room for so many further entries and bytes of theirs.
     pub(super) fn with_room(&self, entries: usize, bytes: usize) -> Self {
-        let mut copy = Self::default();
-        copy.slots.reserve_exact(self.len() + entries);
-        copy.bytes = room::take(self.bytes.len() - self.dead + bytes);
-        if self.dead == 0 && !self.has_large_holes() {
-            copy.slots.extend_from_slice(&self.slots);
-            copy.bytes.extend_from_slice(&self.bytes);
-            copy.large.clone_from(&self.large);
-            copy.live = self.live;
-            copy.prefix = self.prefix;
+        let mut copy;
+        if self.dead > 0 || self.has_large_holes() || self.slot_room < self.len + entries {
+            let small_bytes = self.bytes.len() - self.slot_room * SLOT_BYTES - self.dead;
+            copy = Self::with_capacity(self.len + entries, small_bytes + bytes);
+            copy.extend_from(self, 0..self.len);
         } else {
-            copy.extend_from(self, 0..self.len());
+            let room = room::take(self.bytes.len() + bytes);
+            copy = Self { bytes: room, large: self.large.clone(), ..*self };
+            copy.bytes.extend_from_slice(&self.bytes);
         }
         copy.lengthen_prefix();
         copy
     }
 
+    fn slots(&self) -> &[[u8; SLOT_BYTES]] {
+        self.bytes[..self.len * SLOT_BYTES].as_chunks().0
+    }
+
+    fn slot(&self, at: usize) -> Slot {
+        Slot::of(self.slots()[at])
+    }
+
+    fn set_slot(&mut self, at: usize, slot: Slot) {
+        let bytes = &mut self.bytes[at * SLOT_BYTES..(at + 1) * SLOT_BYTES];
+        bytes[..4].copy_from_slice(&slot.head.to_ne_bytes());
+        bytes[4..].copy_from_slice(&slot.place.to_ne_bytes());
+    }
+
+    /// How many heads are smaller.
+    fn heads_below(&self, head: u32) -> usize {
+        self.slots().partition_point(|slot| Slot::of(*slot).head < head)
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.len
     }
 
     /// Bytes of keys and values.
@@ -125,18 +167,17 @@ impl Packed {
 
     /// The bytes of keys and values that lie in allocations of their own.
     pub(super) fn large_bytes_of(&self, at: usize) -> u64 {
-        if self.slots[at].place < LARGE { 0 } else { self.live_bytes_of(at..at + 1) }
+        if self.slot(at).place < LARGE { 0 } else { self.live_bytes_of(at..at + 1) }
     }
 
     /// The memory that a copy takes, about.
     pub(super) fn footprint(&self) -> u64 {
-        (self.len() * size_of::<Slot>() + self.bytes.len() + self.large.len() * size_of::<LargeEntry>())
-            as u64
+        (self.bytes.len() + self.large.len() * size_of::<LargeEntry>()) as u64
     }
 
     /// The entry at a place, key and value.
     pub(super) fn entry(&self, at: usize) -> (&[u8], &[u8]) {
-        let place = self.slots[at].place;
+        let place = self.slot(at).place;
         if place >= LARGE {
             return self.large[(place - LARGE) as usize].parts();
         }
@@ -162,8 +203,8 @@ impl Packed {
     pub(super) fn find(&self, key: &[u8]) -> Option<(&[u8], &[u8])> {
         // If some key has the very bytes, its head is where theirs would be: the prefix need not be looked at.
         let head = head_of(key, self.prefix);
-        let mut at = self.slots.partition_point(|slot| slot.head < head);
-        while self.slots.get(at).is_some_and(|slot| slot.head == head) {
+        let mut at = self.heads_below(head);
+        while at < self.len && self.slot(at).head == head {
             let entry = self.entry(at);
             if entry.0 == key {
                 return Some(entry);
@@ -185,7 +226,7 @@ impl Packed {
 
     /// `is_before` must hold for every key below `key` and for none above.
     fn partition_point(&self, key: &[u8], is_before: impl Fn(&[u8]) -> bool) -> usize {
-        if self.slots.is_empty() {
+        if self.len == 0 {
             return 0;
         }
         let prefix = &self.first_key()[..self.prefix];
@@ -193,10 +234,9 @@ impl Packed {
             return if key < prefix { 0 } else { self.len() };
         }
         let head = head_of(key, self.prefix);
-        let from = self.slots.partition_point(|slot| slot.head < head);
-        let same = self.slots[from..].iter().take_while(|slot| slot.head == head).count();
-        let mut low = from;
-        let mut high = from + same;
+        let mut low = self.heads_below(head);
+        let same = self.slots()[low..].iter().take_while(|slot| Slot::of(**slot).head == head).count();
+        let mut high = low + same;
         while low < high {
             let middle = (low + high) / 2;
             match is_before(self.key(middle)) {
@@ -209,20 +249,27 @@ impl Packed {
 
     /// Puts an entry at its place: behind so many smaller keys.
     pub(super) fn insert(&mut self, at: usize, key: &[u8], value: &[u8]) {
-        self.admit(key);
-        let slot = Slot { head: head_of(key, self.prefix), place: self.store(key, value) };
-        if self.slots.len() == self.slots.capacity() {
-            // Doubling would waste memory on every leaf that never fills.
-            self.slots.reserve_exact(4);
+        if self.len == self.slot_room {
+            *self = self.with_room(1, room_for(key, value));
         }
-        self.slots.insert(at, slot);
+        self.admit(key);
+        let place = self.store(key, value);
+        self.insert_slot(at, Slot { head: head_of(key, self.prefix), place });
         self.live += (key.len() + value.len()) as u64;
+    }
+
+    /// There must be room.
+    fn insert_slot(&mut self, at: usize, slot: Slot) {
+        let (start, end) = (at * SLOT_BYTES, self.len * SLOT_BYTES);
+        self.bytes.copy_within(start..end, start + SLOT_BYTES);
+        self.len += 1;
+        self.set_slot(at, slot);
     }
 
     /// Replaces the value of an entry.
     pub(super) fn replace(&mut self, at: usize, key: &[u8], value: &[u8]) {
         let old_value_len = self.entry(at).1.len();
-        let place = self.slots[at].place;
+        let Slot { head, place } = self.slot(at);
         self.live = self.live - old_value_len as u64 + value.len() as u64;
         if place < LARGE && old_value_len == value.len() {
             let start = place as usize + FRAME_BYTES + key.len();
@@ -230,7 +277,8 @@ impl Packed {
             return;
         }
         self.give_up(at);
-        self.slots[at].place = self.store(key, value);
+        let place = self.store(key, value);
+        self.set_slot(at, Slot { head, place });
         self.fill_holes();
     }
 
@@ -240,7 +288,8 @@ impl Packed {
         for at in range.clone() {
             self.give_up(at);
         }
-        self.slots.drain(range);
+        self.bytes.copy_within(range.end * SLOT_BYTES..self.len * SLOT_BYTES, range.start * SLOT_BYTES);
+        self.len -= range.len();
         self.fill_holes();
     }
 
@@ -253,26 +302,28 @@ impl Packed {
     pub(super) fn extend_from(&mut self, other: &Self, range: Range<usize>) {
         for at in range {
             let (key, value) = other.entry(at);
-            let place = other.slots[at].place;
+            let place = other.slot(at).place;
             if place < LARGE {
                 self.push(key, value);
                 continue;
             }
+            if self.len == self.slot_room {
+                *self = self.with_room(1, 0);
+            }
             self.admit(key);
             let shared = other.large[(place - LARGE) as usize].clone();
             self.live += (key.len() + value.len()) as u64;
-            let slot = Slot { head: head_of(key, self.prefix), place: LARGE | self.large.len() as u32 };
+            let place = LARGE | self.large.len() as u32;
             self.large.push(shared);
-            self.slots.push(slot);
+            self.insert_slot(self.len, Slot { head: head_of(key, self.prefix), place });
         }
     }
 
     /// Some of the entries, in a run of their own.
     pub(super) fn part(&self, range: Range<usize>) -> Self {
-        let mut part = Self::default();
-        part.slots.reserve_exact(range.len());
-        let small = range.clone().filter(|at| self.slots[*at].place < LARGE);
-        part.bytes = room::take(small.map(|at| FRAME_BYTES + self.live_bytes_of(at..at + 1) as usize).sum());
+        let small = range.clone().filter(|at| self.slot(*at).place < LARGE);
+        let bytes = small.map(|at| FRAME_BYTES + self.live_bytes_of(at..at + 1) as usize).sum();
+        let mut part = Self::with_capacity(range.len(), bytes);
         part.extend_from(self, range);
         part.lengthen_prefix();
         part
@@ -287,7 +338,7 @@ impl Packed {
 
     /// Makes heads fit a key that is about to come.
     fn admit(&mut self, key: &[u8]) {
-        if self.slots.is_empty() {
+        if self.len == 0 {
             self.prefix = key.len();
             return;
         }
@@ -308,7 +359,8 @@ impl Packed {
     fn set_prefix(&mut self, prefix: usize) {
         self.prefix = prefix;
         for at in 0..self.len() {
-            self.slots[at].head = head_of(self.key(at), prefix);
+            let slot = Slot { head: head_of(self.key(at), prefix), ..self.slot(at) };
+            self.set_slot(at, slot);
         }
     }
 
@@ -334,7 +386,7 @@ impl Packed {
 
     /// Makes a hole of an entry's bytes.
     fn give_up(&mut self, at: usize) {
-        match self.slots[at].place {
+        match self.slot(at).place {
             place if place >= LARGE => self.large[(place - LARGE) as usize] = LargeEntry(Arc::default()),
             _ => self.dead += FRAME_BYTES + self.live_bytes_of(at..at + 1) as usize,
         }
@@ -346,9 +398,9 @@ impl Packed {
 
     /// Closes the holes once they are most of the memory.
     fn fill_holes(&mut self) {
-        let large_held = || self.slots.iter().filter(|slot| slot.place >= LARGE).count();
+        let large_held = || self.slots().iter().filter(|slot| Slot::of(**slot).place >= LARGE).count();
         let mostly_holes = self.large.len() > 8 && self.large.len() > 2 * large_held();
-        if mostly_holes || self.dead > self.bytes.len() / 2 {
+        if mostly_holes || self.dead > (self.bytes.len() - self.slot_room * SLOT_BYTES) / 2 {
             *self = self.part(0..self.len());
         }
     }
@@ -362,8 +414,7 @@ pub(super) fn repack(runs: &[Packed], most: usize) -> Vec<Packed> {
     let mut parts = Vec::with_capacity(count);
     for part in 0..count {
         let mut missing = total * (part + 1) / count - total * part / count;
-        let mut packed = Packed::default();
-        packed.slots.reserve_exact(missing);
+        let mut packed = Packed::with_capacity(missing, 0);
         while missing > 0 {
             let taken = missing.min(runs[run].len() - at);
             packed.extend_from(&runs[run], at..at + taken);
@@ -409,11 +460,12 @@ impl Packed {
         let keys: Vec<&[u8]> = (0..self.len()).map(|at| self.key(at)).collect();
         assert!(keys.is_sorted_by(|a, b| a < b), "keys ascend");
         assert!(keys.iter().all(|key| key.starts_with(&keys[0][..self.prefix])), "all share the prefix");
-        assert!(self.slots.iter().zip(&keys).all(|(slot, key)| slot.head == head_of(key, self.prefix)));
+        assert!((0..self.len).all(|at| self.slot(at).head == head_of(keys[at], self.prefix)));
         assert_eq!(self.live, self.live_bytes_of(0..self.len()), "the sum of all entries");
-        let small = |at: &usize| self.slots[*at].place < LARGE;
+        let small = |at: &usize| self.slot(*at).place < LARGE;
         let held =
             (0..self.len()).filter(small).map(|at| FRAME_BYTES as u64 + self.live_bytes_of(at..at + 1));
-        assert_eq!(held.sum::<u64>() + self.dead as u64, self.bytes.len() as u64, "bytes are held or dead");
+        let entries = held.sum::<u64>() as usize + self.dead;
+        assert_eq!(entries, self.bytes.len() - self.slot_room * SLOT_BYTES, "bytes are held or dead");
     }
 }

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads never touch a disk. Memory is that of
-//! the state, about 70 bytes more for each entry, and what views hold (see `VersionedMap`). The disk holds
+//! the state, about 20 bytes more for each small entry, and what views hold (see `VersionedMap`). The disk holds
 //! the state twice while a checkpoint is written, and up to four times the log that calls for one. An ingest
 //! is one record of the log, so it is bounded by the largest one, a little less than 2 GiB.
 
