@@ -22,6 +22,7 @@
 //! # Ok::<(), EngineError>(())
 //! ```
 
+mod changes;
 mod edit;
 mod tree;
 mod view;
@@ -35,6 +36,7 @@ use crate::{
     Batch, Buffer, Cursor, EngineError, Estimate, KEY_BYTES_MAX, KeyRange, Metric, Mutation, Result,
     VALUE_BYTES_MAX, Values,
 };
+pub use changes::Changes;
 use edit::Edit;
 use tree::{Record, Tree};
 use view::{Moment, OpenViews};
@@ -255,6 +257,21 @@ impl Staged<'_> {
         let discarded = self.map.moment().discarded;
         let moment = Moment { tree: self.edit.tree().clone(), version: self.edit.version(), discarded };
         View::open(&self.map.views, moment)
+    }
+
+    /// Adds many changes at once; takes them, and leaves none.
+    pub fn merge(&mut self, changes: &mut Changes) {
+        self.edit.merge(changes.take_sorted());
+    }
+
+    /// Adds the removal of every key of the range.
+    pub fn delete_range(&mut self, range: KeyRange<'_>) {
+        self.edit.delete_range(range);
+    }
+
+    /// Bytes of all keys and values as they will be.
+    pub fn bytes(&self) -> u64 {
+        self.edit.tree().size().bytes
     }
 
     /// Makes the change visible at one instant. What no view holds any more is freed before this returns.

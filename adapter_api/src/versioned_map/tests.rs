@@ -119,6 +119,35 @@ fn random_ingest(random: &mut Random, map: &VersionedMap, model: &mut Model) {
     }
 }
 
+/// Merges many changes of single keys, some keys more than once, in one edit with a delete of a range.
+fn random_merge(random: &mut Random, map: &VersionedMap, model: &mut Model) {
+    let mut staged = map.stage(BatchBuilder::new().as_batch());
+    for _ in 0..1 + random.below(3) {
+        let mut changes = Changes::new();
+        let prefix = if random.below(2) == 0 { random.key() } else { Vec::new() };
+        for _ in 0..random.below(300) {
+            let key = [prefix.clone(), random.key(), random.value()].concat();
+            if random.below(5) < 2 {
+                changes.delete(&key);
+                model.remove(&key);
+            } else {
+                let value = random.value();
+                changes.put(&key, &value);
+                model.insert(key, value);
+            }
+        }
+        staged.merge(&mut changes);
+        assert!(changes.is_empty() && changes.bytes() == 0);
+        staged.edit.check();
+        if random.below(4) == 0 {
+            let bounds = random.bounds();
+            staged.delete_range(range_of(&bounds));
+            model.retain(|key, _| !range_of(&bounds).contains(key));
+        }
+    }
+    staged.publish();
+}
+
 fn assert_same(view: &View, model: &Model) {
     let mut cursor = view.walk(KeyRange::all(), Direction::Forward);
     for (key, value) in model {
@@ -188,6 +217,8 @@ fn the_map_its_views_and_cursors_agree_with_a_model() {
             let before = model.clone();
             if random.below(8) == 0 {
                 random_ingest(&mut random, &map, &mut model);
+            } else if random.below(60) == 0 {
+                random_merge(&mut random, &map, &mut model);
             } else {
                 let batch = random_batch(&mut random, &mut model);
                 let staged = map.stage(batch.as_batch());

@@ -9,16 +9,17 @@
 use std::sync::Arc;
 
 use adapter_api::environment::{Directory, Environment, OpenFile};
-use adapter_api::{Batch, BatchBuilder, EngineError, Entry, Mutation, Result, VersionedMap, Watch};
+use adapter_api::versioned_map::{Changes, Staged};
+use adapter_api::{BatchBuilder, EngineError, Entry, Mutation, Result, VersionedMap, Watch};
 use wal::{Log, LogOptions, Lsn};
 
 use crate::checkpoint::{self, Reader};
 use crate::files::{self, checkpoint_name};
 use crate::{record, store};
 
-/// How many bytes of mutations are done again at once: many, for a version of the map then costs little, and
-/// neighbours in key order are found in the same nodes.
-const REDO_BYTES: usize = 64 << 20;
+/// How many bytes of mutations are gathered before they are done again at once, in the order of their keys;
+/// or a quarter of what the map holds, if that is more. Many, for each time the leaves of the map are read.
+const REDO_BYTES: u64 = 256 << 20;
 
 /// The store as it was found.
 pub(crate) struct Recovered {
@@ -61,7 +62,7 @@ pub(crate) fn open(environment: &Environment, options: LogOptions, map: &Version
         (Ok(_) | Err(EngineError::Corrupt { .. }), Some(damage)) => return Err(damage),
         (Err(error), _) => return Err(error),
     };
-    redo.finish()?;
+    let backlog = redo.finish();
     let wants_checkpoint = base.position < newest;
     if !wants_checkpoint {
         files::remove_older(&**directory, newest);
@@ -69,13 +70,7 @@ pub(crate) fn open(environment: &Environment, options: LogOptions, map: &Version
     if recovery.replayed > 0 {
         log::info!("did {} log records again behind record {}", recovery.replayed, base.position);
     }
-    Ok(Recovered {
-        log,
-        checkpoint: base.position,
-        checkpoint_bytes: base.bytes,
-        backlog: redo.log_bytes,
-        wants_checkpoint,
-    })
+    Ok(Recovered { log, checkpoint: base.position, checkpoint_bytes: base.bytes, backlog, wants_checkpoint })
 }
 
 /// The checkpoint that recovery begins with; position 0 is before the first record.
@@ -115,21 +110,22 @@ pub(crate) fn open_checkpoint(directory: &dyn Directory, position: Lsn) -> Resul
     Reader::open(file, &name, position)
 }
 
-/// Does records again, many at once.
+/// Does records again, many at once. Nobody reads the map meanwhile, so all of it is one change of the map.
 struct Redo<'a> {
-    map: &'a VersionedMap,
-    batch: BatchBuilder,
+    staged: Staged<'a>,
+    changes: Changes,
     /// About how much of the log the records take.
     log_bytes: u64,
 }
 
 impl<'a> Redo<'a> {
     fn new(map: &'a VersionedMap) -> Self {
-        Self { map, batch: BatchBuilder::new(), log_bytes: 0 }
+        let staged = map.stage(BatchBuilder::new().as_batch());
+        Self { staged, changes: Changes::new(), log_bytes: 0 }
     }
 
     fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
-        record::decode(bytes, &mut self.batch).map_err(|malformed| {
+        let mutations = record::decode(bytes).map_err(|malformed| {
             let message = format!(
                 "{}; the log itself is whole, so the record was written like this: restore a backup, or take out \
                  the rest with `enginebay salvage`",
@@ -137,49 +133,30 @@ impl<'a> Redo<'a> {
             );
             EngineError::corrupt(format!("log record {lsn}"), malformed.position as u64, message)
         })?;
+        mutations.for_each(|mutation| self.gather(mutation));
         self.log_bytes += store::log_bytes(bytes.len());
-        if self.batch.bytes() >= REDO_BYTES {
-            self.finish()?;
-        }
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.map.stage(in_key_order(self.batch.as_batch())?.as_batch()).publish();
-        self.batch.clear();
-        Ok(())
-    }
-}
-
-/// The same change with its mutations in the order of their keys, and the last one of each key alone. Nothing
-/// is moved past a delete of a range.
-fn in_key_order(batch: Batch<'_>) -> Result<BatchBuilder> {
-    let mut mutations: Vec<Mutation<'_>> = batch.iter().collect();
-    let mut ordered = BatchBuilder::new();
-    for run in mutations.split_inclusive_mut(|mutation| key_of(mutation).is_none()) {
-        let points = run.iter().take_while(|mutation| key_of(mutation).is_some()).count();
-        let (points, range) = run.split_at_mut(points);
-        points.sort_by(|one, other| key_of(one).cmp(&key_of(other)));
-        for same_key in points.chunk_by(|one, other| key_of(one) == key_of(other)) {
-            same_key.last().map_or(Ok(()), |last| append(last, &mut ordered))?;
+    fn gather(&mut self, mutation: Mutation<'_>) {
+        match mutation {
+            Mutation::Put { key, value } => self.changes.put(key, value),
+            Mutation::Delete { key } => self.changes.delete(key),
+            Mutation::DeleteRange(range) => {
+                self.staged.merge(&mut self.changes);
+                self.staged.delete_range(range);
+            }
         }
-        range.iter().try_for_each(|range| append(range, &mut ordered))?;
+        if self.changes.bytes() as u64 >= REDO_BYTES.max(self.staged.bytes() / 4) {
+            self.staged.merge(&mut self.changes);
+        }
     }
-    Ok(ordered)
-}
 
-fn key_of<'a>(mutation: &Mutation<'a>) -> Option<&'a [u8]> {
-    match *mutation {
-        Mutation::Put { key, .. } | Mutation::Delete { key } => Some(key),
-        Mutation::DeleteRange(_) => None,
-    }
-}
-
-fn append(mutation: &Mutation<'_>, batch: &mut BatchBuilder) -> Result<()> {
-    match *mutation {
-        Mutation::Put { key, value } => batch.put(key, value),
-        Mutation::Delete { key } => batch.delete(key),
-        Mutation::DeleteRange(range) => batch.delete_range(range),
+    /// Shows what was done. Returns about how much of the log it took.
+    fn finish(mut self) -> u64 {
+        self.staged.merge(&mut self.changes);
+        self.staged.publish();
+        self.log_bytes
     }
 }
 
@@ -206,7 +183,7 @@ pub(crate) fn salvage(directory: &Arc<dyn Directory>, map: &VersionedMap, watch:
         taken => taken,
     };
     let recovery = wal::salvage(directory, base.position + 1, watch, &mut take)?;
-    redo.finish()?;
+    redo.finish();
     log::info!("salvaged {} entries, {} log records among what was read", map.len(), recovery.replayed);
     Ok(())
 }
@@ -221,15 +198,11 @@ fn salvage_checkpoint(
     let file = directory
         .open_file(&name, OpenFile::READ)
         .map_err(|error| EngineError::failed_by(format!("could not open {name}"), error))?;
-    let mut batch = BatchBuilder::new();
+    let mut redo = Redo::new(map);
     checkpoint::salvage(&*file, &name, watch, &mut |entry: Entry<'_>| {
-        batch.put(entry.key, entry.value)?;
-        if batch.bytes() >= REDO_BYTES {
-            map.stage(batch.as_batch()).publish();
-            batch.clear();
-        }
+        redo.gather(Mutation::Put { key: entry.key, value: entry.value });
         Ok(())
     })?;
-    map.stage(batch.as_batch()).publish();
+    redo.finish();
     Ok(())
 }
