@@ -5,7 +5,7 @@
 //! entry, and each node of the tree is opened once however many changes fall into it. For recovery, which does a
 //! log of many records again; called by engines through `Staged::merge`.
 
-use super::tree::Record;
+use super::record::{Away, Record};
 
 /// Changes to single keys, in the order in which they happened.
 #[derive(Default)]
@@ -43,6 +43,12 @@ impl Changes {
         self.bytes += key.len() + value.len();
     }
 
+    /// Notes that the key gets a value that is away. The key has at most 65,535 bytes.
+    pub fn put_away(&mut self, key: &[u8], away: Away) {
+        self.push(key, Change::Put(Record::away(key, away)));
+        self.bytes += key.len();
+    }
+
     /// Notes that the key is deleted. The key has at most 65,535 bytes.
     pub fn delete(&mut self, key: &[u8]) {
         self.push(key, Change::Delete(Record::new(key, &[])));
@@ -54,7 +60,7 @@ impl Changes {
         self.list.is_empty()
     }
 
-    /// Bytes of all keys and values gathered.
+    /// Bytes of all keys and values gathered, but for values that are away.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

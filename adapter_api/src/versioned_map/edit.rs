@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::vec::IntoIter;
 
 use super::changes::Change;
+use super::record::Record;
 use super::tree::{
-    Items, Node, Record, Size, Subtree, Tree, rank, route, separator, size_of_children, size_of_records,
+    Items, Node, Size, Subtree, Tree, rank, route, separator, size_of_children, size_of_records,
 };
 use crate::KeyRange;
 
@@ -294,7 +295,7 @@ impl Edit {
     }
 
     fn discard(&mut self, size: Size) {
-        self.discarded.entries += size.bytes + size.entries * ENTRY_OVERHEAD_BYTES;
+        self.discarded.entries += size.here() + size.entries * ENTRY_OVERHEAD_BYTES;
     }
 
     /// The fewest items of a node that is not the root. A third of the most, and `join` keeps away from both

@@ -7,7 +7,8 @@
 //! holds, whichever is more; discarded are entries replaced or removed, and the nodes that were copied to do
 //! so if a view may hold them. Engines that keep their data in memory call it.
 //!
-//! An entry costs its key and value and about 70 bytes more.
+//! An entry costs its key and value and about 70 bytes more. An engine may keep a value elsewhere (`Away`): the
+//! entry then costs its key and about 110 bytes, and whoever reads it is told where the value lies.
 //!
 //! ```
 //! # use adapter_api::*;
@@ -24,6 +25,7 @@
 
 mod changes;
 mod edit;
+mod record;
 mod tree;
 mod view;
 
@@ -38,7 +40,9 @@ use crate::{
 };
 pub use changes::Changes;
 use edit::Edit;
-use tree::{Record, Tree};
+use record::Record;
+pub use record::{Away, Held, Stored};
+use tree::Tree;
 use view::{Moment, OpenViews};
 pub use view::{View, ViewCursor};
 
@@ -63,7 +67,7 @@ pub struct VersionedMap {
 pub struct Usage {
     /// Entries, exactly.
     pub entries: u64,
-    /// Bytes of their keys and values.
+    /// Bytes of their keys and values, wherever they lie.
     pub bytes: u64,
     /// Views that somebody holds.
     pub open_views: u64,
@@ -153,6 +157,19 @@ impl VersionedMap {
         self.tree().multi_get(keys, values);
     }
 
+    /// Calls `with` with what there is of each key, in their order, all as of one instant.
+    ///
+    /// # Errors
+    /// What `with` answers.
+    pub fn find_each(
+        &self,
+        keys: &[&[u8]],
+        mut with: impl FnMut(Option<Stored<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        let tree = self.tree();
+        keys.iter().try_for_each(|key| with(tree.find(key).map(Record::stored)))
+    }
+
     /// Whether the key is there.
     pub fn contains(&self, key: &[u8]) -> bool {
         self.tree().find(key).is_some()
@@ -175,9 +192,19 @@ impl VersionedMap {
         self.len() == 0
     }
 
-    /// Bytes of all keys and values.
+    /// Bytes of all keys and values, wherever they lie.
     pub fn bytes(&self) -> u64 {
         self.tree().size().bytes
+    }
+
+    /// Bytes of values that are away.
+    pub fn away_bytes(&self) -> u64 {
+        self.tree().size().away
+    }
+
+    /// Ends every view that is open now, for the sake of what holds values that are away.
+    pub fn end_views(&self) {
+        self.views.end_older_than(u64::MAX);
     }
 
     /// What the range holds: exactly, in the time of two reads.
@@ -264,14 +291,26 @@ impl Staged<'_> {
         self.edit.merge(changes.take_sorted());
     }
 
+    /// Replaces an entry of a view by its value, if the entry is still there as it was; answers whether it was.
+    pub fn replace(&mut self, held: &Held, value: Stored<'_>) -> bool {
+        let is_there = self.edit.tree().find(held.key()).is_some_and(|found| found.is(&held.0));
+        if is_there {
+            self.edit.put(match value {
+                Stored::Here(value) => Record::new(held.key(), value),
+                Stored::Away(away) => Record::away(held.key(), away.clone()),
+            });
+        }
+        is_there
+    }
+
     /// Adds the removal of every key of the range.
     pub fn delete_range(&mut self, range: KeyRange<'_>) {
         self.edit.delete_range(range);
     }
 
-    /// Bytes of all keys and values as they will be.
-    pub fn bytes(&self) -> u64 {
-        self.edit.tree().size().bytes
+    /// Bytes that the map itself will hold.
+    pub fn bytes_here(&self) -> u64 {
+        self.edit.tree().size().here()
     }
 
     /// Makes the change visible at one instant. What no view holds any more is freed before this returns.
@@ -279,7 +318,7 @@ impl Staged<'_> {
         let Self { map, _turn, edit } = self;
         let (discarded, version) = (edit.discarded, edit.version());
         let mut now = Moment { tree: edit.into_tree(), version, discarded: 0 };
-        let entry_bytes = now.tree.size().bytes;
+        let entry_bytes = now.tree.size().here();
         let limit = map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(entry_bytes / 4));
 
         let mut published = map.published.write().unwrap_or_else(PoisonError::into_inner);

@@ -389,6 +389,49 @@ fn overwriting_one_key_does_not_charge_a_view_for_nodes_it_cannot_see() {
 }
 
 #[test]
+fn a_value_that_is_away_is_counted_and_its_holder_lives_as_long_as_any_view_has_the_entry() {
+    let map = VersionedMap::with_view_limit(1 << 20);
+    put(&map, b"here", b"value");
+    put(&map, b"moved", &[7; 1000]);
+    let view = map.view();
+    let mut cursor = view.walk(KeyRange::all(), Direction::Reverse);
+    let held = cursor.next_held().unwrap().unwrap();
+    let (before, holder) = (map.bytes(), Arc::new(()));
+    let away =
+        |holder: &Arc<()>| Away { holder: Arc::clone(holder) as _, start: 5, bytes: 1000, checksum: 9 };
+    let replace = |held: &Held| {
+        let mut staged = map.stage(BatchBuilder::new().as_batch());
+        let replaced = staged.replace(held, Stored::Away(&away(&holder)));
+        staged.publish();
+        replaced
+    };
+    assert!(replace(&held), "the entry is still there");
+    assert!(!replace(&held), "it is another one now");
+    assert_eq!((map.bytes(), map.away_bytes()), (before, 1000));
+    assert_eq!(map.estimate(KeyRange::from_start(b"i")).bytes, 1005);
+    let found = |map: &VersionedMap| {
+        let mut found = Vec::new();
+        map.find_each(&[b"here", b"moved", b"none"], |stored| {
+            found.push(stored.map(|stored| match stored {
+                Stored::Here(value) => (value.to_vec(), 0),
+                Stored::Away(away) => (Vec::new(), away.bytes),
+            }));
+            Ok(())
+        })
+        .unwrap();
+        found
+    };
+    assert_eq!(found(&map), [Some((b"value".to_vec(), 0)), Some((Vec::new(), 1000)), None]);
+    let newer = map.view();
+    put(&map, b"moved", b"again");
+    assert!(!replace(&held) && Arc::strong_count(&holder) == 2, "a view has the entry");
+    map.end_views();
+    assert_eq!(Arc::strong_count(&holder), 1);
+    assert!(matches!(newer.contains(b"moved"), Err(EngineError::ViewTooOld)));
+    assert_eq!((map.bytes(), map.away_bytes()), (19, 0));
+}
+
+#[test]
 fn a_view_outlives_its_map() {
     let map = VersionedMap::new();
     put(&map, b"k", b"v");

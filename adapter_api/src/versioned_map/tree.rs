@@ -14,59 +14,36 @@
 //!               │ low "" · 40 │ low "k" · 35 │ low "t" …│   low: no key below it is in the subtree;
 //!               └───┬──────────────┬───────────────────┘   the first child's low is not looked at
 //!        ┌─ leaf ───┴───┐   ┌─ leaf ──┴────┐
-//!        │ a b c … (40) │   │ kb kc … (35) │               each item: one allocation, key and value
+//!        │ a b c … (40) │   │ kb kc … (35) │               each item an entry (`record`)
 //!        └──────────────┘   └──────────────┘
 //! ```
 
 use std::sync::Arc;
 
+use super::record::Record;
 use crate::KeyRange;
-
-/// One entry in one allocation: two bytes of key length, the key, the value.
-#[derive(Clone)]
-pub(super) struct Record(Arc<[u8]>);
-
-impl Record {
-    /// Copies key and value. The key has at most 65,535 bytes.
-    pub(super) fn new(key: &[u8], value: &[u8]) -> Self {
-        let key_end = 2 + key.len();
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, key_end + value.len()).collect();
-        if let Some(bytes) = Arc::get_mut(&mut bytes) {
-            bytes[..2].copy_from_slice(&(key.len() as u16).to_le_bytes());
-            bytes[2..key_end].copy_from_slice(key);
-            bytes[key_end..].copy_from_slice(value);
-        }
-        Self(bytes)
-    }
-
-    fn key_end(&self) -> usize {
-        2 + usize::from(u16::from_le_bytes([self.0[0], self.0[1]]))
-    }
-
-    pub(super) fn key(&self) -> &[u8] {
-        &self.0[2..self.key_end()]
-    }
-
-    pub(super) fn value(&self) -> &[u8] {
-        &self.0[self.key_end()..]
-    }
-
-    /// Bytes of key and value.
-    fn bytes(&self) -> u64 {
-        self.0.len() as u64 - 2
-    }
-}
 
 /// How many entries and how many bytes of keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Size {
     pub(super) entries: u64,
     pub(super) bytes: u64,
+    /// How many of the bytes are of values that are away.
+    pub(super) away: u64,
 }
 
 impl Size {
+    /// Bytes that the map itself holds.
+    pub(super) fn here(self) -> u64 {
+        self.bytes - self.away
+    }
+
     fn plus(self, other: Self) -> Self {
-        Self { entries: self.entries + other.entries, bytes: self.bytes + other.bytes }
+        Self {
+            entries: self.entries + other.entries,
+            bytes: self.bytes + other.bytes,
+            away: self.away + other.away,
+        }
     }
 }
 
@@ -137,7 +114,8 @@ impl Items {
 }
 
 pub(super) fn size_of_records(records: &[Record]) -> Size {
-    Size { entries: records.len() as u64, bytes: records.iter().map(Record::bytes).sum() }
+    let one = |record: &Record| Size { entries: 1, bytes: record.bytes(), away: record.away_bytes() };
+    records.iter().fold(Size::default(), |sum, record| sum.plus(one(record)))
 }
 
 pub(super) fn size_of_children(children: &[Subtree]) -> Size {
@@ -223,6 +201,7 @@ impl Tree {
         Size {
             entries: until.entries.saturating_sub(below.entries),
             bytes: until.bytes.saturating_sub(below.bytes),
+            away: until.away.saturating_sub(below.away),
         }
     }
 

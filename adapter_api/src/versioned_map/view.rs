@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::tree::{Node, Record, Tree, rank};
+use super::record::{self, Record, Stored};
+use super::tree::{Node, Tree, rank};
 use crate::{Buffer, Cursor, Direction, EngineError, Entry, Estimate, KeyRange, ReadView, Result, Values};
 
 /// A version of the map, and how much had been discarded when it was published.
@@ -163,6 +164,19 @@ impl View {
         Ok(Estimate { entries: size.entries, bytes: size.bytes, exact: true })
     }
 
+    /// Calls `with` with what there is of each key, in their order.
+    ///
+    /// # Errors
+    /// `ViewTooOld`; what `with` answers.
+    pub fn find_each(
+        &self,
+        keys: &[&[u8]],
+        mut with: impl FnMut(Option<Stored<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        let tree = self.tree()?;
+        keys.iter().try_for_each(|key| with(tree.find(key).map(Record::stored)))
+    }
+
     /// A cursor that keeps the view open by itself.
     pub fn walk(&self, range: KeyRange<'_>, direction: Direction) -> ViewCursor {
         ViewCursor::new(self.clone(), range, direction)
@@ -259,8 +273,24 @@ impl ViewCursor {
     }
 }
 
-impl Cursor for ViewCursor {
-    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+impl ViewCursor {
+    /// Like `next`, with the value as the map has it.
+    ///
+    /// # Errors
+    /// `ViewTooOld`.
+    pub fn next_stored(&mut self) -> Result<Option<(&[u8], Stored<'_>)>> {
+        Ok(self.advance()?.map(|record| (record.key(), record.stored())))
+    }
+
+    /// Like `next`, keeping the entry.
+    ///
+    /// # Errors
+    /// `ViewTooOld`.
+    pub fn next_held(&mut self) -> Result<Option<record::Held>> {
+        Ok(self.advance()?.cloned().map(record::Held))
+    }
+
+    fn advance(&mut self) -> Result<Option<&Record>> {
         if self.ahead.is_empty() && !self.is_last {
             self.load()?;
         }
@@ -268,8 +298,13 @@ impl Cursor for ViewCursor {
             Direction::Forward => self.ahead.next(),
             Direction::Reverse => self.ahead.next_back(),
         };
-        let record = at.and_then(|at| self.leaf.records().get(at));
-        Ok(record.map(|record| Entry { key: record.key(), value: record.value() }))
+        Ok(at.and_then(|at| self.leaf.records().get(at)))
+    }
+}
+
+impl Cursor for ViewCursor {
+    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        Ok(self.advance()?.map(|record| Entry { key: record.key(), value: record.value() }))
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {

@@ -147,7 +147,7 @@ impl<'a> Redo<'a> {
                 self.staged.delete_range(range);
             }
         }
-        if self.changes.bytes() as u64 >= REDO_BYTES.max(self.staged.bytes() / 4) {
+        if self.changes.bytes() as u64 >= REDO_BYTES.max(self.staged.bytes_here() / 4) {
             self.staged.merge(&mut self.changes);
         }
     }
