@@ -5,8 +5,11 @@
 //! `versioned_map` can bound what views hold. Called by `versioned_map` alone.
 
 use std::sync::Arc;
+use std::vec::IntoIter;
 
+use super::changes::Change;
 use super::packed::{self, Packed, repack};
+use super::record::Stored;
 use super::tree::{Branch, Items, Node, Sibling, Size, Subtree, Tree, separator, size_of_children};
 use crate::KeyRange;
 
@@ -75,7 +78,7 @@ impl Edit {
     }
 
     /// Stores an entry, replacing the one with its key.
-    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+    pub(super) fn put(&mut self, key: &[u8], value: Stored<'_>) {
         self.edit_root(|edit, root| edit.put_below(root, key, value));
     }
 
@@ -84,6 +87,14 @@ impl Edit {
         let runs: Vec<Packed> = runs.into_iter().filter(|run| run.len() > 0).collect();
         if !runs.is_empty() {
             self.edit_root(|edit, root| edit.graft_below(root, runs));
+        }
+    }
+
+    /// Makes many changes, which ascend by key, one for each key.
+    pub(super) fn merge(&mut self, run: Vec<Change>) {
+        if !run.is_empty() {
+            let mut run = run.into_iter();
+            self.edit_root(|edit, root| edit.merge_below(root, &mut run, None));
         }
     }
 
@@ -131,7 +142,7 @@ impl Edit {
         self.tree.root = root;
     }
 
-    fn put_below(&mut self, subtree: &mut Subtree, key: &[u8], value: &[u8]) -> Vec<Sibling> {
+    fn put_below(&mut self, subtree: &mut Subtree, key: &[u8], value: Stored<'_>) -> Vec<Sibling> {
         match self.open(subtree, packed::room_for(key, value)) {
             Items::Leaf(entries) => {
                 let at = entries.rank(key);
@@ -154,23 +165,11 @@ impl Edit {
 
     fn graft_below(&mut self, subtree: &mut Subtree, runs: Vec<Packed>) -> Vec<Sibling> {
         let (first, last) = (runs[0].first_key(), runs[runs.len() - 1].last_key());
-        let leaf_most = self.fan_out.leaf;
         match self.open(subtree, 0) {
             Items::Leaf(entries) => {
-                let at = entries.rank(first);
-                let right = entries.split_off(at);
+                let right = entries.split_off(entries.rank(first));
                 let left = std::mem::take(entries);
-                let mut parts = repack(&[vec![left], runs, vec![right]].concat(), leaf_most).into_iter();
-                *entries = parts.next().unwrap_or_default();
-                let mut siblings: Vec<Sibling> = Vec::new();
-                let mut last_key = entries.last_key().to_vec();
-                for part in parts {
-                    let bound = separator(&last_key, part.first_key());
-                    last_key = part.last_key().to_vec();
-                    siblings.push(Sibling { bound, subtree: Subtree::new(self.version, Items::Leaf(part)) });
-                }
-                subtree.recount();
-                siblings
+                self.fill(subtree, &[vec![left], runs, vec![right]].concat())
             }
             Items::Branch(branch) => {
                 let child = branch.route(first);
@@ -180,13 +179,100 @@ impl Edit {
                 {
                     let bound = separator(last, next.first_key());
                     branch.bounds.remove(child..child + 1);
-                    branch.bounds.insert(child, &bound, &[]);
+                    branch.bounds.insert(child, &bound, Stored::Here(&[]));
                 }
                 let siblings = self.graft_below(&mut branch.children[child], runs);
                 branch.add_behind(child, siblings);
                 self.divide(subtree)
             }
         }
+    }
+
+    /// Makes the changes of the run that lie before `end`.
+    fn merge_below(
+        &mut self,
+        subtree: &mut Subtree,
+        run: &mut IntoIter<Change>,
+        end: Option<&[u8]>,
+    ) -> Vec<Sibling> {
+        let changes = run.as_slice();
+        let count = end.map_or(changes.len(), |end| changes.partition_point(|change| change.key() < end));
+        match self.open(subtree, 0) {
+            Items::Leaf(entries) => {
+                let old = std::mem::take(entries);
+                let merged = self.merged(&old, run.by_ref().take(count));
+                self.fill(subtree, &merged)
+            }
+            Items::Branch(branch) => {
+                let Branch { bounds, children } = std::mem::take(branch);
+                let mut merged = Branch::default();
+                let last = run.len() - count;
+                for (at, mut child) in children.into_iter().enumerate() {
+                    let bound = (at < bounds.len()).then(|| bounds.key(at));
+                    let reaches = |bound: &[u8]| run.as_slice()[0].key() < bound;
+                    let siblings = match run.len() > last && bound.is_none_or(reaches) {
+                        true => self.merge_below(&mut child, run, bound.or(end)),
+                        false => Vec::new(),
+                    };
+                    if at > 0 {
+                        merged.bounds.push(bounds.key(at - 1), Stored::Here(&[]));
+                    }
+                    merged.children.push(child);
+                    merged.add_behind(merged.children.len() - 1, siblings);
+                }
+                self.repair(&mut merged);
+                *branch = merged;
+                self.divide(subtree)
+            }
+        }
+    }
+
+    /// The entries of a leaf with changes made to them, in runs of a leaf each.
+    fn merged(&mut self, old: &Packed, changes: impl Iterator<Item = Change>) -> Vec<Packed> {
+        let mut runs = Vec::new();
+        let mut at = 0;
+        for change in changes {
+            let before = old.rank(change.key());
+            let run = self.run_with_room(&mut runs);
+            run.extend_from(old, at..before);
+            at = before;
+            if at < old.len() && old.key(at) == change.key() {
+                self.discarded.entries += old.large_bytes_of(at);
+                at += 1;
+            }
+            if let Change::Put(record) = change {
+                run.push_record(record);
+            }
+        }
+        self.run_with_room(&mut runs).extend_from(old, at..old.len());
+        runs
+    }
+
+    /// The last run, or another one if that has as much as a leaf.
+    fn run_with_room<'r>(&self, runs: &'r mut Vec<Packed>) -> &'r mut Packed {
+        if runs.last().is_none_or(|run| run.len() >= self.fan_out.leaf) {
+            runs.push(Packed::default());
+        }
+        let last = runs.len() - 1;
+        &mut runs[last]
+    }
+
+    /// Puts the runs in the place of a leaf's entries; returns the leaves that do not fit.
+    fn fill(&mut self, subtree: &mut Subtree, runs: &[Packed]) -> Vec<Sibling> {
+        let mut parts = repack(runs, self.fan_out.leaf).into_iter();
+        let first = parts.next().unwrap_or_default();
+        let mut last_key = first.last_key().to_vec();
+        if let Items::Leaf(entries) = self.open(subtree, 0) {
+            *entries = first;
+        }
+        subtree.recount();
+        let mut siblings = Vec::with_capacity(parts.len());
+        for part in parts {
+            let bound = separator(&last_key, part.first_key());
+            last_key = part.last_key().to_vec();
+            siblings.push(Sibling { bound, subtree: Subtree::new(self.version, Items::Leaf(part)) });
+        }
+        siblings
     }
 
     fn delete_below(&mut self, subtree: &mut Subtree, key: &[u8]) {
@@ -261,7 +347,7 @@ impl Edit {
     }
 
     fn discard(&mut self, size: Size) {
-        self.discarded.entries += size.bytes + size.entries * ENTRY_OVERHEAD_BYTES;
+        self.discarded.entries += size.here() + size.entries * ENTRY_OVERHEAD_BYTES;
     }
 
     fn is_poor(&self, subtree: &Subtree) -> bool {
@@ -327,7 +413,7 @@ impl Edit {
             (Items::Branch(branch), Items::Branch(more)) => {
                 // One that lost all of its children has no bounds either.
                 if !branch.children.is_empty() && !more.children.is_empty() {
-                    branch.bounds.push(bound, &[]);
+                    branch.bounds.push(bound, Stored::Here(&[]));
                 }
                 branch.bounds.extend_from(&more.bounds, 0..more.bounds.len());
                 branch.children.extend_from_slice(&more.children);

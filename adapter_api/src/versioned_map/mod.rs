@@ -7,7 +7,9 @@
 //! Discarded are the nodes that were copied to change them if a view may hold them, and large entries.
 //! Engines that keep their data in memory call it.
 //!
-//! An entry of up to 256 bytes costs its key and value and about 20 bytes more, a larger one about 60.
+//! An entry of up to 256 bytes costs its key and value and about 20 bytes more, a larger one about 60. An engine
+//! may keep a value elsewhere (`Away`): the entry then costs its key and about 110 bytes, and whoever reads it is
+//! told where the value lies.
 //!
 //! ```
 //! # use adapter_api::*;
@@ -22,8 +24,10 @@
 //! # Ok::<(), EngineError>(())
 //! ```
 
+mod changes;
 mod edit;
 mod packed;
+mod record;
 mod room;
 mod tree;
 mod view;
@@ -37,8 +41,10 @@ use crate::{
     Batch, Buffer, Cursor, EngineError, Estimate, KEY_BYTES_MAX, KeyRange, Metric, Mutation, Result,
     VALUE_BYTES_MAX, Values,
 };
+pub use changes::Changes;
 use edit::{Edit, FanOut};
 use packed::Packed;
+pub use record::{Away, Held, Stored};
 use tree::Tree;
 use view::{Moment, OpenViews};
 pub use view::{View, ViewCursor};
@@ -64,7 +70,7 @@ pub struct VersionedMap {
 pub struct Usage {
     /// Entries, exactly.
     pub entries: u64,
-    /// Bytes of their keys and values.
+    /// Bytes of their keys and values, wherever they lie.
     pub bytes: u64,
     /// Views that somebody holds.
     pub open_views: u64,
@@ -106,7 +112,7 @@ impl VersionedMap {
         let mut staged = self.begin();
         for mutation in batch {
             match mutation {
-                Mutation::Put { key, value } => staged.edit.put(key, value),
+                Mutation::Put { key, value } => staged.edit.put(key, Stored::Here(value)),
                 Mutation::Delete { key } => staged.edit.delete(key),
                 Mutation::DeleteRange(range) => staged.edit.delete_range(range),
             }
@@ -157,10 +163,10 @@ impl VersionedMap {
                 return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
             }
             match runs.last_mut() {
-                Some(run) if run.len() < self.fan_out.leaf => run.push(entry.key, entry.value),
+                Some(run) if run.len() < self.fan_out.leaf => run.push(entry.key, Stored::Here(entry.value)),
                 _ => {
                     let mut run = Packed::default();
-                    run.push(entry.key, entry.value);
+                    run.push(entry.key, Stored::Here(entry.value));
                     runs.push(run);
                 }
             }
@@ -186,6 +192,19 @@ impl VersionedMap {
         self.tree().multi_get(keys, values);
     }
 
+    /// Calls `with` with what there is of each key, in their order, all as of one instant.
+    ///
+    /// # Errors
+    /// What `with` answers.
+    pub fn find_each(
+        &self,
+        keys: &[&[u8]],
+        mut with: impl FnMut(Option<Stored<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        let tree = self.tree();
+        keys.iter().try_for_each(|key| with(tree.find(key)))
+    }
+
     /// Whether the key is there.
     pub fn contains(&self, key: &[u8]) -> bool {
         self.tree().find(key).is_some()
@@ -208,9 +227,19 @@ impl VersionedMap {
         self.len() == 0
     }
 
-    /// Bytes of all keys and values.
+    /// Bytes of all keys and values, wherever they lie.
     pub fn bytes(&self) -> u64 {
         self.tree().size().bytes
+    }
+
+    /// Bytes of values that are away.
+    pub fn away_bytes(&self) -> u64 {
+        self.tree().size().away
+    }
+
+    /// Ends every view that is open now, for the sake of what holds values that are away.
+    pub fn end_views(&self) {
+        self.views.end_older_than(u64::MAX);
     }
 
     /// What the range holds: exactly, in the time of two reads.
@@ -268,12 +297,36 @@ impl Staged<'_> {
         View::open(&self.map.views, moment)
     }
 
+    /// Adds many changes at once; takes them, and leaves none.
+    pub fn merge(&mut self, changes: &mut Changes) {
+        self.edit.merge(changes.take_sorted());
+    }
+
+    /// Replaces an entry of a view by its value, if the entry is still there as it was; answers whether it was.
+    pub fn replace(&mut self, held: &Held, value: Stored<'_>) -> bool {
+        let is_there = self.edit.tree().find(held.key()).is_some_and(|found| found.is(&held.stored()));
+        if is_there {
+            self.edit.put(held.key(), value);
+        }
+        is_there
+    }
+
+    /// Adds the removal of every key of the range.
+    pub fn delete_range(&mut self, range: KeyRange<'_>) {
+        self.edit.delete_range(range);
+    }
+
+    /// Bytes that the map itself will hold.
+    pub fn bytes_here(&self) -> u64 {
+        self.edit.tree().size().here()
+    }
+
     /// Makes the change visible at one instant. What no view holds any more is freed before this returns.
     pub fn publish(self) {
         let Self { map, _turn, edit } = self;
         let (discarded, version) = (edit.discarded, edit.version());
         let mut now = Moment { tree: edit.into_tree(), version, discarded: 0 };
-        let entry_bytes = now.tree.size().bytes;
+        let entry_bytes = now.tree.size().here();
         let limit = map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(entry_bytes));
 
         let mut published = map.published.write().unwrap_or_else(PoisonError::into_inner);

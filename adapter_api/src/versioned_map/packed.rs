@@ -18,9 +18,10 @@
 //! The idea of heads is that of poor man's normalised keys: Graefe, "Modern B-Tree Techniques" (2011), 3.5.
 
 use std::ops::Range;
-use std::sync::Arc;
 
+use super::record::{Record, Stored};
 use super::room;
+use super::tree::Size;
 
 /// Entries with more bytes of key and value than this have an allocation of their own.
 const SMALL_BYTES_MAX: usize = 256;
@@ -39,9 +40,8 @@ pub(super) struct Packed {
     len: usize,
     /// How many slots there is room for.
     slot_room: usize,
-    large: Vec<LargeEntry>,
-    /// Bytes of keys and values.
-    live: u64,
+    large: Vec<Record>,
+    size: Size,
     /// How many of `bytes` are holes.
     dead: usize,
     /// How many bytes all keys begin with in common, or fewer: what heads begin behind.
@@ -66,28 +66,6 @@ impl Slot {
     }
 }
 
-/// A large entry in one allocation: two bytes of key length, the key, the value.
-#[derive(Clone)]
-struct LargeEntry(Arc<[u8]>);
-
-impl LargeEntry {
-    fn new(key: &[u8], value: &[u8]) -> Self {
-        let key_end = 2 + key.len();
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, key_end + value.len()).collect();
-        if let Some(bytes) = Arc::get_mut(&mut bytes) {
-            bytes[..2].copy_from_slice(&(key.len() as u16).to_le_bytes());
-            bytes[2..key_end].copy_from_slice(key);
-            bytes[key_end..].copy_from_slice(value);
-        }
-        Self(bytes)
-    }
-
-    fn parts(&self) -> (&[u8], &[u8]) {
-        let key_len = usize::from(u16::from_le_bytes([self.0[0], self.0[1]]));
-        self.0[2..].split_at(key_len)
-    }
-}
-
 impl Drop for Packed {
     fn drop(&mut self) {
         room::give_back(std::mem::take(&mut self.bytes));
@@ -104,7 +82,15 @@ impl Clone for Packed {
 impl Packed {
     /// A run without entries.
     pub(super) const fn empty() -> Self {
-        Self { bytes: Vec::new(), len: 0, slot_room: 0, large: Vec::new(), live: 0, dead: 0, prefix: 0 }
+        Self {
+            bytes: Vec::new(),
+            len: 0,
+            slot_room: 0,
+            large: Vec::new(),
+            size: Size { entries: 0, bytes: 0, away: 0 },
+            dead: 0,
+            prefix: 0,
+        }
     }
 
     /// No entries, with room for so many and so many bytes of small ones.
@@ -155,28 +141,29 @@ impl Packed {
         self.len
     }
 
-    /// Bytes of keys and values.
-    pub(super) fn live_bytes(&self) -> u64 {
-        self.live
+    /// How many entries and bytes there are.
+    pub(super) fn size(&self) -> Size {
+        self.size
     }
 
-    /// Bytes of keys and values of some of the entries.
-    pub(super) fn live_bytes_of(&self, range: Range<usize>) -> u64 {
-        range.map(|at| self.entry(at)).map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    /// How many entries and bytes there are in a range.
+    pub(super) fn size_of(&self, range: Range<usize>) -> Size {
+        let sizes = range.map(|at| self.entry(at)).map(|(key, value)| size_of_entry(key, value));
+        sizes.fold(Size::default(), Size::plus)
     }
 
-    /// The bytes of keys and values that lie in allocations of their own.
+    /// The bytes of an entry, if it lies in an allocation of its own.
     pub(super) fn large_bytes_of(&self, at: usize) -> u64 {
-        if self.slot(at).place < LARGE { 0 } else { self.live_bytes_of(at..at + 1) }
+        if self.slot(at).place < LARGE { 0 } else { self.size_of(at..at + 1).here() }
     }
 
     /// The memory that a copy takes, about.
     pub(super) fn footprint(&self) -> u64 {
-        (self.bytes.len() + self.large.len() * size_of::<LargeEntry>()) as u64
+        (self.bytes.len() + self.large.len() * size_of::<Record>()) as u64
     }
 
     /// The entry at a place, key and value.
-    pub(super) fn entry(&self, at: usize) -> (&[u8], &[u8]) {
+    pub(super) fn entry(&self, at: usize) -> (&[u8], Stored<'_>) {
         let place = self.slot(at).place;
         if place >= LARGE {
             return self.large[(place - LARGE) as usize].parts();
@@ -184,7 +171,8 @@ impl Packed {
         let frame = &self.bytes[place as usize..];
         let key_len = usize::from(u16::from_le_bytes([frame[0], frame[1]]));
         let value_len = usize::from(u16::from_le_bytes([frame[2], frame[3]]));
-        frame[FRAME_BYTES..FRAME_BYTES + key_len + value_len].split_at(key_len)
+        let (key, value) = frame[FRAME_BYTES..FRAME_BYTES + key_len + value_len].split_at(key_len);
+        (key, Stored::Here(value))
     }
 
     pub(super) fn key(&self, at: usize) -> &[u8] {
@@ -199,15 +187,15 @@ impl Packed {
         self.len().checked_sub(1).map_or(&[], |last| self.key(last))
     }
 
-    /// The entry with this key.
-    pub(super) fn find(&self, key: &[u8]) -> Option<(&[u8], &[u8])> {
+    /// The value of this key.
+    pub(super) fn find(&self, key: &[u8]) -> Option<Stored<'_>> {
         // If some key has the very bytes, its head is where theirs would be: the prefix need not be looked at.
         let head = head_of(key, self.prefix);
         let mut at = self.heads_below(head);
         while at < self.len && self.slot(at).head == head {
             let entry = self.entry(at);
             if entry.0 == key {
-                return Some(entry);
+                return Some(entry.1);
             }
             at += 1;
         }
@@ -248,14 +236,14 @@ impl Packed {
     }
 
     /// Puts an entry at its place: behind so many smaller keys.
-    pub(super) fn insert(&mut self, at: usize, key: &[u8], value: &[u8]) {
+    pub(super) fn insert(&mut self, at: usize, key: &[u8], value: Stored<'_>) {
         if self.len == self.slot_room {
             *self = self.with_room(1, room_for(key, value));
         }
         self.admit(key);
         let place = self.store(key, value);
         self.insert_slot(at, Slot { head: head_of(key, self.prefix), place });
-        self.live += (key.len() + value.len()) as u64;
+        self.size = self.size.plus(size_of_entry(key, value));
     }
 
     /// There must be room.
@@ -267,11 +255,15 @@ impl Packed {
     }
 
     /// Replaces the value of an entry.
-    pub(super) fn replace(&mut self, at: usize, key: &[u8], value: &[u8]) {
-        let old_value_len = self.entry(at).1.len();
+    pub(super) fn replace(&mut self, at: usize, key: &[u8], value: Stored<'_>) {
+        let old = self.size_of(at..at + 1);
+        let new = size_of_entry(key, value);
         let Slot { head, place } = self.slot(at);
-        self.live = self.live - old_value_len as u64 + value.len() as u64;
-        if place < LARGE && old_value_len == value.len() {
+        self.size = self.size.minus(old).plus(new);
+        if let Stored::Here(value) = value
+            && place < LARGE
+            && old == new
+        {
             let start = place as usize + FRAME_BYTES + key.len();
             self.bytes[start..start + value.len()].copy_from_slice(value);
             return;
@@ -284,7 +276,7 @@ impl Packed {
 
     /// Removes entries.
     pub(super) fn remove(&mut self, range: Range<usize>) {
-        self.live -= self.live_bytes_of(range.clone());
+        self.size = self.size.minus(self.size_of(range.clone()));
         for at in range.clone() {
             self.give_up(at);
         }
@@ -294,35 +286,43 @@ impl Packed {
     }
 
     /// Appends an entry, whose key is the largest.
-    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) {
+    pub(super) fn push(&mut self, key: &[u8], value: Stored<'_>) {
         self.insert(self.len(), key, value);
+    }
+
+    /// Appends an entry that has an allocation of its own, whose key is the largest.
+    pub(super) fn push_record(&mut self, record: Record) {
+        let (key, value) = record.parts();
+        if room_for(key, value) > 0 {
+            return self.push(key, value);
+        }
+        if self.len == self.slot_room {
+            *self = self.with_room(1, 0);
+        }
+        self.admit(key);
+        self.size = self.size.plus(size_of_entry(key, value));
+        let slot = Slot { head: head_of(key, self.prefix), place: LARGE | self.large.len() as u32 };
+        self.large.push(record);
+        self.insert_slot(self.len, slot);
     }
 
     /// Appends entries of another run, whose keys are larger than those here.
     pub(super) fn extend_from(&mut self, other: &Self, range: Range<usize>) {
         for at in range {
-            let (key, value) = other.entry(at);
-            let place = other.slot(at).place;
-            if place < LARGE {
-                self.push(key, value);
-                continue;
+            match other.slot(at).place {
+                place if place >= LARGE => self.push_record(other.large[(place - LARGE) as usize].clone()),
+                _ => {
+                    let (key, value) = other.entry(at);
+                    self.push(key, value);
+                }
             }
-            if self.len == self.slot_room {
-                *self = self.with_room(1, 0);
-            }
-            self.admit(key);
-            let shared = other.large[(place - LARGE) as usize].clone();
-            self.live += (key.len() + value.len()) as u64;
-            let place = LARGE | self.large.len() as u32;
-            self.large.push(shared);
-            self.insert_slot(self.len, Slot { head: head_of(key, self.prefix), place });
         }
     }
 
     /// Some of the entries, in a run of their own.
     pub(super) fn part(&self, range: Range<usize>) -> Self {
         let small = range.clone().filter(|at| self.slot(*at).place < LARGE);
-        let bytes = small.map(|at| FRAME_BYTES + self.live_bytes_of(at..at + 1) as usize).sum();
+        let bytes = small.map(|at| self.frame_bytes_of(at)).sum();
         let mut part = Self::with_capacity(range.len(), bytes);
         part.extend_from(self, range);
         part.lengthen_prefix();
@@ -365,12 +365,13 @@ impl Packed {
     }
 
     /// Stores an entry and answers its place.
-    fn store(&mut self, key: &[u8], value: &[u8]) -> u32 {
-        if key.len() + value.len() > SMALL_BYTES_MAX {
-            self.large.push(LargeEntry::new(key, value));
+    fn store(&mut self, key: &[u8], value: Stored<'_>) -> u32 {
+        let needed = room_for(key, value);
+        if needed == 0 {
+            self.large.push(Record::new(key, value));
             return LARGE | (self.large.len() - 1) as u32;
         }
-        let needed = FRAME_BYTES + key.len() + value.len();
+        let value = value.here();
         if self.bytes.capacity() - self.bytes.len() < needed {
             let mut larger = room::take(self.bytes.len() + needed.max(self.bytes.len() / 8));
             larger.extend_from_slice(&self.bytes);
@@ -384,16 +385,22 @@ impl Packed {
         place
     }
 
+    /// What a small entry takes of the bytes.
+    fn frame_bytes_of(&self, at: usize) -> usize {
+        let (key, value) = self.entry(at);
+        room_for(key, value)
+    }
+
     /// Makes a hole of an entry's bytes.
     fn give_up(&mut self, at: usize) {
         match self.slot(at).place {
-            place if place >= LARGE => self.large[(place - LARGE) as usize] = LargeEntry(Arc::default()),
-            _ => self.dead += FRAME_BYTES + self.live_bytes_of(at..at + 1) as usize,
+            place if place >= LARGE => self.large[(place - LARGE) as usize] = Record::hole(),
+            _ => self.dead += self.frame_bytes_of(at),
         }
     }
 
     fn has_large_holes(&self) -> bool {
-        self.large.iter().any(|entry| entry.0.is_empty())
+        self.large.iter().any(|entry| entry.is_hole())
     }
 
     /// Closes the holes once they are most of the memory.
@@ -431,9 +438,18 @@ pub(super) fn repack(runs: &[Packed], most: usize) -> Vec<Packed> {
 }
 
 /// How many bytes an entry takes of the room for small ones.
-pub(super) fn room_for(key: &[u8], value: &[u8]) -> usize {
-    let bytes = key.len() + value.len();
-    if bytes > SMALL_BYTES_MAX { 0 } else { FRAME_BYTES + bytes }
+pub(super) fn room_for(key: &[u8], value: Stored<'_>) -> usize {
+    match value {
+        Stored::Here(value) if key.len() + value.len() <= SMALL_BYTES_MAX => {
+            FRAME_BYTES + key.len() + value.len()
+        }
+        _ => 0,
+    }
+}
+
+fn size_of_entry(key: &[u8], value: Stored<'_>) -> Size {
+    let away = if matches!(value, Stored::Away(_)) { value.len() as u64 } else { 0 };
+    Size { entries: 1, bytes: (key.len() + value.len()) as u64, away }
 }
 
 /// How many bytes two keys begin with in common.
@@ -461,11 +477,10 @@ impl Packed {
         assert!(keys.is_sorted_by(|a, b| a < b), "keys ascend");
         assert!(keys.iter().all(|key| key.starts_with(&keys[0][..self.prefix])), "all share the prefix");
         assert!((0..self.len).all(|at| self.slot(at).head == head_of(keys[at], self.prefix)));
-        assert_eq!(self.live, self.live_bytes_of(0..self.len()), "the sum of all entries");
+        assert_eq!(self.size, self.size_of(0..self.len()), "the sum of all entries");
         let small = |at: &usize| self.slot(*at).place < LARGE;
-        let held =
-            (0..self.len()).filter(small).map(|at| FRAME_BYTES as u64 + self.live_bytes_of(at..at + 1));
-        let entries = held.sum::<u64>() as usize + self.dead;
+        let held = (0..self.len()).filter(small).map(|at| self.frame_bytes_of(at));
+        let entries = held.sum::<usize>() + self.dead;
         assert_eq!(entries, self.bytes.len() - self.slot_room * SLOT_BYTES, "bytes are held or dead");
     }
 }

@@ -124,6 +124,35 @@ fn random_ingest(random: &mut Random, map: &VersionedMap, model: &mut Model) {
     }
 }
 
+/// Merges many changes of single keys, some keys more than once, in one edit with a delete of a range.
+fn random_merge(random: &mut Random, map: &VersionedMap, model: &mut Model) {
+    let mut staged = map.stage(BatchBuilder::new().as_batch());
+    for _ in 0..1 + random.below(3) {
+        let mut changes = Changes::new();
+        let prefix = if random.below(2) == 0 { random.key() } else { Vec::new() };
+        for _ in 0..random.below(300) {
+            let key = [prefix.clone(), random.key(), random.value()].concat();
+            if random.below(5) < 2 {
+                changes.delete(&key);
+                model.remove(&key);
+            } else {
+                let value = random.value();
+                changes.put(&key, &value);
+                model.insert(key, value);
+            }
+        }
+        staged.merge(&mut changes);
+        assert!(changes.is_empty() && changes.bytes() == 0);
+        staged.edit.check();
+        if random.below(4) == 0 {
+            let bounds = random.bounds();
+            staged.delete_range(range_of(&bounds));
+            model.retain(|key, _| !range_of(&bounds).contains(key));
+        }
+    }
+    staged.publish();
+}
+
 fn assert_same(view: &View, model: &Model) {
     let mut cursor = view.walk(KeyRange::all(), Direction::Forward);
     for (key, value) in model {
@@ -194,6 +223,8 @@ fn the_map_its_views_and_cursors_agree_with_a_model() {
             let before = model.clone();
             if random.below(8) == 0 {
                 random_ingest(&mut random, &map, &mut model);
+            } else if random.below(60) == 0 {
+                random_merge(&mut random, &map, &mut model);
             } else {
                 let batch = random_batch(&mut random, &mut model);
                 let staged = map.stage(batch.as_batch());
@@ -364,6 +395,49 @@ fn overwriting_one_key_does_not_charge_a_view_for_nodes_it_cannot_see() {
     let retained = map.usage().retained_bytes - nodes;
     assert!((entries..entries + 5_000).contains(&retained), "{retained} bytes for {entries} of entries");
     drop(view);
+}
+
+#[test]
+fn a_value_that_is_away_is_counted_and_its_holder_lives_as_long_as_any_view_has_the_entry() {
+    let map = VersionedMap::with_view_limit(1 << 20);
+    put(&map, b"here", b"value");
+    put(&map, b"moved", &[7; 1000]);
+    let view = map.view();
+    let mut cursor = view.walk(KeyRange::all(), Direction::Reverse);
+    let held = cursor.next_held().unwrap().unwrap();
+    let (before, holder) = (map.bytes(), Arc::new(()));
+    let away =
+        |holder: &Arc<()>| Away { holder: Arc::clone(holder) as _, start: 5, bytes: 1000, checksum: 9 };
+    let replace = |held: &Held| {
+        let mut staged = map.stage(BatchBuilder::new().as_batch());
+        let replaced = staged.replace(held, Stored::Away(&away(&holder)));
+        staged.publish();
+        replaced
+    };
+    assert!(replace(&held), "the entry is still there");
+    assert!(!replace(&held), "it is another one now");
+    assert_eq!((map.bytes(), map.away_bytes()), (before, 1000));
+    assert_eq!(map.estimate(KeyRange::from_start(b"i")).bytes, 1005);
+    let found = |map: &VersionedMap| {
+        let mut found = Vec::new();
+        map.find_each(&[b"here", b"moved", b"none"], |stored| {
+            found.push(stored.map(|stored| match stored {
+                Stored::Here(value) => (value.to_vec(), 0),
+                Stored::Away(away) => (Vec::new(), away.bytes),
+            }));
+            Ok(())
+        })
+        .unwrap();
+        found
+    };
+    assert_eq!(found(&map), [Some((b"value".to_vec(), 0)), Some((Vec::new(), 1000)), None]);
+    let newer = map.view();
+    put(&map, b"moved", b"again");
+    assert!(!replace(&held) && Arc::strong_count(&holder) == 2, "a view has the entry");
+    map.end_views();
+    assert_eq!(Arc::strong_count(&holder), 1);
+    assert!(matches!(newer.contains(b"moved"), Err(EngineError::ViewTooOld)));
+    assert_eq!((map.bytes(), map.away_bytes()), (19, 0));
 }
 
 #[test]

@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use super::packed::{Packed, common};
+use super::record::Stored;
 use crate::KeyRange;
 
 /// How many entries and how many bytes of keys and values.
@@ -25,11 +26,30 @@ use crate::KeyRange;
 pub(super) struct Size {
     pub(super) entries: u64,
     pub(super) bytes: u64,
+    /// How many of the bytes are of values that are away.
+    pub(super) away: u64,
 }
 
 impl Size {
+    /// Bytes that the map itself holds.
+    pub(super) fn here(self) -> u64 {
+        self.bytes - self.away
+    }
+
     pub(super) fn plus(self, other: Self) -> Self {
-        Self { entries: self.entries + other.entries, bytes: self.bytes + other.bytes }
+        Self {
+            entries: self.entries + other.entries,
+            bytes: self.bytes + other.bytes,
+            away: self.away + other.away,
+        }
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_sub(other.entries),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            away: self.away.saturating_sub(other.away),
+        }
     }
 }
 
@@ -69,7 +89,7 @@ impl Branch {
     /// Puts siblings, each with the bound before it, behind a child.
     pub(super) fn add_behind(&mut self, child: usize, siblings: Vec<Sibling>) {
         for (at, sibling) in (child..).zip(siblings) {
-            self.bounds.insert(at, &sibling.bound, &[]);
+            self.bounds.insert(at, &sibling.bound, Stored::Here(&[]));
             self.children.insert(at + 1, sibling.subtree);
         }
     }
@@ -107,7 +127,7 @@ impl Items {
 
     pub(super) fn size(&self) -> Size {
         match self {
-            Self::Leaf(entries) => Size { entries: entries.len() as u64, bytes: entries.live_bytes() },
+            Self::Leaf(entries) => entries.size(),
             Self::Branch(branch) => size_of_children(&branch.children),
         }
     }
@@ -190,26 +210,22 @@ impl Tree {
     }
 
     /// The value of the key.
-    pub(super) fn find(&self, key: &[u8]) -> Option<&[u8]> {
-        let found = self.leaf_of(key, |_| ()).entries().find(key);
-        found.map(|(_, value)| value)
+    pub(super) fn find(&self, key: &[u8]) -> Option<Stored<'_>> {
+        self.leaf_of(key, |_| ()).entries().find(key)
     }
 
     /// What the range holds, exactly.
     pub(super) fn size_of(&self, range: KeyRange<'_>) -> Size {
         let below = self.size_below(range.start());
         let until = range.end().map_or(self.size(), |end| self.size_below(end));
-        Size {
-            entries: until.entries.saturating_sub(below.entries),
-            bytes: until.bytes.saturating_sub(below.bytes),
-        }
+        until.minus(below)
     }
 
     fn size_below(&self, key: &[u8]) -> Size {
         let mut size = Size::default();
         let entries = self.leaf_of(key, |before| size = size.plus(size_of_children(before))).entries();
         let rank = entries.rank(key);
-        size.plus(Size { entries: rank as u64, bytes: entries.live_bytes_of(0..rank) })
+        size.plus(entries.size_of(0..rank))
     }
 
     /// The leaf that the first entry with a key not below `key` is in, with its place.

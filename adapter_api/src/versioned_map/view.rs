@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::record::{Held as HeldEntry, Stored};
 use super::tree::{Node, Tree};
 use crate::{Buffer, Cursor, Direction, EngineError, Entry, Estimate, KeyRange, ReadView, Result, Values};
 
@@ -24,7 +25,7 @@ impl Tree {
     pub(super) fn get(&self, key: &[u8], value: &mut Buffer) -> bool {
         let found = self.find(key);
         if let Some(found) = found {
-            value.extend_from_slice(found);
+            value.extend_from_slice(found.here());
         }
         found.is_some()
     }
@@ -32,7 +33,7 @@ impl Tree {
     pub(super) fn multi_get(&self, keys: &[&[u8]], values: &mut Values) {
         for key in keys {
             match self.find(key) {
-                Some(found) => values.push(found),
+                Some(found) => values.push(found.here()),
                 None => values.push_absent(),
             }
         }
@@ -163,6 +164,19 @@ impl View {
         Ok(Estimate { entries: size.entries, bytes: size.bytes, exact: true })
     }
 
+    /// Calls `with` with what there is of each key, in their order.
+    ///
+    /// # Errors
+    /// `ViewTooOld`; what `with` answers.
+    pub fn find_each(
+        &self,
+        keys: &[&[u8]],
+        mut with: impl FnMut(Option<Stored<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        let tree = self.tree()?;
+        keys.iter().try_for_each(|key| with(tree.find(key)))
+    }
+
     /// A cursor that keeps the view open by itself.
     pub fn walk(&self, range: KeyRange<'_>, direction: Direction) -> ViewCursor {
         ViewCursor::new(self.clone(), range, direction)
@@ -259,19 +273,40 @@ impl ViewCursor {
     }
 }
 
-impl Cursor for ViewCursor {
-    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+impl ViewCursor {
+    /// Like `next`, with the value as the map has it.
+    ///
+    /// # Errors
+    /// `ViewTooOld`.
+    pub fn next_stored(&mut self) -> Result<Option<(&[u8], Stored<'_>)>> {
+        let at = self.advance()?;
+        Ok(at.map(|at| self.leaf.entries().entry(at)))
+    }
+
+    /// Like `next`, keeping the entry.
+    ///
+    /// # Errors
+    /// `ViewTooOld`.
+    pub fn next_held(&mut self) -> Result<Option<HeldEntry>> {
+        let at = self.advance()?;
+        Ok(at.map(|at| HeldEntry { leaf: Arc::clone(&self.leaf), at }))
+    }
+
+    /// Moves on; answers where in the leaf the next entry is.
+    fn advance(&mut self) -> Result<Option<usize>> {
         if self.ahead.is_empty() && !self.is_last {
             self.load()?;
         }
-        let at = match self.direction {
+        Ok(match self.direction {
             Direction::Forward => self.ahead.next(),
             Direction::Reverse => self.ahead.next_back(),
-        };
-        Ok(at.map(|at| {
-            let (key, value) = self.leaf.entries().entry(at);
-            Entry { key, value }
-        }))
+        })
+    }
+}
+
+impl Cursor for ViewCursor {
+    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        Ok(self.next_stored()?.map(|(key, stored)| Entry { key, value: stored.here() }))
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
