@@ -41,7 +41,7 @@ pub(super) fn take(bytes: usize) -> Vec<u8> {
 /// Gives a block back.
 pub(super) fn give_back(mut block: Vec<u8>) {
     let capacity = block.capacity();
-    if capacity == 0 || capacity % GRAIN_BYTES != 0 || capacity > POOLED_BYTES_MAX {
+    if capacity == 0 || !capacity.is_multiple_of(GRAIN_BYTES) || capacity > POOLED_BYTES_MAX {
         return;
     }
     block.clear();
