@@ -2,7 +2,6 @@
 
 use super::errors::{Failure, Outcome, SYNTAX, unknown_subcommand, wrong_arity};
 use super::{Arguments, Context, Protocol, Replies, Session, number};
-use crate::storage::keyspace::DATABASES;
 
 /// The version of Redis whose replies these are; clients go by it.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
@@ -51,12 +50,7 @@ pub(super) fn select(
     _: &Context,
     replies: &mut dyn Replies,
 ) -> Outcome {
-    const TOO_LARGE: Failure =
-        Failure::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
-    let number = number::integer(arguments.word(1))?;
-    let number = i32::try_from(number).map_err(|_| TOO_LARGE)?;
-    let database = u8::try_from(number).ok().filter(|number| *number < DATABASES);
-    session.database = database.ok_or(Failure::fixed("ERR DB index is out of range"))?;
+    session.database = number::database(arguments.word(1))?;
     session.client().set_database(session.database);
     replies.simple("OK");
     Ok(())

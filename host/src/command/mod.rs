@@ -13,17 +13,25 @@
 
 mod access;
 mod arguments;
+mod bitfield;
+mod bits;
 mod connection;
 mod context;
 mod cursors;
+mod dump;
 mod engine;
 mod errors;
+mod float;
 mod glob;
 mod info;
 mod introspection;
 mod keys;
+mod lcs;
+mod lzf;
 mod number;
+mod object;
 mod pipeline;
+mod random_key;
 mod range;
 mod replies;
 mod scan;
@@ -40,19 +48,19 @@ use crate::storage::keyspace::USER_KEY_BYTES_MAX;
 use access::EngineReads;
 pub use arguments::Arguments;
 pub use context::{Context, EngineSummary, ServerFacts, ShutdownHandle};
-use errors::{Failure, STRING_TOO_LONG};
+use errors::{Failure, Outcome, STRING_TOO_LONG};
 pub use pipeline::Pipeline;
 pub use replies::Replies;
 pub use session::{Protocol, Session};
-use table::Handler;
 pub use table::{Class, Row};
+use table::{Handler, ReadHandler};
 
 /// What became of a read on the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadOutcome {
     /// It was answered.
     Done,
-    /// Only a device can tell: nothing was written, run it on a reader thread.
+    /// It would hold the event loop up: nothing was written, run it on a reader thread.
     WouldBlock,
 }
 
@@ -111,7 +119,7 @@ pub fn run_read(
     let start = replies.position();
     let outcome = match row.handler {
         Handler::Read(handler) => {
-            handler(arguments, &mut EngineReads::new(context, database, false), replies)
+            read(handler, arguments, EngineReads::new(context, database, false), replies)
         }
         _ => Err(misplaced(row)),
     };
@@ -138,7 +146,9 @@ pub fn run_blocking(
 ) {
     let start = replies.position();
     let outcome = match row.handler {
-        Handler::Read(handler) => handler(arguments, &mut EngineReads::new(context, database, true), replies),
+        Handler::Read(handler) => {
+            read(handler, arguments, EngineReads::new(context, database, true), replies)
+        }
         Handler::Scan(handler) => handler(arguments, database, context, replies),
         _ => Err(misplaced(row)),
     };
@@ -146,6 +156,17 @@ pub fn run_blocking(
         replies.truncate(start);
         refuse(&failure, context, replies);
     }
+}
+
+fn read(
+    handler: ReadHandler,
+    arguments: Arguments<'_>,
+    mut reads: EngineReads<'_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    handler(arguments, &mut reads, replies)?;
+    reads.count();
+    Ok(())
 }
 
 fn refuse(failure: &Failure, context: &Context, replies: &mut dyn Replies) {

@@ -103,13 +103,14 @@ impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
     }
 
     fn reads(&self, visit: &mut dyn FnMut(&[u8])) {
+        let databases = self.context.storage.databases();
         for item in &self.items {
             if let Kind::Request { row, database } = item.kind
                 && row.reads_keys
             {
                 let arguments = self.arguments(item);
                 for place in row.key_places(arguments.len()) {
-                    visit(&keyspace::data_key(database, arguments.word(place)));
+                    visit(&keyspace::data_key(databases.slot(database), arguments.word(place)));
                 }
             }
         }
