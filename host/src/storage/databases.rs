@@ -57,6 +57,8 @@ impl Databases {
         bytes
     }
 
+    /// The slots that were stored as these bytes.
+    ///
     /// # Errors
     /// `Corrupt` if the bytes are not 16 different slots.
     fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
