@@ -50,6 +50,9 @@ impl Failure {
     }
 }
 
+/// The bytes of a client's word that an error shows.
+pub(super) const WORD_BYTES_SHOWN: usize = 128;
+
 pub(super) const SYNTAX: Failure = Failure::fixed("ERR syntax error");
 pub(super) const NOT_AN_INTEGER: Failure = Failure::fixed("ERR value is not an integer or out of range");
 pub(super) const OVERFLOW: Failure = Failure::fixed("ERR increment or decrement would overflow");
@@ -72,9 +75,14 @@ pub(super) fn wrong_arity(name: &str) -> Failure {
     Failure::Reply(format!("ERR wrong number of arguments for '{name}' command").into())
 }
 
+/// A word of a client in an error: its beginning, so that no reply is as long as a stranger likes.
+pub(super) fn shown(word: &[u8], bytes_max: usize) -> Cow<'_, str> {
+    String::from_utf8_lossy(&word[..word.len().min(bytes_max)])
+}
+
 /// The command has no such subcommand.
 pub(super) fn unknown_subcommand(command: &str, subcommand: &[u8]) -> Failure {
-    let shown = String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)]);
+    let shown = shown(subcommand, WORD_BYTES_SHOWN);
     let command = command.to_ascii_uppercase();
     Failure::Reply(format!("ERR unknown subcommand '{shown}'. Try {command} HELP.").into())
 }
