@@ -154,6 +154,8 @@ pub(super) fn reset(
     if session.monitoring {
         session.monitoring = false;
         session.client().set(ClientFlag::Monitors, false);
+        // What it was to see comes before the end of it.
+        replies.encoded(&context.observe.monitors.take(session.id));
         context.observe.monitors.remove(session.id);
     }
     session.database = 0;

@@ -1,6 +1,7 @@
 //! INFO: facts about the server in the form that clients of Redis read.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::connection::REDIS_VERSION;
 use super::errors::Outcome;
@@ -96,7 +97,7 @@ fn clients(context: &Context, lines: &mut Lines) -> Outcome {
     Ok(())
 }
 
-fn memory(_: &Context, lines: &mut Lines) -> Outcome {
+fn memory(context: &Context, lines: &mut Lines) -> Outcome {
     let used = process_bytes("VmRSS:");
     let human = |bytes: u64| format!("{:.2}M", bytes as f64 / f64::from(1 << 20));
     let peak = process_bytes("VmHWM:").max(used);
@@ -109,6 +110,9 @@ fn memory(_: &Context, lines: &mut Lines) -> Outcome {
     lines.add("maxmemory_human", "0B");
     lines.add("maxmemory_policy", "noeviction");
     lines.add("mem_fragmentation_ratio", "1.00");
+    let of_clients = |bytes: &AtomicUsize| bytes.load(Ordering::Relaxed);
+    let observe = &context.observe;
+    lines.add("mem_clients_normal", of_clients(&observe.input_bytes) + of_clients(&observe.unsent_bytes));
     Ok(())
 }
 

@@ -61,6 +61,7 @@ fn describe(row: &'static Row, replies: &mut dyn Replies) {
 /// Commands whose category Redis does not derive from their flags.
 const DANGEROUS: [&str; 8] = ["flushall", "flushdb", "info", "keys", "lastsave", "restore", "role", "swapdb"];
 const ADMINISTRATIVE: [&str; 2] = ["lastsave", "role"];
+const OF_KEYS: [&str; 4] = ["dbsize", "flushall", "flushdb", "swapdb"];
 const OF_CONNECTIONS: [&str; 2] = ["command", "wait"];
 
 fn categories(row: &Row) -> Vec<&'static str> {
@@ -70,7 +71,7 @@ fn categories(row: &Row) -> Vec<&'static str> {
     // A container takes no part in what its subcommands are.
     let of_group = !(row.has_subcommands && row.arity == -2);
     let all = [
-        ("@keyspace", row.group == "generic" && !named(&OF_CONNECTIONS)),
+        ("@keyspace", (row.group == "generic" && !named(&OF_CONNECTIONS)) || named(&OF_KEYS)),
         ("@read", row.is_read_only && row.group != "scripting"),
         ("@write", has("write") && row.group != "scripting"),
         ("@string", row.group == "string"),

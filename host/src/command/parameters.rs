@@ -23,6 +23,8 @@ enum Settable {
     AsItIs,
     /// Redis does not change it either.
     Never,
+    /// Redis changes it only if its configuration file allows that.
+    Protected,
 }
 
 /// A setting under the name that clients of Redis know.
@@ -40,7 +42,7 @@ static PARAMETERS: [Parameter; 16] = [
     Parameter {
         name: "dir",
         value: |context| context.settings.data_directory.display().to_string(),
-        settable: Settable::Never,
+        settable: Settable::Protected,
     },
     Parameter {
         name: "latency-monitor-threshold",
@@ -215,6 +217,7 @@ pub(super) fn set(
                     return Err(not_set(name, &format!("this server can only have it as '{now}'")));
                 }
             }
+            Some((_, Settable::Protected)) => return Err(not_set(name, "can't set protected config")),
             Some((_, Settable::Never)) | None => {
                 return Err(not_set(name, "can't set immutable config"));
             }

@@ -12,6 +12,8 @@ mod monitors;
 mod pause;
 mod slowlog;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 pub use attention::Attention;
@@ -40,6 +42,10 @@ pub struct Observe {
     pub slowlog: Slowlog,
     /// What took long, by kind of event.
     pub latency: Latency,
+    /// The bytes of unfinished and waiting requests of all clients.
+    pub input_bytes: Arc<AtomicUsize>,
+    /// The memory of the replies that clients have not taken, in bytes.
+    pub unsent_bytes: Arc<AtomicUsize>,
     started: Instant,
     run_id: String,
 }
@@ -66,6 +72,8 @@ impl Observe {
             monitors: Monitors::default(),
             slowlog: Slowlog::default(),
             latency: Latency::default(),
+            input_bytes: Arc::default(),
+            unsent_bytes: Arc::default(),
             started: Instant::now(),
             run_id,
         }

@@ -112,6 +112,11 @@ impl Encoder {
         &self.bytes
     }
 
+    /// How much memory the bytes occupy, with what was set aside for more.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Forgets all bytes and gives back the memory of large ones.
     pub fn clear(&mut self) {
         self.bytes.clear();

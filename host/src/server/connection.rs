@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) clients: Arc<AtomicUsize>,
     /// The bytes in the inputs of all clients of all loops.
     pub(super) input_bytes: Arc<AtomicUsize>,
-    /// The unsent replies of all clients of all loops, in bytes.
+    /// The memory of the unsent replies of all clients of all loops, in bytes.
     pub(super) unsent_bytes: Arc<AtomicUsize>,
 }
 
@@ -260,8 +260,8 @@ impl Connection {
     /// Counts the input and the unsent replies among those of all clients. Called after each turn and flush.
     pub(super) fn count_bytes(&mut self, shared: &Shared) {
         recount(&shared.input_bytes, &mut self.counted_input, self.input.len());
-        let unsent = self.unsent();
-        recount(&shared.unsent_bytes, &mut self.counted_unsent, unsent);
+        let held = self.held();
+        recount(&shared.unsent_bytes, &mut self.counted_unsent, held);
     }
 
     /// Takes back what it added to the counts of all clients, at its end.
@@ -374,15 +374,21 @@ impl Connection {
         if self.is_unfinished() && late(self.last_arrival, slow) {
             return Some(format!("it left a request unfinished for {} s", slow.as_secs_f32()));
         }
-        let timeout = idle_timeout?;
+        // Who monitors listens, and has nothing to say.
+        let timeout = idle_timeout.filter(|_| !self.session.client().has(ClientFlag::Monitors))?;
         let idle = !self.is_behind() && self.unsent() == 0 && late(self.last_arrival, timeout);
         idle.then(|| format!("it sent nothing for {} s", timeout.as_secs_f32()))
     }
 
-    /// The unsent replies of a client that takes none, unless it may keep its place.
+    /// The memory of its unsent replies, in bytes: with what was sent of them and what was set aside for more.
+    fn held(&self) -> usize {
+        if self.unsent() > 0 { self.output.capacity() } else { 0 }
+    }
+
+    /// The memory of the unsent replies of a client that takes none, unless it may keep its place.
     pub(super) fn debt(&self) -> Option<usize> {
         let keeps_place = self.session.client().has(ClientFlag::KeepsPlace);
-        self.blocked_since.filter(|_| !keeps_place).map(|_| self.unsent())
+        self.blocked_since.filter(|_| !keeps_place).map(|_| self.held())
     }
 
     fn unsent(&self) -> usize {

@@ -331,7 +331,7 @@ impl EventLoop {
             let Some((bytes, token)) = debts.max() else { return };
             let most = self.shared.settings.unsent_bytes_max;
             log::warn!(
-                "closed client {}: it left {bytes} bytes of replies untaken, and all clients together more than \
+                "closed client {}: the replies that it does not take hold {bytes} bytes, those of all clients more than \
                  limits.unsent_bytes_max = {most}",
                 token.0
             );

@@ -266,7 +266,10 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{BindError, Listener};
+    use crate::server::socket::Socket;
 
     #[test]
     fn a_socket_that_nobody_answers_is_replaced_and_a_live_one_is_not() {
@@ -286,6 +289,24 @@ mod tests {
         std::fs::write(&path, "data").expect("a writable directory");
         assert!(matches!(Listener::bind_unix(&path), Err(BindError::NotASocket(_))));
         assert_eq!(std::fs::read(&path).expect("the file is still there"), b"data");
+    }
+
+    #[test]
+    fn the_operating_system_asks_after_silent_clients_if_the_operator_wants_it() {
+        use rustix::net::sockopt::{socket_keepalive, tcp_keepidle};
+        let listener = Listener::bind_tcp("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let poll = mio::Poll::new().expect("a poll");
+        let acceptor = listener.register(poll.registry(), mio::Token(0)).expect("it can be watched");
+        let address = listener.address().expect("a TCP listener has an address");
+        for silence in [None, Some(Duration::from_secs(77))] {
+            let _client = std::net::TcpStream::connect(address).expect("it listens");
+            let accepted = acceptor.accept(silence).expect("a client waits");
+            let Socket::Tcp(socket) = accepted.socket else { panic!("it is TCP") };
+            assert_eq!(socket_keepalive(&socket).expect("an option"), silence.is_some());
+            if silence.is_some() {
+                assert_eq!(tcp_keepidle(&socket).ok(), silence);
+            }
+        }
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Answers {
         self.encoder.remove_front(len);
     }
 
+    /// How much memory the replies occupy, in bytes.
+    pub(super) fn capacity(&self) -> usize {
+        self.encoder.capacity()
+    }
+
     /// Forgets all replies.
     pub(super) fn clear(&mut self) {
         self.encoder.clear();

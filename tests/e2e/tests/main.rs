@@ -15,6 +15,7 @@ mod full_disk;
 mod groups;
 mod hostile_clients;
 mod kill;
+mod operation;
 mod panicking_plugin;
 mod pipelining;
 mod real_input;
