@@ -447,12 +447,16 @@ impl Files<'_> {
         last: Lsn,
         groups: &[(&Segment, GroupHeader)],
     ) -> Result<Start> {
+        let bytes: u64 = groups.iter().map(|(_, header)| blocks(u64::from(header.length))).sum();
+        let needed = Segment::len_for(BLOCK + bytes);
         let full = |error: io::Error| match is_full(&error) {
-            true => EngineError::full(format!("the log needs room for a segment to open ({error})")),
+            true => EngineError::full(format!(
+                "the log needs room for a segment of {needed} bytes to open ({error}); nothing was lost: free some \
+                 space on this disk, or copy the directory to a larger one, and start again"
+            )),
             false => EngineError::failed_by("could not write a log segment to go on in", error),
         };
-        let bytes: u64 = groups.iter().map(|(_, header)| blocks(u64::from(header.length))).sum();
-        let blank = preparer.blank(Segment::len_for(BLOCK + bytes)).map_err(full)?;
+        let blank = preparer.blank_if_need_be_short(needed).map_err(full)?;
         let header = preparer.write_header(&blank).map_err(full)?;
         let (number, seed) = (header.number, header.seed());
         let (mut position, mut chain) = (FIRST_POSITION, cut);
