@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex};
 use adapter_api::environment::{Cause, Directory};
 use adapter_api::versioned_map::Stored;
 use adapter_api::{BatchBuilder, Buffer, Durability, EngineError, Result, VersionedMap, Watch};
-use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST};
+use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
 
 use crate::checkpoint::FoundValue;
 use crate::checkpointer::failure;
 use crate::files::{self, checkpoint_name};
 use crate::recovery;
-use crate::store::{Store, lock};
+use crate::store::Store;
 use crate::values::{self, Resolver};
 use crate::writer::{Layout, Moved, WriteError, Writer};
 

@@ -8,13 +8,13 @@
 //! `record`, `published`. Readers take none of them, `metrics` and `pressure` none that is held during I/O.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapter_api::environment::{Clock, Directory, Environment, Lanes};
 use adapter_api::versioned_map::Staged;
 use adapter_api::{Batch, EngineError, Lane, Metric, Mutation, Pressure, Result, Step, VersionedMap, Watch};
-use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST};
+use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
 
 use crate::checkpointer::{Basis, Checkpointer, Done};
 use crate::record;
@@ -82,10 +82,6 @@ impl Numbers {
         self.values_bytes.store(bytes, Ordering::Relaxed);
         self.values_live_bytes.store(live, Ordering::Relaxed);
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// About how many bytes the log takes for a record: it starts on a block of its own.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter_api::{Durability, EngineError};
 use life::sim::{Disk, Planted};
-use life::{Life, acts, cut_short};
+use life::{Act, LOG, Life, acts, cut_short};
 
 const SEED: u64 = 5;
 
@@ -115,6 +115,38 @@ fn may_be_cut_short_anywhere(born: &Life, stride: usize) {
             }
         }
     });
+}
+
+#[test]
+fn a_name_that_was_lost_by_a_failed_directory_sync_is_not_relied_upon_in_the_next_life() {
+    for behind in 0.. {
+        let (disk, mut first) = (Disk::default(), born(Durability::Always).on_disk());
+        disk.fail_directory_sync(behind);
+        let outcome = first.live(&disk.files(), &acts());
+        if !disk.directory_sync_failed() {
+            assert!(outcome.is_ok() && behind > 20, "only {behind} syncs");
+            break;
+        }
+        // The process ends, the operating system goes on, and shows the names that are on no disk.
+        for changes in (behind % 6..).step_by(6) {
+            let (disk, mut life) = (disk.killed(), first.clone());
+            disk.light_fuse(changes);
+            let whole = life.live(&disk.files(), &second_acts()).is_ok();
+            let (at_least, cut) = (life.durable, disk.cut_to_durable());
+            let opened = life.clone().open(&cut.files(), at_least);
+            assert!(opened.is_ok(), "sync {behind}, change {changes}: {}", opened.err().unwrap());
+            if whole {
+                break;
+            }
+        }
+    }
+}
+
+/// Writes until the log has been used all around, and checkpoints.
+fn second_acts() -> Vec<Act> {
+    use Act::*;
+    let round = [Apply, Lane(LOG, 2), Apply, Apply, Lane(LOG, 3), Compact, Lane(LOG, 5)];
+    [Apply, Apply].into_iter().chain(round).chain(round).collect()
 }
 
 #[test]

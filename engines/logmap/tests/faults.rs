@@ -118,6 +118,40 @@ fn a_full_disk_refuses_puts_lets_deletes_pass_and_clears_by_itself() {
 }
 
 #[test]
+fn a_store_that_was_killed_opens_on_a_full_disk_for_reads_and_writes_again_when_there_is_room() {
+    let disk = Disk::default();
+    let used = |disk: &Disk| disk.contents().iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    let open = |disk: &Disk| {
+        let mut request = request(disk.files(), Durability::Always, 1 << 30);
+        request.options.set("log_segment", "65536");
+        LogmapEngine::open(request)
+    };
+    let engine = open(&disk).unwrap();
+    disk.set_capacity(Some(used(&disk)));
+    let acknowledged = (0..60_u8).take_while(|key| put(&engine, &[*key], &[7; 100]).is_ok()).count();
+    assert!(acknowledged > 5);
+    drop(engine);
+
+    let refused = disk.killed();
+    refused.set_capacity(Some(used(&refused)));
+    let error = open(&refused).err().expect("not a block is left");
+    assert!(
+        matches!(&error, EngineError::Full { message } if message.contains("free some space")),
+        "{error}"
+    );
+
+    // Three blocks are left: a header, the group that is written again behind its mark, and the end.
+    let disk = disk.killed();
+    disk.set_capacity(Some(used(&disk) + 16384));
+    let engine = open(&disk).expect("a small segment fits");
+    assert_eq!(state(&engine).len(), acknowledged, "reads go on");
+    assert!(matches!(put(&engine, b"k", b"v"), Err(EngineError::Full { .. })));
+    disk.set_capacity(None);
+    put(&engine, b"k", b"v").expect("there is room again");
+    assert_eq!(state(&open(&disk.cut_to_durable()).unwrap()).len(), acknowledged + 1);
+}
+
+#[test]
 fn a_checkpoint_that_failed_is_tried_again_from_scratch_after_a_while() {
     // What begins behind the open: the temporary file, its bytes, its sync, its name, the directory.
     let opened = |disk: &Disk, plan: &Arc<FaultPlan>, clock: &Arc<HandClock>| {

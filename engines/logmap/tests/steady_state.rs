@@ -10,17 +10,45 @@ use adapter_api::*;
 use engine_logmap::LogmapEngine;
 use life::{CHECKPOINT, LOG, NoLanes, put, run};
 
+/// Opens the engine on a real directory.
+fn open(folder: &tempfile::TempDir, counters: &Arc<IoCounters>, options: &[(&str, &str)]) -> LogmapEngine {
+    let directory = Arc::new(RealDirectory::open(folder.path(), Arc::clone(counters)).unwrap());
+    let environment = Environment { directory, clock: Arc::new(RealClock::new()), lanes: Arc::new(NoLanes) };
+    let mut request = OpenRequest::new(environment);
+    request.options = Options::complete(&LogmapEngine::describe().options, options.iter().copied()).unwrap();
+    LogmapEngine::open(request).unwrap()
+}
+
+#[test]
+fn segments_that_a_checkpoint_made_needless_are_used_again() {
+    let (folder, counters) = (tempfile::tempdir().unwrap(), Arc::new(IoCounters::default()));
+    let engine = open(&folder, &counters, &[("log_segment", "256KiB"), ("checkpoint_log_bytes", "256KiB")]);
+    let recycled = || {
+        let metrics = engine.metrics();
+        metrics.iter().find(|metric| metric.name == "log_recycled_segments").unwrap().value
+    };
+    let write = |puts: u32| {
+        for number in 0..puts {
+            put(&engine, &(number % 50).to_be_bytes(), &[7; 30_000]).unwrap();
+            run(&engine, CHECKPOINT);
+            run(&engine, LOG);
+        }
+    };
+    write(100);
+    let (created, before) = (counters.counts().files_created, recycled());
+    write(200);
+    // Of 200 puts of 32 KiB each in segments of 256 KiB; the files created are those of checkpoints.
+    assert!(recycled() - before >= 25.0, "{}", recycled() - before);
+    let checkpoints = engine.metrics().iter().find(|metric| metric.name == "checkpoints").unwrap().value;
+    assert!((counters.counts().files_created - created) as f64 <= checkpoints);
+}
+
 #[test]
 fn a_thousand_lone_puts_cost_a_thousand_syncs_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let counters = Arc::new(IoCounters::default());
-    let directory = Arc::new(RealDirectory::open(folder.path(), Arc::clone(&counters)).unwrap());
-    let environment = Environment { directory, clock: Arc::new(RealClock::new()), lanes: Arc::new(NoLanes) };
-    let mut request = OpenRequest::new(environment);
     // Two segments are prepared ahead: with the first one, room for a thousand puts of a block each.
-    request.options =
-        Options::complete(&LogmapEngine::describe().options, [("log_segment", "4MiB")]).unwrap();
-    let engine = LogmapEngine::open(request).unwrap();
+    let engine = open(&folder, &counters, &[("log_segment", "4MiB")]);
     put(&engine, b"first", b"value").unwrap();
     run(&engine, LOG);
     run(&engine, CHECKPOINT);

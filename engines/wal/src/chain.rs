@@ -70,6 +70,11 @@ impl Surveyed {
         let begin = group.map_err(|error| failed_on(&segment.name, "read", error))?;
         Ok(Self { segment, begin })
     }
+
+    /// What its first group says of the chain before it.
+    pub(crate) fn begin_cut(&self) -> Option<Cut> {
+        self.begin.map(|group| Cut { next: group.first, previous: group.previous })
+    }
 }
 
 /// Where the chain leaves a segment for the next one: the number of the next record and the checksum of the
@@ -95,8 +100,7 @@ pub(crate) struct Link {
 pub(crate) fn links(segments: &[Surveyed]) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
     for (index, surveyed) in segments.iter().enumerate() {
-        let Some(group) = surveyed.begin else { continue };
-        let begin = Cut { next: group.first, previous: group.previous };
+        let Some(begin) = surveyed.begin_cut() else { continue };
         if links.last().is_some_and(|earlier| earlier.begin == begin) {
             links.pop();
         }

@@ -12,8 +12,9 @@ use adapter_api::environment::{Clock, Directory};
 use adapter_api::{Durability, Result, Step};
 
 use crate::metrics::{Counters, LogMetrics};
+use crate::mutex::lock;
 use crate::recovery::{self, Recovery};
-use crate::spare::{Pool, Preparer, Retired, lock};
+use crate::spare::{Pool, Preparer, Retired};
 use crate::writer::{Start, Surroundings, Writer};
 use crate::{LogOptions, Lsn, Replay};
 

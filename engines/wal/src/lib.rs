@@ -63,6 +63,11 @@
 //! Before `open` returns, records that were replayed but are not proven durable are written again, into a
 //! fresh segment which becomes visible whole or not at all, and which begins with an *open* group: the chain
 //! goes on there, and the old tail is void for ever. The page cache may have shown bytes that no disk has.
+//! A segment that recovery wrote and no session has written to may have a name that is on no disk: the sync of the
+//! directory may have failed, and kernels then count its names as clean. So the next recovery writes another one
+//! in its place, and gives nothing back before. On a disk without room for a segment, one just long enough will do:
+//! the log opens, and takes appends when there is room.
+//!
 //! An orderly end writes a *close* group, which proves all before it; the next session goes on behind it, in
 //! the same segment.
 //!
@@ -80,6 +85,7 @@ mod chain;
 mod group;
 mod handle;
 mod metrics;
+mod mutex;
 mod options;
 mod reader;
 mod recovery;
@@ -90,6 +96,7 @@ mod writer;
 
 pub use handle::Log;
 pub use metrics::LogMetrics;
+pub use mutex::lock;
 pub use options::{LogOptions, RECORD_BYTES_MAX, SEGMENT_BYTES_LEAST, log_segment_option};
 pub use recovery::Recovery;
 pub use salvage::salvage;

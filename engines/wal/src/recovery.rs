@@ -100,6 +100,10 @@ struct Walk<'a> {
     /// The highest record known durable.
     proven: Lsn,
     unproven: VecDeque<Unproven>,
+    /// The last segment that holds a group of a session, not only what recovery wrote.
+    used: Option<usize>,
+    /// The groups with records of the segment at hand, as long as it is not used.
+    unused: VecDeque<Unproven>,
     recovery: Recovery,
 }
 
@@ -112,6 +116,9 @@ struct Tail {
     unproven: VecDeque<Unproven>,
     /// Whether anything un-acknowledged lies behind the end.
     remains: bool,
+    /// Set if no session has written into the segment: where it begins, for one that takes its place. A session
+    /// would not have been, had the sync of the segment's name failed; without one, that is not known.
+    in_place_of: Option<Cut>,
     recovery: Recovery,
 }
 
@@ -144,7 +151,8 @@ impl<'a> Walk<'a> {
         };
         let (links, at) = (&links[start..], links[start].begin);
         let (proven, unproven) = (at.next - 1, VecDeque::new());
-        Ok(Self { segments, links, from, at, proven, unproven, recovery: Recovery::default() })
+        let (used, unused, recovery) = (None, VecDeque::new(), Recovery::default());
+        Ok(Self { segments, links, from, at, proven, unproven, used, unused, recovery })
     }
 
     /// Reads all of it, replaying.
@@ -170,8 +178,12 @@ impl<'a> Walk<'a> {
             );
             return Err(EngineError::corrupt(&self.segments[index].segment.name, position, message));
         }
-        let Self { at: end, unproven, recovery, .. } = self;
-        Ok(Tail { index, position, end, unproven, remains, recovery })
+        let Self { at: end, unproven, unused, recovery, .. } = self;
+        let (unproven, in_place_of) = match self.used == Some(index) {
+            true => (unproven, None),
+            false => (unused, Some(links[links.len() - 1].begin)),
+        };
+        Ok(Tail { index, position, end, unproven, remains, in_place_of, recovery })
     }
 
     /// Reads one segment up to where the next takes over, or as far as the chain goes; returns where, and what
@@ -180,6 +192,7 @@ impl<'a> Walk<'a> {
         let segment = &self.segments[link.index].segment;
         let mut reader = SegmentReader::new(segment);
         let mut position = FIRST_POSITION;
+        self.unused.clear();
         while link.end != Some(self.at) {
             let read = reader.group_at(position).map_err(|error| failed_on(&segment.name, "read", error))?;
             match read.filter(|group| self.follows(&group.header)) {
@@ -219,7 +232,15 @@ impl<'a> Walk<'a> {
         if header.kind != Kind::Close {
             self.at = Cut { next: header.last() + 1, previous: group.check };
         }
+        // What recovery writes says of itself that it is durable; no session can know that.
+        if header.kind == Kind::Close || header.durable < header.last() {
+            self.used = Some(index);
+            self.unused.clear();
+        }
         if header.records > 0 {
+            if self.used != Some(index) {
+                self.unused.push_back(Unproven { index, header });
+            }
             self.unproven.push_back(Unproven { index, header });
         }
         self.proven = self.proven.max(header.durable);
@@ -340,8 +361,9 @@ impl Files<'_> {
         Ok(Log::new(self.options, self.clock, pool, preparer, counters, start))
     }
 
-    /// Makes durable what was shown, and goes on behind it: in the same segment if all of it is proven and
-    /// nothing lies behind it, else in a fresh one.
+    /// Makes durable what was shown, and goes on behind it: in the same segment if all of it is proven, its name
+    /// too, and nothing lies behind it, else in a fresh one. The name of a segment that recovery wrote may be on no
+    /// disk: the sync of the directory may have failed, and common kernels then count the names as clean.
     fn go_on(
         &self,
         names: &Names,
@@ -349,7 +371,7 @@ impl Files<'_> {
         links: &[Link],
         mut tail: Tail,
     ) -> Result<(Log, Recovery)> {
-        let in_place = tail.unproven.is_empty() && !tail.remains;
+        let in_place = tail.unproven.is_empty() && !tail.remains && tail.in_place_of.is_none();
         let pool = self.sort_out(names, segments, links, &tail, in_place)?;
         let last_segment = &segments[tail.index].segment;
         let (pool, counters, mut preparer) = self.preparer(last_segment.log_id, pool);
@@ -358,6 +380,7 @@ impl Files<'_> {
         } else {
             let front = tail.unproven.front().map(|it| it.header);
             let cut = front.map_or(tail.end, |it| Cut { next: it.first, previous: it.previous });
+            let cut = tail.in_place_of.unwrap_or(cut);
             let groups = tail.unproven.make_contiguous();
             let groups: Vec<_> = groups.iter().map(|it| (&segments[it.index].segment, it.header)).collect();
             tail.recovery.rewritten = groups.iter().map(|(_, header)| u64::from(header.records)).sum();
@@ -386,6 +409,10 @@ impl Files<'_> {
                     pool.live.push_back(Live { name, len, last: next - 1 });
                 }
                 Some(_) => {}
+                // What the last segment stands in for is needed as long as that one's name may be lost.
+                None if tail.in_place_of.is_some() && surveyed.begin_cut() == tail.in_place_of => {
+                    pool.live.push_back(Live { name, len, last: tail.end.next - 1 });
+                }
                 None => pool.retired.push_back(Retired { name, len }),
             }
         }
@@ -420,12 +447,16 @@ impl Files<'_> {
         last: Lsn,
         groups: &[(&Segment, GroupHeader)],
     ) -> Result<Start> {
+        let bytes: u64 = groups.iter().map(|(_, header)| blocks(u64::from(header.length))).sum();
+        let needed = Segment::len_for(BLOCK + bytes);
         let full = |error: io::Error| match is_full(&error) {
-            true => EngineError::full(format!("the log needs room for a segment to open ({error})")),
+            true => EngineError::full(format!(
+                "the log needs room for a segment of {needed} bytes to open ({error}); nothing was lost: free some \
+                 space on this disk, or copy the directory to a larger one, and start again"
+            )),
             false => EngineError::failed_by("could not write a log segment to go on in", error),
         };
-        let bytes: u64 = groups.iter().map(|(_, header)| blocks(u64::from(header.length))).sum();
-        let blank = preparer.blank(Segment::len_for(BLOCK + bytes)).map_err(full)?;
+        let blank = preparer.blank_if_need_be_short(needed).map_err(full)?;
         let header = preparer.write_header(&blank).map_err(full)?;
         let (number, seed) = (header.number, header.seed());
         let (mut position, mut chain) = (FIRST_POSITION, cut);

@@ -19,14 +19,15 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use adapter_api::Step;
 use adapter_api::environment::{Cause, Clock, Directory, File, OpenFile};
 
 use crate::Lsn;
 use crate::metrics::Counters;
-use crate::segment::{Segment, SegmentHeader, is_full, spare_name};
+use crate::mutex::lock;
+use crate::segment::{Segment, SegmentHeader, is_full, segment_name, spare_name};
 
 /// How many zeros one step writes.
 const STEP_BYTES: u64 = 1 << 20;
@@ -83,11 +84,6 @@ impl Pool {
     pub(crate) fn has_superfluous(&self, keep: usize, segment_len: u64) -> bool {
         self.retired.len() > keep || self.retired.front().is_some_and(|oldest| oldest.len != segment_len)
     }
-}
-
-/// Locks a mutex. Whoever panicked while holding it left whole values behind: all changes are single steps.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A spare file on its way to become a segment.
@@ -162,7 +158,18 @@ impl Preparer {
 
     /// A spare file of at least so many bytes, filled, with a number above all in use.
     pub(crate) fn blank(&mut self, least_len: u64) -> io::Result<Blank> {
-        let len = least_len.max(self.segment_len);
+        self.blank_of(least_len.max(self.segment_len))
+    }
+
+    /// The same, as long as a segment if there is room, else just long enough: a log must open on a full disk.
+    pub(crate) fn blank_if_need_be_short(&mut self, least_len: u64) -> io::Result<Blank> {
+        match self.blank(least_len) {
+            Err(error) if is_full(&error) && least_len < self.segment_len => self.blank_of(least_len),
+            blank => blank,
+        }
+    }
+
+    fn blank_of(&mut self, len: u64) -> io::Result<Blank> {
         let mut blank = match self.work.take() {
             Some(blank) if blank.len == len => blank,
             other => {
@@ -249,7 +256,9 @@ impl Preparer {
         self.renumber(&mut blank)?;
         let prepared = self.write_header(&blank).and_then(|header| self.publish(&blank, &header));
         if prepared.is_err() {
+            // Under one of its two names.
             let _ = self.directory.remove(&blank.name());
+            let _ = self.directory.remove(&segment_name(blank.number));
         }
         prepared
     }

@@ -16,9 +16,10 @@ use crate::Lsn;
 use crate::chain::Cut;
 use crate::group::{FIRST_POSITION, GroupBuffer, GroupHeader, Kind};
 use crate::metrics::Counters;
+use crate::mutex::lock;
 use crate::options::RECORD_BYTES_MAX;
 use crate::segment::{Segment, failed_on, is_full};
-use crate::spare::{Live, Pool, Preparer, lock};
+use crate::spare::{Live, Pool, Preparer};
 
 /// Groups below this many bytes are written by one durable write, larger ones by a write and a data sync.
 /// Measured on ext4 over zero-filled files, median: 4 KiB 87 against 119 µs, 64 KiB 109 against 109 µs.

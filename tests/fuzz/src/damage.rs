@@ -46,7 +46,7 @@ pub fn damage(files: &mut [(String, Vec<u8>)], mut input: &[u8]) {
     }
 }
 
-/// Makes the checksums of segments, groups, records and checkpoints fit, and the chain of the groups.
+/// Makes the checksums of segments, groups, records, checkpoints and files of values fit, and the chain of the groups.
 fn seal(files: &mut [(String, Vec<u8>)]) {
     let mut renewed = HashMap::new();
     for (name, file) in files {
@@ -59,6 +59,9 @@ fn seal(files: &mut [(String, Vec<u8>)]) {
             }
         } else if name.starts_with("checkpoint-") {
             seal_checkpoint(file);
+        } else if name.starts_with("values-") && file.len() >= 16 {
+            let check = checksum(0, &file[8..16]);
+            file[4..8].copy_from_slice(&check.to_le_bytes());
         }
     }
 }

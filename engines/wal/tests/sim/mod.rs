@@ -40,8 +40,19 @@ struct Inode {
 #[derive(Clone, Hash)]
 enum NameChange {
     Add(String, usize),
-    Rename(String, String),
+    /// From, to, and the inode.
+    Rename(String, String, usize),
     Remove(String),
+}
+
+impl NameChange {
+    /// The name that goes, if one does.
+    fn without_new_name(&self) -> Option<Self> {
+        match self {
+            Self::Add(..) => None,
+            Self::Rename(name, ..) | Self::Remove(name) => Some(Self::Remove(name.clone())),
+        }
+    }
 }
 
 type Names = BTreeMap<String, usize>;
@@ -55,6 +66,8 @@ struct State {
     /// How many more calls that change something succeed; then the disk is gone.
     fuse: Option<u64>,
     changes_made: u64,
+    /// So many more syncs of the directory succeed; then one fails.
+    directory_syncs_left: Option<u64>,
     /// How many bytes all files together may have.
     capacity: Option<usize>,
     planted: Planted,
@@ -90,7 +103,7 @@ fn apply_name(names: &mut Names, change: &NameChange) {
     match change {
         NameChange::Add(name, inode) => drop(names.insert(name.clone(), *inode)),
         NameChange::Remove(name) => drop(names.remove(name)),
-        NameChange::Rename(from, to) => {
+        NameChange::Rename(from, to, _) => {
             if let Some(inode) = names.remove(from) {
                 names.insert(to.clone(), inode);
             }
@@ -228,6 +241,16 @@ impl Disk {
         self.state().fuse = Some(calls);
     }
 
+    /// Behind so many syncs of the directory one fails, and what it should have made durable never will be.
+    pub fn fail_directory_sync(&self, behind: u64) {
+        self.state().directory_syncs_left = Some(behind);
+    }
+
+    /// Whether that sync has failed.
+    pub fn directory_sync_failed(&self) -> bool {
+        self.state().directory_syncs_left.is_some_and(|left| left > u64::MAX / 2)
+    }
+
     pub fn plant(&self, planted: Planted) {
         self.state().planted = planted;
     }
@@ -350,10 +373,10 @@ impl Directory for Root {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.0.change(|state| {
-            let _ = state.names.get(from).ok_or(ErrorKind::NotFound)?;
+            let inode = *state.names.get(from).ok_or(ErrorKind::NotFound)?;
             let is_replaced = state.names.contains_key(to) && !to.starts_with("checkpoint-");
             assert!(!is_replaced, "{to} would be replaced");
-            state.rename(NameChange::Rename(from.to_string(), to.to_string()));
+            state.rename(NameChange::Rename(from.to_string(), to.to_string(), inode));
             Ok(())
         })
     }
@@ -372,9 +395,24 @@ impl Directory for Root {
 
     fn sync(&self) -> io::Result<()> {
         self.0.change(|state| {
-            if state.planted != Planted::SkippedDirectorySyncs {
-                state.durable_names = state.names.clone();
-                state.name_changes.clear();
+            let changes = match state.planted {
+                Planted::SkippedDirectorySyncs => return Ok(()),
+                _ => std::mem::take(&mut state.name_changes),
+            };
+            if let Some(left) = &mut state.directory_syncs_left {
+                *left = left.wrapping_sub(1);
+                if *left == u64::MAX {
+                    // The kernel counts the names as clean now: those that were new will be on no disk for ever.
+                    state.name_changes = changes.iter().filter_map(NameChange::without_new_name).collect();
+                    return Err(io::Error::other("a directory sync failed"));
+                }
+            }
+            for change in &changes {
+                apply_name(&mut state.durable_names, change);
+                if let NameChange::Rename(_, to, inode) = change {
+                    // The new name is written whatever became of the old one.
+                    state.durable_names.insert(to.clone(), *inode);
+                }
             }
             Ok(())
         })
