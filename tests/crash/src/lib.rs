@@ -1,0 +1,6 @@
+//! The crash simulator.
+
+pub mod environment;
+pub mod image;
+pub mod power_cut;
+pub mod state;
