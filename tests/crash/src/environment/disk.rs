@@ -8,19 +8,9 @@ use adapter_api::environment::{Directory, DirectoryEntry, File, FileFeatures, Op
 use super::Lie;
 use super::file::SimulatedFile;
 use crate::image::mix_bytes;
+use crate::oracle::History;
 use crate::power_cut::Crash;
 use crate::state::{DirectoryState, FileState, NameChange, Node, ROOT, State};
-
-/// Which versions of the map may be found after a crash at some moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Bounds {
-    /// The first that may be found when the power was cut.
-    pub durable: usize,
-    /// The first that may be found when the process was killed.
-    pub acknowledged: usize,
-    /// The last that may be found: what is in flight counts.
-    pub last: usize,
-}
 
 /// A moment at which the store may crash.
 #[derive(Clone)]
@@ -28,7 +18,7 @@ pub struct Moment {
     /// The disk.
     pub state: State,
     /// What may be found after.
-    pub bounds: Bounds,
+    pub history: History,
     /// How many lines of the recording come before it.
     pub lines: usize,
 }
@@ -46,7 +36,7 @@ pub struct Recording {
 
 pub(super) struct Inner {
     pub(super) state: State,
-    pub(super) bounds: Bounds,
+    history: History,
     recording: Option<Recording>,
     lie: Lie,
     is_opening: bool,
@@ -87,7 +77,7 @@ impl Disk {
         let all = FileFeatures { direct: true, allocate: true, punch: true, link: true };
         Self(Arc::new(Mutex::new(Inner {
             state,
-            bounds: Bounds::default(),
+            history: History::default(),
             recording: None,
             lie: Lie::None,
             is_opening: false,
@@ -123,13 +113,11 @@ impl Disk {
         self.inner().recording.take().unwrap_or_default()
     }
 
-    /// From now on this may be found after a crash; a moment if it changes anything.
-    pub fn set_bounds(&self, bounds: Bounds) {
+    /// From now on this may be found after a crash.
+    pub fn set_history(&self, history: &History) {
         let mut inner = self.inner();
-        if inner.bounds != bounds {
-            inner.bounds = bounds;
-            inner.moment();
-        }
+        inner.history = history.clone();
+        inner.moment();
     }
 
     /// Plants a bug.
@@ -192,9 +180,8 @@ impl Inner {
     /// A moment at which the store may crash.
     pub(super) fn moment(&mut self) {
         if let Some(recording) = &mut self.recording {
-            let moment =
-                Moment { state: self.state.clone(), bounds: self.bounds, lines: recording.lines.len() };
-            recording.moments.push(moment);
+            let (state, history) = (self.state.clone(), self.history.clone());
+            recording.moments.push(Moment { state, history, lines: recording.lines.len() });
         }
     }
 
