@@ -1,5 +1,6 @@
 //! Judges an engine: `cargo run --release -p crash --example judge -- ENGINE [--option NAME=VALUE]… [--durability
-//! always|os|interval:MS] [--states N] [--seed S] [--caught]`.
+//! always|os|interval:MS] [--states N] [--seed S] [--planted BUG] [--failing-syncs]
+//! [--caught]`.
 //!
 //! ENGINE is one of ours by its name, or the path of a shared library. Ends with 0 if no violation was found; with
 //! `--caught`, if one was: it is shrunk and printed.
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use adapter_api::Durability;
 use crash::judge::{Effort, Judge};
+use crash::planted::plant;
+use crash::replay::replay;
+use crash::shrink::shrink;
 use crash::subject::Subject;
 
 struct Arguments {
@@ -19,6 +23,8 @@ struct Arguments {
     states: u64,
     seed: u64,
     is_to_be_caught: bool,
+    planted: Option<String>,
+    failing_syncs: bool,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -30,6 +36,8 @@ fn arguments() -> Result<Arguments, String> {
         states: 100_000,
         seed: 1,
         is_to_be_caught: false,
+        planted: None,
+        failing_syncs: false,
     };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -53,6 +61,8 @@ fn arguments() -> Result<Arguments, String> {
             }
             "--states" => arguments.states = number(value()?)?,
             "--seed" => arguments.seed = number(value()?)?,
+            "--planted" => arguments.planted = Some(value()?),
+            "--failing-syncs" => arguments.failing_syncs = true,
             "--caught" => arguments.is_to_be_caught = true,
             _ => return Err(format!("{word:?} is no option of the judge")),
         }
@@ -78,7 +88,12 @@ fn run() -> Result<bool, String> {
     let options: Vec<_> =
         arguments.options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let subject = Subject::load(&library(&arguments.engine), &options)?.with_durability(arguments.durability);
-    let mut judge = Judge::new(&subject, Effort::of(arguments.states));
+    let subject = match &arguments.planted {
+        None => subject,
+        Some(name) => plant(subject, name).ok_or_else(|| format!("no bug is called {name:?}"))?,
+    };
+    let effort = Effort { failing_syncs: arguments.failing_syncs, ..Effort::of(arguments.states) };
+    let mut judge = Judge::new(&subject, effort);
     let begun = Instant::now();
     let verdict = judge.judge(arguments.seed);
     let (seconds, tally) = (begun.elapsed().as_secs_f64(), judge.tally);
@@ -97,7 +112,13 @@ fn run() -> Result<bool, String> {
     match verdict {
         Ok(()) => println!("0 violations"),
         Err(violation) => {
-            println!("caught: {violation}");
+            println!("caught: {}; made small:\n", violation.complaint);
+            let mut violation = shrink(&subject, *violation);
+            violation.script.planted = arguments.planted;
+            println!("{}", violation.script);
+            if let Err(failure) = replay(&subject, &violation.script) {
+                println!("{failure}");
+            }
             return Ok(arguments.is_to_be_caught);
         }
     }

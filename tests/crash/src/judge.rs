@@ -12,6 +12,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use adapter_api::environment::fault::Fault;
+
 use crate::enumerate::{crashes, few_crashes};
 use crate::environment::Disk;
 use crate::image::mix;
@@ -32,6 +34,8 @@ pub struct Effort {
     pub operations: usize,
     /// Random power cuts at each moment.
     pub random: u64,
+    /// Whether syncs fail in some of the first lives, and leave marked clean what they should have written.
+    pub failing_syncs: bool,
     /// One state of so many is crashed inside its recovery and behind it, at every moment.
     pub thorough: u64,
 }
@@ -39,7 +43,7 @@ pub struct Effort {
 impl Effort {
     /// What a judge does unless told otherwise, for so many states.
     pub fn of(states: u64) -> Self {
-        Self { states, operations: 40, random: 4, thorough: 40 }
+        Self { states, operations: 40, random: 4, failing_syncs: false, thorough: 40 }
     }
 }
 
@@ -121,12 +125,26 @@ impl<'a> Judge<'a> {
     pub fn judge(&mut self, seed: u64) -> Verdict {
         for seed in seed.. {
             let operations = Dice::new(seed).operations(self.effort.operations);
-            self.judge_life(&operations, fault_of(seed))?;
+            self.judge_life(&operations, self.fault_of(seed))?;
             if self.is_enough() {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Every fourth life has a fault.
+    fn fault_of(&self, seed: u64) -> Option<LifeFault> {
+        let mut dice = Dice::new(!seed);
+        let (which, at) = (dice.roll(16), 1 + dice.roll(60));
+        let call = |fault, lasting| Some(LifeFault::Call { fault, at, lasting });
+        match which {
+            0 if self.effort.failing_syncs => Some(LifeFault::Sync(1 + at / 2)),
+            1 => call(Fault::Error, false),
+            2 => call(Fault::ShortWrite, true),
+            3 => call(Fault::NoSpace, dice.roll(2) == 0),
+            _ => None,
+        }
     }
 
     fn is_enough(&self) -> bool {
@@ -136,7 +154,7 @@ impl<'a> Judge<'a> {
     /// Judges one workload on an empty disk.
     pub fn judge_life(&mut self, operations: &[Operation], fault: Option<LifeFault>) -> Verdict {
         self.tally.lives += 1;
-        let script = LifeScript { hours: 0, fault, operations: operations.to_vec(), crash: None };
+        let script = LifeScript { fault, operations: operations.to_vec(), ..LifeScript::default() };
         let case = Case { state: State::default(), history: History::default(), depth: 0, is_thorough: true };
         self.live(&case, script).map(drop)
     }
@@ -252,7 +270,7 @@ impl<'a> Judge<'a> {
             }
             operations.push(dice.batch());
         }
-        LifeScript { hours, fault: None, operations, crash: None }
+        LifeScript { hours, operations, ..LifeScript::default() }
     }
 
     fn violation(&mut self, case: &Case, complaint: Complaint) -> Box<Violation> {
@@ -269,20 +287,5 @@ pub fn script_of(subject: &Subject, lives: Vec<LifeScript>) -> Script {
         durability: subject.durability,
         planted: None,
         lives,
-    }
-}
-
-/// Every fourth life has a fault.
-fn fault_of(seed: u64) -> Option<LifeFault> {
-    use adapter_api::environment::fault::Fault;
-    let mut dice = Dice::new(!seed);
-    let (which, at) = (dice.roll(16), 1 + dice.roll(60));
-    let call = |fault, lasting| Some(LifeFault::Call { fault, at, lasting });
-    match which {
-        0 => Some(LifeFault::Sync(1 + at / 2)),
-        1 => call(Fault::Error, false),
-        2 => call(Fault::ShortWrite, true),
-        3 => call(Fault::NoSpace, dice.roll(2) == 0),
-        _ => None,
     }
 }

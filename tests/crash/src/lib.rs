@@ -10,14 +10,18 @@
 //!   └─▶ enumerate ─▶ power_cut: other states
 //! ```
 
+pub mod damage;
 pub mod enumerate;
 pub mod environment;
 pub mod image;
 pub mod judge;
 pub mod life;
 pub mod oracle;
+pub mod planted;
 pub mod power_cut;
+pub mod replay;
 pub mod script;
+pub mod shrink;
 pub mod state;
 pub mod subject;
 pub mod workload;

@@ -181,6 +181,7 @@ impl<'a> Life<'a> {
                 Ok(())
             }
             Operation::Reopen => self.reopen(),
+            Operation::Close => self.close(),
         }
     }
 
@@ -356,15 +357,19 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn reopen(&mut self) -> Result<(), Complaint> {
+    fn close(&mut self) -> Result<(), Complaint> {
         let Some(engine) = self.engine.take() else { return Ok(()) };
         self.views.clear();
-        let closed = close(engine, &self.lanes);
-        match closed {
+        match close(engine, &self.lanes) {
             Ok(()) if !self.has_failed => self.bind(self.history.bounds.acknowledged, true),
-            Err(error) if !self.has_fault => return Err(format!("close: {error}")),
+            Err(error) if !self.has_fault => return Err(error.to_string()),
             _ => {}
         }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), Complaint> {
+        self.close()?;
         self.lanes = Arc::default();
         self.has_failed = false;
         self.open().map(drop)

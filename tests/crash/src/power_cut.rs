@@ -13,7 +13,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::image::{Image, mix};
-use crate::state::{Change, DirectoryState, FileState, Names, Node, SECTOR, Standing, State};
+use crate::state::{Change, DirectoryState, FileState, NameChange, Names, Node, SECTOR, Standing, State};
 
 /// How a life of a store ends, if not in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,14 +171,11 @@ impl State {
     fn after_cut(&self, data: Kept, names: KeptNames) -> Self {
         let mut number = 0;
         let left_of = |directory: &Arc<DirectoryState>| {
-            let mut left = directory.durable.clone();
-            for (change, _) in &directory.pending {
-                if names.keeps(number) {
-                    change.apply(&mut left);
-                }
+            let changes = directory.pending.iter().map(|(change, _)| {
                 number += 1;
-            }
-            left
+                (change, names.keeps(number - 1))
+            });
+            names_left(directory.durable.clone(), changes)
         };
         let directories: Vec<Names> = self.directories.iter().map(left_of).collect();
         let mut firsts = Vec::with_capacity(self.files.len());
@@ -192,6 +189,30 @@ impl State {
         remains.directory(0);
         remains.after
     }
+}
+
+/// The names of a directory after some of its changes. If a rename is lost and a later change of the same file is
+/// not, that one takes the file from where it was: each is one change of one file's name.
+fn names_left<'a>(mut left: Names, changes: impl Iterator<Item = (&'a NameChange, bool)>) -> Names {
+    let mut lost: Vec<(&str, &str)> = Vec::new();
+    for (change, is_kept) in changes {
+        match change {
+            NameChange::Rename(from, to, _) if !is_kept => lost.push((from, to)),
+            NameChange::Rename(name, _, node) | NameChange::Remove(name, node) if is_kept => {
+                let mut name = name.as_str();
+                while let Some((from, _)) = lost.iter().rev().find(|(_, to)| *to == name) {
+                    name = from;
+                    if left.get(name) == Some(node) {
+                        left.remove(name);
+                    }
+                }
+                change.apply(&mut left);
+            }
+            _ if is_kept => change.apply(&mut left),
+            _ => {}
+        }
+    }
+    left
 }
 
 /// Builds what is left: only what has a name.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use adapter_api::Durability;
 use adapter_api::environment::fault::Fault;
 
+use crate::damage::Damage;
 use crate::life::LifeFault;
 use crate::power_cut::Crash;
 use crate::workload::Operation;
@@ -38,6 +39,8 @@ pub enum Point {
 pub struct LifeScript {
     /// By how many hours the clock on the wall is off.
     pub hours: i32,
+    /// What happens to the disk before it, if the last life ended with a kill.
+    pub damage: Option<Damage>,
     /// A call that fails.
     pub fault: Option<LifeFault>,
     /// What the store is asked to do.
@@ -77,6 +80,9 @@ impl fmt::Display for Script {
         }
         for life in &self.lives {
             writeln!(f, "life {}", life.hours)?;
+            if let Some(damage) = &life.damage {
+                writeln!(f, "damage {damage}")?;
+            }
             if let Some(fault) = life.fault {
                 writeln!(f, "fault {}", written(fault))?;
             }
@@ -159,6 +165,7 @@ impl Script {
                 self.lives.push(LifeScript { hours, ..LifeScript::default() });
             }
             (_, None) => return Err(refused()),
+            ("damage", Some(life)) => life.damage = Some(rest.parse()?),
             ("fault", Some(life)) => life.fault = Some(parse_fault(rest).ok_or_else(refused)?),
             ("crash", Some(life)) => life.crash = Some(parse_crash(rest)?),
             (_, Some(life)) => life.operations.push(line.parse()?),
@@ -200,7 +207,7 @@ mod tests {
     fn a_script_is_read_back_as_it_is_written() {
         let text = "engine logmap\noption log_segment=65536\ndurability interval 50\nplanted late-syncs\nlife -1\n\
                     fault short-write 3 lasting\napply put 1 2 3; delete 4\nlane 0\ncrash 12 cut but:1 names-first:0\n\
-                    life 1\ncrash opened kill\nlife 0\n";
+                    life 1\ncrash opened kill\nlife 0\ndamage flip log-1 4100 8\n";
         let script: Script = text.parse().unwrap();
         assert_eq!(script.to_string(), text);
         assert_eq!(script.lives.len(), 3);

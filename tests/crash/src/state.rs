@@ -213,21 +213,21 @@ pub struct DirectoryState {
 }
 
 impl DirectoryState {
+    /// Does a change that is visible at once. It dirties the block of names again that a failed sync left marked
+    /// clean: the names of a store fit into one.
     pub(crate) fn change(&mut self, change: NameChange) {
         change.apply(&mut self.current);
+        self.pending.iter_mut().for_each(|(_, is_clean)| *is_clean = false);
         self.pending.push((change, false));
     }
 
     /// Makes everything durable that a sync can.
     pub(crate) fn sync(&mut self) {
-        let (durable, mut kept) = (&mut self.durable, Vec::new());
-        for (change, is_clean) in self.pending.drain(..) {
-            match is_clean {
-                true => kept.push((change, true)),
-                false => change.apply(durable),
-            }
+        // All of them are clean, or none.
+        if self.pending.iter().all(|(_, is_clean)| !is_clean) {
+            self.durable = self.current.clone();
+            self.pending.clear();
         }
-        self.pending = kept;
     }
 
     /// A sync that fails, and leaves what it should have written marked clean.

@@ -72,6 +72,8 @@ pub enum Operation {
     Jump(i8),
     /// Close in order, and open again.
     Reopen,
+    /// Close in order; the life is over.
+    Close,
 }
 
 /// The bytes of a key. Keys have the order of their numbers.
@@ -207,6 +209,7 @@ impl fmt::Display for Operation {
             Self::Wait(millis) => write!(f, "wait {millis}"),
             Self::Jump(hours) => write!(f, "jump {hours}"),
             Self::Reopen => write!(f, "reopen"),
+            Self::Close => write!(f, "close"),
         }
     }
 }
@@ -259,6 +262,7 @@ impl FromStr for Operation {
             Some(("wait", &[millis])) => Ok(Self::Wait(millis as u32)),
             Some(("jump", &[hours])) => Ok(Self::Jump(hours as i8)),
             Some(("reopen", [])) => Ok(Self::Reopen),
+            Some(("close", [])) => Ok(Self::Close),
             _ => Err(format!("{text:?} is no operation")),
         }
     }

@@ -108,6 +108,11 @@ impl Disk {
         self.inner().recording = Some(Recording::default());
     }
 
+    /// How many lines were noted down so far.
+    pub fn lines(&self) -> usize {
+        self.inner().recording.as_ref().map_or(0, |recording| recording.lines.len())
+    }
+
     /// What was noted down, if anything was; nothing is from now on.
     pub fn take_recording(&self) -> Recording {
         self.inner().recording.take().unwrap_or_default()
