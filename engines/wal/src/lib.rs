@@ -81,6 +81,7 @@ mod group;
 mod handle;
 mod metrics;
 mod options;
+mod planted;
 mod reader;
 mod recovery;
 mod salvage;

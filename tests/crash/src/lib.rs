@@ -23,5 +23,6 @@ pub mod replay;
 pub mod script;
 pub mod shrink;
 pub mod state;
+pub mod stranger;
 pub mod subject;
 pub mod workload;

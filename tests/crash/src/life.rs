@@ -283,7 +283,9 @@ impl<'a> Life<'a> {
             return Ok(());
         };
         let target = Disk::default();
-        target.plant(self.subject.lie);
+        if !self.subject.has_honest_copies {
+            target.plant(self.subject.lie);
+        }
         match engine.backup(target.root(), &Quiet) {
             Ok(()) => {}
             Err(_) if self.has_fault => return Ok(()),

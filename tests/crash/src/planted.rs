@@ -36,7 +36,11 @@ pub fn plant(subject: Subject, name: &str) -> Option<Subject> {
         "skipped-directory-sync-after-create" => subject.with_lie(Lie::DirectorySyncsAfter(is_new)),
         "skipped-directory-sync-after-rename" => subject.with_lie(Lie::DirectorySyncsAfter(is_rename)),
         "reply-before-sync" => subject.with_lie(Lie::LateSyncs),
-        "log-removed-before-manifest" => subject.with_lie(Lie::DirectorySyncsAfter(is_checkpoint)),
+        // Not in copies: they have no older log.
+        "log-removed-before-manifest" => {
+            let lie = Lie::DirectorySyncsAfter(is_checkpoint);
+            subject.with_lie(lie).with_honest_copies()
+        }
         "retry-after-failed-sync" => subject.with_lie(Lie::RetriedSyncs),
         "batch-not-atomic" => subject.with_wrap(|engine| {
             let about = engine.description().clone();

@@ -200,10 +200,12 @@ fn names_left<'a>(mut left: Names, changes: impl Iterator<Item = (&'a NameChange
             NameChange::Rename(from, to, _) if !is_kept => lost.push((from, to)),
             NameChange::Rename(name, _, node) | NameChange::Remove(name, node) if is_kept => {
                 let mut name = name.as_str();
-                while let Some((from, _)) = lost.iter().rev().find(|(_, to)| *to == name) {
-                    name = from;
-                    if left.get(name) == Some(node) {
-                        left.remove(name);
+                for (from, to) in lost.iter().rev() {
+                    if *to == name {
+                        name = from;
+                        if left.get(name) == Some(node) {
+                            left.remove(name);
+                        }
                     }
                 }
                 change.apply(&mut left);

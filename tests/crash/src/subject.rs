@@ -24,6 +24,8 @@ pub struct Subject {
     pub durability: Durability,
     /// A planted bug between engine and disk.
     pub lie: Lie,
+    /// Whether the disks of copies are honest.
+    pub has_honest_copies: bool,
     /// A planted bug above the engine.
     pub wrap: Option<Wrap>,
 }
@@ -47,7 +49,8 @@ impl Subject {
 
     fn new(plugin: LoadedPlugin, options: &[(&str, &str)]) -> Result<Self, String> {
         let options = Options::complete(&plugin.description().options, options.iter().copied())?;
-        Ok(Self { plugin, options, durability: Durability::Always, lie: Lie::None, wrap: None })
+        let (durability, lie) = (Durability::Always, Lie::None);
+        Ok(Self { plugin, options, durability, lie, has_honest_copies: false, wrap: None })
     }
 
     /// The same engine in another class of durability.
@@ -58,6 +61,11 @@ impl Subject {
     /// The same engine on a disk that lies.
     pub fn with_lie(self, lie: Lie) -> Self {
         Self { lie, ..self }
+    }
+
+    /// The same engine, whose copies go to a disk that does not lie.
+    pub fn with_honest_copies(self) -> Self {
+        Self { has_honest_copies: true, ..self }
     }
 
     /// The same engine, called through something that is wrong.

@@ -130,9 +130,10 @@ impl Disk {
         self.inner().lie = lie;
     }
 
-    /// Says that a store is being opened, or is open.
+    /// Says that a store is being opened, or is open. A first start does not count.
     pub fn set_opening(&self, is_opening: bool) {
-        self.inner().is_opening = is_opening;
+        let mut inner = self.inner();
+        inner.is_opening = is_opening && !inner.state.directories[ROOT].current.is_empty();
     }
 
     /// The n-th sync from now on fails, be it of a file or of a directory, and leaves what it should have

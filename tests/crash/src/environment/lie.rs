@@ -18,7 +18,7 @@ pub enum Lie {
     DirectorySyncsAfter(fn(&NameChange) -> bool),
     /// What a sync should make durable is so only when the next call that changes something begins.
     LateSyncs,
-    /// No sync does anything while a store is being opened.
+    /// No sync does anything while a store is being opened that was there before.
     SyncsAtOpen,
     /// A sync that fails is made again, and counts if the second one succeeds.
     RetriedSyncs,
