@@ -16,7 +16,9 @@ struct Page {
 }
 
 impl Page {
-    const ZEROS: Self = Self { bytes: [0; PAGE], digest: OnceLock::new() };
+    fn zeros() -> Self {
+        Self { bytes: [0; PAGE], digest: OnceLock::new() }
+    }
 
     fn digest(&self) -> u64 {
         *self.digest.get_or_init(|| match self.bytes.iter().all(|byte| *byte == 0) {
@@ -94,7 +96,7 @@ impl Image {
             *place = None;
             return;
         }
-        let page = Arc::make_mut(place.get_or_insert_with(|| Arc::new(Page::ZEROS)));
+        let page = Arc::make_mut(place.get_or_insert_with(|| Arc::new(Page::zeros())));
         page.bytes[at..at + bytes.len()].copy_from_slice(bytes);
         page.digest = OnceLock::new();
     }

@@ -97,7 +97,7 @@ pub fn value(len: u32, tag: u32) -> Vec<u8> {
     }
     bytes.truncate(len as usize);
     // Some values are text, some are not.
-    if tag % 4 == 0 {
+    if tag.is_multiple_of(4) {
         bytes.iter_mut().step_by(7).for_each(|byte| *byte |= 0x80);
     }
     bytes

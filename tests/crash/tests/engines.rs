@@ -1,7 +1,8 @@
 //! The engines that ship, judged: each as the shared library that the server loads.
 
+mod libraries;
+
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,24 +14,16 @@ use crash::replay::replay;
 use crash::script::Script;
 use crash::subject::Subject;
 
-const LOGMAP: [(&str, &str); 2] = [("log_segment", "65536"), ("checkpoint_log_bytes", "20000")];
-
-/// One of our engines in a shared library, built if it is stale.
+/// One of our engines in a shared library, asked of cargo once.
 fn library(engine: &str) -> PathBuf {
-    static ARTIFACTS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-    let artifacts = ARTIFACTS.get_or_init(|| {
-        let mut cargo = Command::new(e2e::build::cargo());
-        cargo.current_dir(e2e::build::root()).args(["build", "-p", "engine_logmap", "-p", "engine_snapshot"]);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        e2e::build::artifacts(&mut cargo)
-    });
-    e2e::build::find(artifacts, &format!("libengine_{engine}.so"))
+    static LOGMAP: OnceLock<PathBuf> = OnceLock::new();
+    static SNAPSHOT: OnceLock<PathBuf> = OnceLock::new();
+    let known = if engine == "logmap" { &LOGMAP } else { &SNAPSHOT };
+    known.get_or_init(|| libraries::own(engine)).clone()
 }
 
 fn logmap() -> Subject {
-    Subject::load(&library("logmap"), &LOGMAP).unwrap()
+    Subject::load(&library("logmap"), &libraries::SMALL).unwrap()
 }
 
 fn snapshot(mode: &str) -> Subject {

@@ -1,8 +1,8 @@
 //! Engines by strangers: they run in the simulator unchanged, and are told what it cannot see. One test alone in its
 //! program, for it counts the threads of the process.
 
-use std::path::PathBuf;
-use std::process::Command;
+mod libraries;
+
 use std::sync::Mutex;
 
 use adapter_api::*;
@@ -56,23 +56,21 @@ impl StorageEngine for Loner {
     }
 }
 
-/// A stranger's engine, built where the end-to-end tests build it too.
-fn tally() -> PathBuf {
-    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("tmp/strangers");
-    let mut cargo = Command::new(e2e::build::cargo());
-    cargo.current_dir(e2e::build::root().join("tests/third_party")).args(["build", "--locked"]);
-    e2e::build::find(&e2e::build::artifacts(cargo.env("CARGO_TARGET_DIR", target)), "libengine_tally.so")
-}
-
 #[test]
 fn strangers_run_unchanged_and_are_told_what_cannot_be_seen() {
-    let tally = Subject::load(&tally(), &[]).unwrap();
+    let tally = Subject::load(&libraries::tally(), &[]).unwrap();
     for seed in 0..20 {
         let remarks = watch(&tally, seed).unwrap_or_else(|complaint| panic!("seed {seed}: {complaint}"));
         let nothing_else =
             Remarks { keeps_nothing: true, threads: 0, wrote_elsewhere: false, is_unrepeatable: false };
         assert_eq!(remarks, nothing_else, "seed {seed}");
         assert!(remarks.to_string().contains("not judged"));
+    }
+    let logmap = Subject::load(&libraries::own("logmap"), &libraries::SMALL).unwrap();
+    let snapshot = Subject::load(&libraries::own("snapshot"), &[]).unwrap();
+    for (seed, subject) in (0..6).flat_map(|seed| [(seed, &logmap), (seed, &snapshot)]) {
+        let remarks = watch(subject, seed).unwrap_or_else(|complaint| panic!("seed {seed}: {complaint}"));
+        assert!(remarks.can_be_judged(), "{}, seed {seed}: {remarks}", subject.name());
     }
     let loner = Subject::in_process::<Loner>(&[]).unwrap();
     // A seed whose life has no reopening, for this engine would forget.
