@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! cargo run --release -p crash --example judge -- ENGINE [--option NAME=VALUE]… [--durability always|os|interval:MS]
-//!     [--states N] [--seed S] [--failing-syncs] [--planted BUG] [--caught] [--script FILE]
+//!     [--states N] [--seed S] [--failing-syncs | --damage] [--planted BUG] [--caught] [--script FILE]
 //! cargo run -p crash --example judge -- --replay FILE
 //! ```
 //!
-//! ENGINE is one of ours by its name, or the path of a shared library. Ends with 0 if no violation was found; with
+//! ENGINE is one of ours by its name, or the path of a shared library. A BUG is one of `crash::planted`, or a feature
+//! `planted_…` of an engine of ours. With `--damage` stores are damaged, not crashed. Ends with 0 if no violation was found; with
 //! `--caught`, if one was. A violation is made small, explained, and written to the FILE of `--script`.
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use adapter_api::Durability;
+use crash::damage::judge_damage;
 use crash::judge::{Effort, Judge, Violation};
 use crash::planted::plant;
 use crash::replay::replay;
@@ -22,6 +24,9 @@ use crash::shrink::shrink;
 use crash::stranger::watch;
 use crash::subject::Subject;
 
+/// How many places of each file are damaged.
+const PLACES: usize = 100;
+
 struct Arguments {
     engine: String,
     options: Vec<(String, String)>,
@@ -29,6 +34,7 @@ struct Arguments {
     states: u64,
     seed: u64,
     failing_syncs: bool,
+    is_damaged: bool,
     planted: Option<String>,
     is_to_be_caught: bool,
     script: Option<String>,
@@ -44,6 +50,7 @@ impl Default for Arguments {
             states: 100_000,
             seed: 1,
             failing_syncs: false,
+            is_damaged: false,
             planted: None,
             is_to_be_caught: false,
             script: None,
@@ -80,6 +87,7 @@ fn arguments() -> Result<Arguments, String> {
             "--states" => arguments.states = number(&value()?)?,
             "--seed" => arguments.seed = number(&value()?)?,
             "--failing-syncs" => arguments.failing_syncs = true,
+            "--damage" => arguments.is_damaged = true,
             "--planted" => arguments.planted = Some(value()?),
             "--caught" => arguments.is_to_be_caught = true,
             "--script" => arguments.script = Some(value()?),
@@ -94,7 +102,8 @@ fn arguments() -> Result<Arguments, String> {
     }
 }
 
-fn library(engine: &str) -> PathBuf {
+/// The library of an engine; with one of its features, if that is a bug inside it.
+fn library(engine: &str, bug: Option<&str>) -> PathBuf {
     if engine.contains('/') {
         return PathBuf::from(engine);
     }
@@ -102,6 +111,12 @@ fn library(engine: &str) -> PathBuf {
     cargo.current_dir(e2e::build::root()).args(["build", "-p", &format!("engine_{engine}")]);
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
+    }
+    if let Some(bug) = bug {
+        // Nothing that ships may be taken for it.
+        cargo
+            .args(["--features", bug])
+            .env("CARGO_TARGET_DIR", e2e::build::root().join("target/tmp/planted"));
     }
     e2e::build::find(&e2e::build::artifacts(&mut cargo), &format!("libengine_{engine}.so"))
 }
@@ -113,9 +128,11 @@ fn subject(
     planted: Option<&String>,
 ) -> Result<Subject, String> {
     let options: Vec<_> = options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let subject = Subject::load(&library(engine), &options)?.with_durability(durability);
+    let inside = planted.map(String::as_str).filter(|name| name.starts_with("planted_"));
+    let subject = Subject::load(&library(engine, inside), &options)?.with_durability(durability);
     match planted {
         None => Ok(subject),
+        Some(_) if inside.is_some() => Ok(subject),
         Some(name) => plant(subject, name).ok_or_else(|| format!("no bug is called {name:?}")),
     }
 }
@@ -151,6 +168,26 @@ fn explain(subject: &Subject, violation: Violation, arguments: &Arguments) -> Re
     }
 }
 
+/// Damages stores until enough were opened; answers whether the outcome is the one asked for.
+#[allow(clippy::print_stdout, reason = "the verdict is what it is run for")]
+fn damage(subject: &Subject, arguments: &Arguments) -> Result<bool, String> {
+    let mut opened = 0;
+    for seed in arguments.seed.. {
+        match judge_damage(subject, seed, PLACES) {
+            Ok(stores) => opened += stores,
+            Err(violation) => {
+                explain(subject, *violation, arguments)?;
+                return Ok(arguments.is_to_be_caught);
+            }
+        }
+        if opened >= arguments.states {
+            break;
+        }
+    }
+    println!("{opened} damaged stores: all damage was noticed or did no harm");
+    Ok(!arguments.is_to_be_caught)
+}
+
 #[allow(clippy::print_stdout, reason = "the verdict is what it is run for")]
 fn run() -> Result<bool, String> {
     let arguments = arguments()?;
@@ -167,6 +204,9 @@ fn run() -> Result<bool, String> {
         if remarks.keeps_nothing {
             return Ok(!arguments.is_to_be_caught);
         }
+    }
+    if arguments.is_damaged {
+        return damage(&subject, &arguments);
     }
     let effort = Effort { failing_syncs: arguments.failing_syncs, ..Effort::of(arguments.states) };
     let mut judge = Judge::new(&subject, effort);

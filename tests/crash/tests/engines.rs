@@ -127,53 +127,48 @@ fn subject_of(script: &Script) -> Subject {
 
 /// What a script of tests/scripts comes to.
 fn outcome(name: &str) -> Result<(), String> {
-    let path = e2e::build::root().join("tests/crash/tests/scripts").join(name);
-    let script: Script = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+    let (_, script) = libraries::scripts("").into_iter().find(|(known, _)| known == name).unwrap();
     replay(&subject_of(&script), &script).map_err(|failure| failure.to_string())
 }
 
 #[test]
 fn the_smallest_script_of_each_planted_bug_still_fails_with_it_and_passes_without() {
-    let folder = e2e::build::root().join("tests/crash/tests/scripts");
+    let planted = libraries::scripts("").into_iter().filter(|(_, script)| script.planted.is_some());
     let mut found = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let script: Script = std::fs::read_to_string(&path).unwrap().parse().unwrap();
-        if script.planted.is_some() {
-            found += 1;
-            let honest = Script { planted: None, ..script.clone() };
-            assert!(replay(&subject_of(&script), &script).is_err(), "{}", path.display());
-            let failure = replay(&subject_of(&honest), &honest).err().map(|failure| failure.to_string());
-            // Without the bug there may be fewer moments; anything else is a failure.
-            assert!(failure.is_none_or(|it| it.contains("moments, and crashes")), "{}", path.display());
-        }
+    for (name, script) in planted {
+        found += 1;
+        let honest = Script { planted: None, ..script.clone() };
+        assert!(replay(&subject_of(&script), &script).is_err(), "{name}");
+        let failure = replay(&subject_of(&honest), &honest).err().map(|failure| failure.to_string());
+        // Without the bug there may be fewer moments; anything else is a failure.
+        assert!(failure.is_none_or(|it| it.contains("moments, and crashes")), "{name}");
     }
-    assert!(found >= PLANTED.len(), "{found} scripts");
+    assert_eq!(found, PLANTED.len());
 }
 
 #[test]
 fn snapshot_naive_loses_a_write_to_a_power_cut() {
-    assert!(outcome("snapshot_naive_power_cut.txt").unwrap_err().contains("lost"));
+    assert!(outcome("snapshot_naive_power_cut").unwrap_err().contains("lost"));
 }
 
 #[test]
 fn snapshot_naive_leaves_a_torn_document_to_a_kill() {
-    assert!(outcome("snapshot_naive_kill.txt").unwrap_err().contains("does not open"));
+    assert!(outcome("snapshot_naive_kill").unwrap_err().contains("does not open"));
 }
 
 #[test]
 fn snapshot_atomic_as_written_brings_an_older_document_back() {
-    assert!(outcome("snapshot_as_written_power_cut.txt").unwrap_err().contains("lost"));
+    assert!(outcome("snapshot_as_written_power_cut").unwrap_err().contains("lost"));
 }
 
 #[test]
 #[ignore = "a directory sync that failed at the first start leaves the name of the log marked clean; the next open trusts it"]
 fn logmap_survives_a_failed_directory_sync_and_a_kill_at_its_first_start() {
-    outcome("logmap_failed_directory_sync.txt").unwrap();
+    outcome("logmap_failed_directory_sync").unwrap();
 }
 
 #[test]
 #[ignore = "a spare file whose sync failed is used again after a kill, though its length may be on no disk"]
 fn logmap_survives_a_failed_file_sync_and_a_kill_at_its_first_start() {
-    outcome("logmap_failed_file_sync.txt").unwrap();
+    outcome("logmap_failed_file_sync").unwrap();
 }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crash::script::Script;
 use crash::subject::Subject;
 
 /// Options of logmap that make segments and checkpoints change every few operations.
@@ -24,6 +25,24 @@ pub fn own(engine: &str) -> PathBuf {
         cargo.arg("--release");
     }
     e2e::build::find(&e2e::build::artifacts(&mut cargo), &format!("libengine_{engine}.so"))
+}
+
+/// The scripts of tests/scripts, or of a folder in it, with their names.
+pub fn scripts(folder: &str) -> Vec<(String, Script)> {
+    let folder = e2e::build::root().join("tests/crash/tests/scripts").join(folder);
+    let files =
+        std::fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("an entry").path());
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a script is text");
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        (
+            name.unwrap_or_default(),
+            text.parse().unwrap_or_else(|reason| panic!("{}: {reason}", path.display())),
+        )
+    };
+    let mut scripts: Vec<_> = files.filter(|path| path.is_file()).map(read).collect();
+    scripts.sort_by(|one, other| one.0.cmp(&other.0));
+    scripts
 }
 
 /// A stranger's engine, built where the end-to-end tests build it too.
