@@ -3,11 +3,13 @@
 //! Promises: readers never wait for the writer, and the writer never waits for a view. A batch is staged
 //! unseen and published at one instant. A view is a point in time; taking one costs the same whatever the
 //! map holds. Memory is bounded: a view ends in `ViewTooOld`, and gives back what it held, once the bytes
-//! discarded since it was taken exceed a limit. By default this is 256 MiB or a quarter of what the map
-//! holds, whichever is more; discarded are entries replaced or removed, and the nodes that were copied to do
-//! so if a view may hold them. Engines that keep their data in memory call it.
+//! discarded since it was taken exceed a limit: by default what the map holds, or 256 MiB if that is more.
+//! Discarded are the nodes that were copied to change them if a view may hold them, and large entries.
+//! Engines that keep their data in memory call it.
 //!
-//! An entry costs its key and value and about 70 bytes more.
+//! An entry of up to 256 bytes costs its key and value and about 20 bytes more, a larger one about 60. An engine
+//! may keep a value elsewhere (`Away`): the entry then costs its key and about 110 bytes, and whoever reads it is
+//! told where the value lies.
 //!
 //! ```
 //! # use adapter_api::*;
@@ -22,7 +24,11 @@
 //! # Ok::<(), EngineError>(())
 //! ```
 
+mod changes;
 mod edit;
+mod packed;
+mod record;
+mod room;
 mod tree;
 mod view;
 
@@ -35,14 +41,17 @@ use crate::{
     Batch, Buffer, Cursor, EngineError, Estimate, KEY_BYTES_MAX, KeyRange, Metric, Mutation, Result,
     VALUE_BYTES_MAX, Values,
 };
-use edit::Edit;
-use tree::{Record, Tree};
+pub use changes::Changes;
+use edit::{Edit, FanOut};
+use packed::Packed;
+pub use record::{Away, Held, Stored};
+use tree::Tree;
 use view::{Moment, OpenViews};
 pub use view::{View, ViewCursor};
 
-/// The most items of a node. Copying a node touches the counter of each of its items, which speaks for small
-/// nodes; every level is another step of a search, which speaks for large ones.
-const FAN_OUT: usize = 64;
+/// Copying a leaf moves its bytes, and copying a branch touches the counter of each child, which speaks for
+/// small nodes; every level is another step of a search, which speaks for large ones.
+const FAN_OUT: FanOut = FanOut { leaf: 32, branch: 24 };
 /// How much may be discarded before a view ends, in bytes, unless the map is large.
 const VIEW_LIMIT_BYTES: u64 = 256 << 20;
 
@@ -53,7 +62,7 @@ pub struct VersionedMap {
     turn: Mutex<u64>,
     views: Arc<OpenViews>,
     view_limit_bytes: Option<u64>,
-    fan_out: usize,
+    fan_out: FanOut,
 }
 
 /// The numbers that a map reports.
@@ -61,7 +70,7 @@ pub struct VersionedMap {
 pub struct Usage {
     /// Entries, exactly.
     pub entries: u64,
-    /// Bytes of their keys and values.
+    /// Bytes of their keys and values, wherever they lie.
     pub bytes: u64,
     /// Views that somebody holds.
     pub open_views: u64,
@@ -87,7 +96,7 @@ impl VersionedMap {
         Self::build(Some(bytes), FAN_OUT)
     }
 
-    fn build(view_limit_bytes: Option<u64>, fan_out: usize) -> Self {
+    fn build(view_limit_bytes: Option<u64>, fan_out: FanOut) -> Self {
         Self {
             published: RwLock::default(),
             turn: Mutex::default(),
@@ -103,7 +112,7 @@ impl VersionedMap {
         let mut staged = self.begin();
         for mutation in batch {
             match mutation {
-                Mutation::Put { key, value } => staged.edit.put(Record::new(key, value)),
+                Mutation::Put { key, value } => staged.edit.put(key, Stored::Here(value)),
                 Mutation::Delete { key } => staged.edit.delete(key),
                 Mutation::DeleteRange(range) => staged.edit.delete_range(range),
             }
@@ -117,20 +126,52 @@ impl VersionedMap {
     /// `Rejected` if the keys do not ascend, a key or value is outside its limits, or the map has a key from
     /// the first to the last of them; what the cursor answers if it fails. Nothing changed.
     pub fn stage_sorted(&self, entries: &mut dyn Cursor) -> Result<Staged<'_>> {
-        let run = read_sorted(entries)?;
+        let runs = self.read_sorted(entries)?;
         let mut staged = self.begin();
-        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+        if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
+            let (first, last) = (first.first_key(), last.last_key());
             let tree = staged.edit.tree();
-            let within = tree.size_of(KeyRange::new(first.key(), last.key())).entries > 0;
-            if within || tree.find(last.key()).is_some() {
-                let (first, last) = (first.key().escape_ascii(), last.key().escape_ascii());
+            let within = tree.size_of(KeyRange::new(first, last)).entries > 0;
+            if within || tree.find(last).is_some() {
+                let (first, last) = (first.escape_ascii(), last.escape_ascii());
                 return Err(EngineError::rejected(format!(
                     "the range of the entries, \"{first}\" to \"{last}\", is not empty"
                 )));
             }
         }
-        staged.edit.graft(run);
+        staged.edit.graft(runs);
         Ok(staged)
+    }
+
+    /// Reads all entries and checks that they ascend and keep to the limits.
+    fn read_sorted(&self, entries: &mut dyn Cursor) -> Result<Vec<Packed>> {
+        let mut runs: Vec<Packed> = Vec::new();
+        while let Some(entry) = entries.next()? {
+            let key = entry.key.escape_ascii();
+            if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
+                let len = entry.key.len();
+                return Err(EngineError::rejected(format!(
+                    "a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}"
+                )));
+            }
+            if entry.value.len() > VALUE_BYTES_MAX {
+                return Err(EngineError::rejected(format!(
+                    "the value of \"{key}\" is longer than {VALUE_BYTES_MAX} bytes"
+                )));
+            }
+            if runs.last().is_some_and(|last| last.last_key() >= entry.key) {
+                return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
+            }
+            match runs.last_mut() {
+                Some(run) if run.len() < self.fan_out.leaf => run.push(entry.key, Stored::Here(entry.value)),
+                _ => {
+                    let mut run = Packed::default();
+                    run.push(entry.key, Stored::Here(entry.value));
+                    runs.push(run);
+                }
+            }
+        }
+        Ok(runs)
     }
 
     /// Takes the writer's turn.
@@ -149,6 +190,19 @@ impl VersionedMap {
     /// Appends the values of the keys in their order, absent ones as absent, all as of one instant.
     pub fn multi_get(&self, keys: &[&[u8]], values: &mut Values) {
         self.tree().multi_get(keys, values);
+    }
+
+    /// Calls `with` with what there is of each key, in their order, all as of one instant.
+    ///
+    /// # Errors
+    /// What `with` answers.
+    pub fn find_each(
+        &self,
+        keys: &[&[u8]],
+        mut with: impl FnMut(Option<Stored<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        let tree = self.tree();
+        keys.iter().try_for_each(|key| with(tree.find(key)))
     }
 
     /// Whether the key is there.
@@ -173,9 +227,19 @@ impl VersionedMap {
         self.len() == 0
     }
 
-    /// Bytes of all keys and values.
+    /// Bytes of all keys and values, wherever they lie.
     pub fn bytes(&self) -> u64 {
         self.tree().size().bytes
+    }
+
+    /// Bytes of values that are away.
+    pub fn away_bytes(&self) -> u64 {
+        self.tree().size().away
+    }
+
+    /// Ends every view that is open now, for the sake of what holds values that are away.
+    pub fn end_views(&self) {
+        self.views.end_older_than(u64::MAX);
     }
 
     /// What the range holds: exactly, in the time of two reads.
@@ -217,30 +281,6 @@ impl VersionedMap {
     }
 }
 
-/// Reads all entries and checks that they ascend and keep to the limits.
-fn read_sorted(entries: &mut dyn Cursor) -> Result<Vec<Record>> {
-    let mut run: Vec<Record> = Vec::new();
-    while let Some(entry) = entries.next()? {
-        let key = entry.key.escape_ascii();
-        if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
-            let len = entry.key.len();
-            return Err(EngineError::rejected(format!(
-                "a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}"
-            )));
-        }
-        if entry.value.len() > VALUE_BYTES_MAX {
-            return Err(EngineError::rejected(format!(
-                "the value of \"{key}\" is longer than {VALUE_BYTES_MAX} bytes"
-            )));
-        }
-        if run.last().is_some_and(|last| last.key() >= entry.key) {
-            return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
-        }
-        run.push(Record::new(entry.key, entry.value));
-    }
-    Ok(run)
-}
-
 /// A change that nobody sees yet, and the writer's turn. Dropping it abandons the change.
 #[must_use = "a staged change counts only after `publish`"]
 pub struct Staged<'a> {
@@ -257,13 +297,37 @@ impl Staged<'_> {
         View::open(&self.map.views, moment)
     }
 
+    /// Adds many changes at once; takes them, and leaves none.
+    pub fn merge(&mut self, changes: &mut Changes) {
+        self.edit.merge(changes.take_sorted());
+    }
+
+    /// Replaces an entry of a view by its value, if the entry is still there as it was; answers whether it was.
+    pub fn replace(&mut self, held: &Held, value: Stored<'_>) -> bool {
+        let is_there = self.edit.tree().find(held.key()).is_some_and(|found| found.is(&held.stored()));
+        if is_there {
+            self.edit.put(held.key(), value);
+        }
+        is_there
+    }
+
+    /// Adds the removal of every key of the range.
+    pub fn delete_range(&mut self, range: KeyRange<'_>) {
+        self.edit.delete_range(range);
+    }
+
+    /// Bytes that the map itself will hold.
+    pub fn bytes_here(&self) -> u64 {
+        self.edit.tree().size().here()
+    }
+
     /// Makes the change visible at one instant. What no view holds any more is freed before this returns.
     pub fn publish(self) {
         let Self { map, _turn, edit } = self;
         let (discarded, version) = (edit.discarded, edit.version());
         let mut now = Moment { tree: edit.into_tree(), version, discarded: 0 };
-        let entry_bytes = now.tree.size().bytes;
-        let limit = map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(entry_bytes / 4));
+        let entry_bytes = now.tree.size().here();
+        let limit = map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(entry_bytes));
 
         let mut published = map.published.write().unwrap_or_else(PoisonError::into_inner);
         // A view taken while the edit went on sees every node that the edit copied.

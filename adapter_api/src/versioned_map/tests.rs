@@ -30,14 +30,19 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
     }
 
-    /// Keys of one to three bytes over a small alphabet, the extreme bytes included.
+    /// Keys of one to three bytes over a small alphabet, the extreme bytes included, some of them behind a
+    /// long prefix, so that keys differ before, in and behind their heads.
     fn key(&mut self) -> Vec<u8> {
+        let prefix: &[u8] = [&b""[..], b"", b"", b"long", b"longer prefix"][self.below(5) as usize];
         let len = 1 + self.below(3);
-        (0..len).map(|_| [0, 1, b'a', b'b', b'c', b'm', 0xfe, 0xff][self.below(8) as usize]).collect()
+        let tail = (0..len).map(|_| [0, 1, b'a', b'b', b'c', b'm', 0xfe, 0xff][self.below(8) as usize]);
+        prefix.iter().copied().chain(tail).collect()
     }
 
+    /// Short values, and some that lie outside of their leaf.
     fn value(&mut self) -> Vec<u8> {
-        vec![self.below(256) as u8; self.below(9) as usize]
+        let len = if self.below(8) == 0 { 250 + self.below(9) } else { self.below(9) };
+        vec![self.below(256) as u8; len as usize]
     }
 
     fn bounds(&mut self) -> (Vec<u8>, Option<Vec<u8>>) {
@@ -119,6 +124,35 @@ fn random_ingest(random: &mut Random, map: &VersionedMap, model: &mut Model) {
     }
 }
 
+/// Merges many changes of single keys, some keys more than once, in one edit with a delete of a range.
+fn random_merge(random: &mut Random, map: &VersionedMap, model: &mut Model) {
+    let mut staged = map.stage(BatchBuilder::new().as_batch());
+    for _ in 0..1 + random.below(3) {
+        let mut changes = Changes::new();
+        let prefix = if random.below(2) == 0 { random.key() } else { Vec::new() };
+        for _ in 0..random.below(300) {
+            let key = [prefix.clone(), random.key(), random.value()].concat();
+            if random.below(5) < 2 {
+                changes.delete(&key);
+                model.remove(&key);
+            } else {
+                let value = random.value();
+                changes.put(&key, &value);
+                model.insert(key, value);
+            }
+        }
+        staged.merge(&mut changes);
+        assert!(changes.is_empty() && changes.bytes() == 0);
+        staged.edit.check();
+        if random.below(4) == 0 {
+            let bounds = random.bounds();
+            staged.delete_range(range_of(&bounds));
+            model.retain(|key, _| !range_of(&bounds).contains(key));
+        }
+    }
+    staged.publish();
+}
+
 fn assert_same(view: &View, model: &Model) {
     let mut cursor = view.walk(KeyRange::all(), Direction::Forward);
     for (key, value) in model {
@@ -180,7 +214,8 @@ fn assert_point_reads(random: &mut Random, map: &VersionedMap, model: &Model) {
 #[test]
 fn the_map_its_views_and_cursors_agree_with_a_model() {
     let mut random = Random::seeded("the_map_its_views_and_cursors_agree_with_a_model");
-    for fan_out in [4, 5, 7, FAN_OUT] {
+    for most in [4, 5, 7, FAN_OUT.leaf] {
+        let fan_out = FanOut { leaf: most, branch: most };
         let map = VersionedMap::build(None, fan_out);
         let mut model = Model::new();
         let mut held: Vec<(View, Model)> = Vec::new();
@@ -188,6 +223,8 @@ fn the_map_its_views_and_cursors_agree_with_a_model() {
             let before = model.clone();
             if random.below(8) == 0 {
                 random_ingest(&mut random, &map, &mut model);
+            } else if random.below(60) == 0 {
+                random_merge(&mut random, &map, &mut model);
             } else {
                 let batch = random_batch(&mut random, &mut model);
                 let staged = map.stage(batch.as_batch());
@@ -219,7 +256,7 @@ fn the_map_its_views_and_cursors_agree_with_a_model() {
 #[test]
 fn every_single_delete_keeps_the_tree_in_shape() {
     let mut random = Random::seeded("every_single_delete_keeps_the_tree_in_shape");
-    let map = VersionedMap::build(None, 4);
+    let map = VersionedMap::build(None, FanOut { leaf: 4, branch: 4 });
     let mut keys: Vec<Vec<u8>> = (0..500_u16).map(|number| number.to_be_bytes().to_vec()).collect();
     let mut batch = BatchBuilder::new();
     keys.iter().for_each(|key| batch.put(key, b"").unwrap());
@@ -279,7 +316,7 @@ fn entries_out_of_order_or_outside_the_limits_are_rejected() {
 
 #[test]
 fn the_longest_keys_and_large_values_are_kept() {
-    let map = VersionedMap::build(None, 4);
+    let map = VersionedMap::build(None, FanOut { leaf: 4, branch: 4 });
     let key = |last: u8| [vec![0xff; KEY_BYTES_MAX - 1], vec![last]].concat();
     let value = vec![7; 3 << 20];
     (0..20).for_each(|last| put(&map, &key(last), &value));
@@ -297,25 +334,25 @@ fn the_longest_keys_and_large_values_are_kept() {
 #[test]
 fn a_view_ends_at_the_limit_and_newer_views_live_on() {
     let map = VersionedMap::with_view_limit(50_000);
-    (0..100_u8).for_each(|key| put(&map, &[key], &[0; 100]));
+    (0..100_u8).for_each(|key| put(&map, &[key], &[0; 300]));
     let old = map.view();
     let mut walk = old.walk(KeyRange::all(), Direction::Forward);
     walk.next().unwrap();
     let memory = Arc::downgrade(&old.tree_for_test());
     let mut overwrites = 0_u32;
     let newer = loop {
-        put(&map, &[(overwrites % 100) as u8], &[1; 100]);
+        put(&map, &[(overwrites % 100) as u8], &[1; 300]);
         overwrites += 1;
         if old.contains(&[0]).is_err() {
             break map.view();
         }
         assert!(
-            overwrites < 50_000 / 165 + 1,
+            overwrites < 50_000 / 301 + 1,
             "the view is still there after more than the limit was discarded"
         );
         assert!(map.usage().retained_bytes <= 50_000);
     };
-    assert!(overwrites > 250, "{overwrites} overwrites of 100 bytes are below the limit");
+    assert!(overwrites > 130, "{overwrites} overwrites of 300 bytes are below the limit");
     assert!(matches!(old.get(&[0], &mut Buffer::new()), Err(EngineError::ViewTooOld)));
     assert!(matches!(old.multi_get(&[&[0]], &mut Values::new()), Err(EngineError::ViewTooOld)));
     let ended = loop {
@@ -351,10 +388,56 @@ fn overwriting_one_key_does_not_charge_a_view_for_nodes_it_cannot_see() {
     (0..=255_u8).for_each(|key| put(&map, &[key], &[0; 10]));
     let view = map.view();
     (0..1000).for_each(|_| put(&map, &[7], &[1; 10]));
-    let entries = 1000 * (11 + 64);
-    let retained = map.usage().retained_bytes;
+    let nodes = map.usage().retained_bytes;
+    assert!((1..5_000).contains(&nodes), "{nodes} bytes");
+    (0..1000).for_each(|_| put(&map, &[7], &[1; 300]));
+    let entries = 999 * 301;
+    let retained = map.usage().retained_bytes - nodes;
     assert!((entries..entries + 5_000).contains(&retained), "{retained} bytes for {entries} of entries");
     drop(view);
+}
+
+#[test]
+fn a_value_that_is_away_is_counted_and_its_holder_lives_as_long_as_any_view_has_the_entry() {
+    let map = VersionedMap::with_view_limit(1 << 20);
+    put(&map, b"here", b"value");
+    put(&map, b"moved", &[7; 1000]);
+    let view = map.view();
+    let mut cursor = view.walk(KeyRange::all(), Direction::Reverse);
+    let held = cursor.next_held().unwrap().unwrap();
+    let (before, holder) = (map.bytes(), Arc::new(()));
+    let away =
+        |holder: &Arc<()>| Away { holder: Arc::clone(holder) as _, start: 5, bytes: 1000, checksum: 9 };
+    let replace = |held: &Held| {
+        let mut staged = map.stage(BatchBuilder::new().as_batch());
+        let replaced = staged.replace(held, Stored::Away(&away(&holder)));
+        staged.publish();
+        replaced
+    };
+    assert!(replace(&held), "the entry is still there");
+    assert!(!replace(&held), "it is another one now");
+    assert_eq!((map.bytes(), map.away_bytes()), (before, 1000));
+    assert_eq!(map.estimate(KeyRange::from_start(b"i")).bytes, 1005);
+    let found = |map: &VersionedMap| {
+        let mut found = Vec::new();
+        map.find_each(&[b"here", b"moved", b"none"], |stored| {
+            found.push(stored.map(|stored| match stored {
+                Stored::Here(value) => (value.to_vec(), 0),
+                Stored::Away(away) => (Vec::new(), away.bytes),
+            }));
+            Ok(())
+        })
+        .unwrap();
+        found
+    };
+    assert_eq!(found(&map), [Some((b"value".to_vec(), 0)), Some((Vec::new(), 1000)), None]);
+    let newer = map.view();
+    put(&map, b"moved", b"again");
+    assert!(!replace(&held) && Arc::strong_count(&holder) == 2, "a view has the entry");
+    map.end_views();
+    assert_eq!(Arc::strong_count(&holder), 1);
+    assert!(matches!(newer.contains(b"moved"), Err(EngineError::ViewTooOld)));
+    assert_eq!((map.bytes(), map.away_bytes()), (19, 0));
 }
 
 #[test]
@@ -368,7 +451,7 @@ fn a_view_outlives_its_map() {
 
 #[test]
 fn readers_see_whole_batches_only() {
-    let map = VersionedMap::build(None, 4);
+    let map = VersionedMap::build(None, FanOut { leaf: 4, branch: 4 });
     let keys: Vec<[u8; 2]> = (0..64_u16).map(|key| (key * 37).to_be_bytes()).collect();
     let write = |round: u32| {
         let mut batch = BatchBuilder::new();

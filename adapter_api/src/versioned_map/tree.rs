@@ -2,75 +2,60 @@
 //!
 //! Promises: a node that another clone can see is copied before it is changed, and a node that was copied
 //! already is edited in place; so a group of writes copies each node it touches once. All leaves are equally
-//! deep; every node but the root has between `least` and `fan_out` items; each subtree knows how many entries
+//! deep; every node but the root has between `least` and `most` items; each subtree knows how many entries
 //! and bytes it holds, which makes ranks, counts and estimates exact in logarithmic time. Called by
 //! `versioned_map` alone.
 //!
 //! ```text
-//!               ┌─ branch ─────────────────────────────┐
-//!               │ low "" · 40 │ low "k" · 35 │ low "t" …│   low: no key below it is in the subtree;
-//!               └───┬──────────────┬───────────────────┘   the first child's low is not looked at
-//!        ┌─ leaf ───┴───┐   ┌─ leaf ──┴────┐
-//!        │ a b c … (40) │   │ kb kc … (35) │               each item: one allocation, key and value
-//!        └──────────────┘   └──────────────┘
+//!              ┌─ branch ─────────────────────┐
+//!              │ 40 │ "k" │ 35 │ "t" │ 51 │ …  │   a bound between two children: all keys left of it are
+//!              └──┬───────────┬───────────┬───┘   below it, none right of it is
+//!     ┌─ leaf ────┴──┐  ┌─ leaf ┴───┐  ┌───┴───
+//!     │ a b c … (40) │  │ kb kc …   │  │ t tz …     entries, packed (see `packed`)
+//!     └──────────────┘  └───────────┘  └────────
 //! ```
 
 use std::sync::Arc;
 
+use super::packed::{Packed, common};
+use super::record::Stored;
 use crate::KeyRange;
-
-/// One entry in one allocation: two bytes of key length, the key, the value.
-#[derive(Clone)]
-pub(super) struct Record(Arc<[u8]>);
-
-impl Record {
-    /// Copies key and value. The key has at most 65,535 bytes.
-    pub(super) fn new(key: &[u8], value: &[u8]) -> Self {
-        let key_end = 2 + key.len();
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, key_end + value.len()).collect();
-        if let Some(bytes) = Arc::get_mut(&mut bytes) {
-            bytes[..2].copy_from_slice(&(key.len() as u16).to_le_bytes());
-            bytes[2..key_end].copy_from_slice(key);
-            bytes[key_end..].copy_from_slice(value);
-        }
-        Self(bytes)
-    }
-
-    fn key_end(&self) -> usize {
-        2 + usize::from(u16::from_le_bytes([self.0[0], self.0[1]]))
-    }
-
-    pub(super) fn key(&self) -> &[u8] {
-        &self.0[2..self.key_end()]
-    }
-
-    pub(super) fn value(&self) -> &[u8] {
-        &self.0[self.key_end()..]
-    }
-
-    /// Bytes of key and value.
-    fn bytes(&self) -> u64 {
-        self.0.len() as u64 - 2
-    }
-}
 
 /// How many entries and how many bytes of keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Size {
     pub(super) entries: u64,
     pub(super) bytes: u64,
+    /// How many of the bytes are of values that are away.
+    pub(super) away: u64,
 }
 
 impl Size {
-    fn plus(self, other: Self) -> Self {
-        Self { entries: self.entries + other.entries, bytes: self.bytes + other.bytes }
+    /// Bytes that the map itself holds.
+    pub(super) fn here(self) -> u64 {
+        self.bytes - self.away
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            entries: self.entries + other.entries,
+            bytes: self.bytes + other.bytes,
+            away: self.away + other.away,
+        }
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            entries: self.entries.saturating_sub(other.entries),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            away: self.away.saturating_sub(other.away),
+        }
     }
 }
 
 /// A node and what is known of everything below it.
 #[derive(Clone, Default)]
 pub(super) struct Subtree {
-    pub(super) low: Arc<[u8]>,
     pub(super) size: Size,
     pub(super) node: Arc<Node>,
 }
@@ -84,92 +69,112 @@ pub(super) struct Node {
 
 #[derive(Clone)]
 pub(super) enum Items {
-    Leaf(Vec<Record>),
-    Branch(Vec<Subtree>),
+    Leaf(Packed),
+    Branch(Branch),
+}
+
+/// Children, and a bound between each two of them.
+#[derive(Clone, Default)]
+pub(super) struct Branch {
+    pub(super) bounds: Packed,
+    pub(super) children: Vec<Subtree>,
+}
+
+impl Branch {
+    /// The child that holds the key if any does.
+    pub(super) fn route(&self, key: &[u8]) -> usize {
+        self.bounds.rank_after(key)
+    }
+
+    /// Puts siblings, each with the bound before it, behind a child.
+    pub(super) fn add_behind(&mut self, child: usize, siblings: Vec<Sibling>) {
+        for (at, sibling) in (child..).zip(siblings) {
+            self.bounds.insert(at, &sibling.bound, Stored::Here(&[]));
+            self.children.insert(at + 1, sibling.subtree);
+        }
+    }
+
+    /// Removes the children of a range, and with each a bound next to it.
+    pub(super) fn remove(&mut self, children: std::ops::Range<usize>) {
+        let bounds = match children.start {
+            0 => 0..children.end.min(self.bounds.len()),
+            start => start - 1..children.end - 1,
+        };
+        self.bounds.remove(bounds);
+        self.children.drain(children);
+    }
+}
+
+/// A part that a node was divided into, and the bound between it and the part before.
+pub(super) struct Sibling {
+    pub(super) bound: Vec<u8>,
+    pub(super) subtree: Subtree,
 }
 
 impl Default for Items {
     fn default() -> Self {
-        Self::Leaf(Vec::new())
+        Self::Leaf(Packed::default())
     }
 }
 
 impl Items {
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Leaf(records) => records.len(),
-            Self::Branch(children) => children.len(),
+            Self::Leaf(entries) => entries.len(),
+            Self::Branch(branch) => branch.children.len(),
         }
     }
 
     pub(super) fn size(&self) -> Size {
         match self {
-            Self::Leaf(records) => size_of_records(records),
-            Self::Branch(children) => size_of_children(children),
+            Self::Leaf(entries) => entries.size(),
+            Self::Branch(branch) => size_of_children(&branch.children),
         }
     }
 
-    pub(super) fn split_off(&mut self, at: usize) -> Self {
+    /// A copy, with some room for more.
+    pub(super) fn copy(&self, room: usize) -> Self {
         match self {
-            Self::Leaf(records) => Self::Leaf(records.split_off(at)),
-            Self::Branch(children) => Self::Branch(children.split_off(at)),
+            Self::Leaf(entries) => Self::Leaf(entries.with_room(1, room)),
+            Self::Branch(branch) => Self::Branch(branch.clone()),
         }
     }
 
-    pub(super) fn shrink_to_fit(&mut self) {
-        match self {
-            Self::Leaf(records) => records.shrink_to_fit(),
-            Self::Branch(children) => children.shrink_to_fit(),
-        }
-    }
-
-    /// The memory of the node itself, about.
+    /// The memory that a copy of the node takes, about.
     pub(super) fn footprint(&self) -> u64 {
-        let item = match self {
-            Self::Leaf(_) => size_of::<Record>(),
-            Self::Branch(_) => size_of::<Subtree>(),
+        let items = match self {
+            Self::Leaf(entries) => entries.footprint(),
+            Self::Branch(branch) => {
+                branch.bounds.footprint() + (branch.children.len() * size_of::<Subtree>()) as u64
+            }
         };
-        (size_of::<Node>() + self.len() * item) as u64
+        size_of::<Node>() as u64 + items
     }
-}
-
-pub(super) fn size_of_records(records: &[Record]) -> Size {
-    Size { entries: records.len() as u64, bytes: records.iter().map(Record::bytes).sum() }
 }
 
 pub(super) fn size_of_children(children: &[Subtree]) -> Size {
     children.iter().fold(Size::default(), |sum, child| sum.plus(child.size))
 }
 
-/// How many of the records have a smaller key.
-pub(super) fn rank(records: &[Record], key: &[u8]) -> usize {
-    records.partition_point(|record| record.key() < key)
-}
-
-/// The child that holds the key if any does.
-pub(super) fn route(children: &[Subtree], key: &[u8]) -> usize {
-    children.partition_point(|child| &*child.low <= key).saturating_sub(1)
-}
-
 /// The shortest key above `left` and not above `right`, which keeps branches small.
-pub(super) fn separator(left: &[u8], right: &[u8]) -> Arc<[u8]> {
-    let common = left.iter().zip(right).take_while(|(l, r)| l == r).count();
-    right[..right.len().min(common + 1)].into()
+pub(super) fn separator(left: &[u8], right: &[u8]) -> Vec<u8> {
+    right[..right.len().min(common(left, right) + 1)].into()
 }
 
 impl Node {
-    /// The records of a leaf; a branch has none.
-    pub(super) fn records(&self) -> &[Record] {
+    /// The entries of a leaf; a branch has none.
+    pub(super) fn entries(&self) -> &Packed {
+        static NONE: Packed = Packed::empty();
         match &self.items {
-            Items::Leaf(records) => records,
-            Items::Branch(_) => &[],
+            Items::Leaf(entries) => entries,
+            Items::Branch(_) => &NONE,
         }
     }
 }
 
 impl Subtree {
-    pub(super) fn new(low: Arc<[u8]>, version: u64, items: Items) -> Self {
-        Self { low, size: items.size(), node: Arc::new(Node { version, items }) }
+    pub(super) fn new(version: u64, items: Items) -> Self {
+        Self { size: items.size(), node: Arc::new(Node { version, items }) }
     }
 
     pub(super) fn recount(&mut self) {
@@ -179,7 +184,7 @@ impl Subtree {
     /// The first or the last leaf.
     fn edge_leaf(&self, last: bool) -> &Arc<Node> {
         let mut node = &self.node;
-        while let Items::Branch(children) = &node.items
+        while let Items::Branch(Branch { children, .. }) = &node.items
             && let Some(child) = if last { children.last() } else { children.first() }
         {
             node = &child.node;
@@ -188,11 +193,7 @@ impl Subtree {
     }
 
     pub(super) fn first_key(&self) -> &[u8] {
-        self.edge_leaf(false).records().first().map_or(&[], Record::key)
-    }
-
-    pub(super) fn last_key(&self) -> &[u8] {
-        self.edge_leaf(true).records().last().map_or(&[], Record::key)
+        self.edge_leaf(false).entries().first_key()
     }
 }
 
@@ -208,71 +209,69 @@ impl Tree {
         self.root.size
     }
 
-    pub(super) fn find(&self, key: &[u8]) -> Option<&Record> {
-        let records = self.leaf_of(key, |_| ()).records();
-        records.get(rank(records, key)).filter(|record| record.key() == key)
+    /// The value of the key.
+    pub(super) fn find(&self, key: &[u8]) -> Option<Stored<'_>> {
+        self.leaf_of(key, |_| ()).entries().find(key)
     }
 
     /// What the range holds, exactly.
     pub(super) fn size_of(&self, range: KeyRange<'_>) -> Size {
         let below = self.size_below(range.start());
         let until = range.end().map_or(self.size(), |end| self.size_below(end));
-        Size {
-            entries: until.entries.saturating_sub(below.entries),
-            bytes: until.bytes.saturating_sub(below.bytes),
-        }
+        until.minus(below)
     }
 
     fn size_below(&self, key: &[u8]) -> Size {
         let mut size = Size::default();
-        let records = self.leaf_of(key, |before| size = size.plus(size_of_children(before))).records();
-        size.plus(size_of_records(&records[..rank(records, key)]))
+        let entries = self.leaf_of(key, |before| size = size.plus(size_of_children(before))).entries();
+        let rank = entries.rank(key);
+        size.plus(entries.size_of(0..rank))
     }
 
-    /// The leaf that the first record with a key not below `key` is in, with its place.
+    /// The leaf that the first entry with a key not below `key` is in, with its place.
     pub(super) fn at_or_above(&self, key: &[u8]) -> Option<(Arc<Node>, usize)> {
         let mut following = None;
         let mut node = &self.root.node;
-        while let Items::Branch(children) = &node.items {
-            let child = route(children, key);
-            following = children.get(child + 1).or(following);
-            node = &children[child].node;
+        while let Items::Branch(branch) = &node.items {
+            let child = branch.route(key);
+            following = branch.children.get(child + 1).or(following);
+            node = &branch.children[child].node;
         }
-        let at = rank(node.records(), key);
-        if at < node.records().len() {
+        let at = node.entries().rank(key);
+        if at < node.entries().len() {
             return Some((Arc::clone(node), at));
         }
         following.map(|subtree| (Arc::clone(subtree.edge_leaf(false)), 0))
     }
 
-    /// The leaf that the last record with a key below `key` is in, with its place; the very last one
+    /// The leaf that the last entry with a key below `key` is in, with its place; the very last one
     /// without a key.
     pub(super) fn below(&self, key: Option<&[u8]>) -> Option<(Arc<Node>, usize)> {
         let Some(key) = key else {
             let leaf = self.root.edge_leaf(true);
-            return leaf.records().len().checked_sub(1).map(|at| (Arc::clone(leaf), at));
+            return leaf.entries().len().checked_sub(1).map(|at| (Arc::clone(leaf), at));
         };
         let mut preceding = None;
         let mut node = &self.root.node;
-        while let Items::Branch(children) = &node.items {
-            let child = route(children, key);
-            preceding = child.checked_sub(1).map(|left| &children[left]).or(preceding);
-            node = &children[child].node;
+        while let Items::Branch(branch) = &node.items {
+            let child = branch.route(key);
+            preceding = child.checked_sub(1).map(|left| &branch.children[left]).or(preceding);
+            node = &branch.children[child].node;
         }
-        if let Some(at) = rank(node.records(), key).checked_sub(1) {
+        if let Some(at) = node.entries().rank(key).checked_sub(1) {
             return Some((Arc::clone(node), at));
         }
         let leaf = preceding?.edge_leaf(true);
-        leaf.records().len().checked_sub(1).map(|at| (Arc::clone(leaf), at))
+        leaf.entries().len().checked_sub(1).map(|at| (Arc::clone(leaf), at))
     }
 
     /// Descends to the leaf that would hold the key, showing `passed` the children left of the way.
     fn leaf_of<'t>(&'t self, key: &[u8], mut passed: impl FnMut(&'t [Subtree])) -> &'t Arc<Node> {
         let mut node = &self.root.node;
-        while let Items::Branch(children) = &node.items {
-            let child = route(children, key);
-            passed(&children[..child]);
-            node = &children[child].node;
+        while let Items::Branch(branch) = &node.items {
+            let child = branch.route(key);
+            passed(&branch.children[..child]);
+            node = &branch.children[child].node;
         }
         node
     }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::tree::{Node, Record, Tree, rank};
+use super::record::{Held as HeldEntry, Stored};
+use super::tree::{Node, Tree};
 use crate::{Buffer, Cursor, Direction, EngineError, Entry, Estimate, KeyRange, ReadView, Result, Values};
 
 /// A version of the map, and how much had been discarded when it was published.
@@ -22,17 +23,17 @@ pub(super) struct Moment {
 
 impl Tree {
     pub(super) fn get(&self, key: &[u8], value: &mut Buffer) -> bool {
-        let record = self.find(key);
-        if let Some(record) = record {
-            value.extend_from_slice(record.value());
+        let found = self.find(key);
+        if let Some(found) = found {
+            value.extend_from_slice(found.here());
         }
-        record.is_some()
+        found.is_some()
     }
 
     pub(super) fn multi_get(&self, keys: &[&[u8]], values: &mut Values) {
         for key in keys {
             match self.find(key) {
-                Some(record) => values.push(record.value()),
+                Some(found) => values.push(found.here()),
                 None => values.push_absent(),
             }
         }
@@ -163,6 +164,19 @@ impl View {
         Ok(Estimate { entries: size.entries, bytes: size.bytes, exact: true })
     }
 
+    /// Calls `with` with what there is of each key, in their order.
+    ///
+    /// # Errors
+    /// `ViewTooOld`; what `with` answers.
+    pub fn find_each(
+        &self,
+        keys: &[&[u8]],
+        mut with: impl FnMut(Option<Stored<'_>>) -> Result<()>,
+    ) -> Result<()> {
+        let tree = self.tree()?;
+        keys.iter().try_for_each(|key| with(tree.find(key)))
+    }
+
     /// A cursor that keeps the view open by itself.
     pub fn walk(&self, range: KeyRange<'_>, direction: Direction) -> ViewCursor {
         ViewCursor::new(self.clone(), range, direction)
@@ -198,7 +212,7 @@ pub struct ViewCursor {
     end: Option<Box<[u8]>>,
     direction: Direction,
     leaf: Arc<Node>,
-    /// The records of the leaf that lie ahead.
+    /// The entries of the leaf that lie ahead.
     ahead: Range<usize>,
     /// Where the walk goes on behind them: at or above the key, or in reverse below it; in reverse without a
     /// key at the very end.
@@ -236,22 +250,22 @@ impl ViewCursor {
             self.is_last = true;
             return Ok(());
         };
-        let records = leaf.records();
+        let entries = leaf.entries();
         let bound = self.bound.get_or_insert_default();
         bound.clear();
         match self.direction {
             Direction::Forward => {
-                let end = self.end.as_ref().map_or(records.len(), |end| rank(records, end));
+                let end = self.end.as_ref().map_or(entries.len(), |end| entries.rank(end));
                 self.ahead = at..end.max(at);
-                self.is_last = end < records.len();
-                bound.extend_from_slice(records.last().map_or(&[], Record::key));
+                self.is_last = end < entries.len();
+                bound.extend_from_slice(entries.last_key());
                 bound.push(0);
             }
             Direction::Reverse => {
-                let start = rank(records, &self.start);
+                let start = entries.rank(&self.start);
                 self.ahead = start.min(at + 1)..at + 1;
                 self.is_last = start > 0;
-                bound.extend_from_slice(records.first().map_or(&[], Record::key));
+                bound.extend_from_slice(entries.first_key());
             }
         }
         self.leaf = leaf;
@@ -259,17 +273,40 @@ impl ViewCursor {
     }
 }
 
-impl Cursor for ViewCursor {
-    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+impl ViewCursor {
+    /// Like `next`, with the value as the map has it.
+    ///
+    /// # Errors
+    /// `ViewTooOld`.
+    pub fn next_stored(&mut self) -> Result<Option<(&[u8], Stored<'_>)>> {
+        let at = self.advance()?;
+        Ok(at.map(|at| self.leaf.entries().entry(at)))
+    }
+
+    /// Like `next`, keeping the entry.
+    ///
+    /// # Errors
+    /// `ViewTooOld`.
+    pub fn next_held(&mut self) -> Result<Option<HeldEntry>> {
+        let at = self.advance()?;
+        Ok(at.map(|at| HeldEntry { leaf: Arc::clone(&self.leaf), at }))
+    }
+
+    /// Moves on; answers where in the leaf the next entry is.
+    fn advance(&mut self) -> Result<Option<usize>> {
         if self.ahead.is_empty() && !self.is_last {
             self.load()?;
         }
-        let at = match self.direction {
+        Ok(match self.direction {
             Direction::Forward => self.ahead.next(),
             Direction::Reverse => self.ahead.next_back(),
-        };
-        let record = at.and_then(|at| self.leaf.records().get(at));
-        Ok(record.map(|record| Entry { key: record.key(), value: record.value() }))
+        })
+    }
+}
+
+impl Cursor for ViewCursor {
+    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        Ok(self.next_stored()?.map(|(key, stored)| Entry { key, value: stored.here() }))
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {

@@ -7,176 +7,128 @@
 //! a block     offset  size  field             integers little-endian
 //!                  0     4  magic             "LMC1"
 //!                  4     4  checksum          CRC-32 (IEEE) of everything behind it in the block
-//!                  8     4  kind              1 head · 2 entries · 3 foot
+//!                  8     4  kind              1 head · 2 entries · 3 foot · 4 mixed (since format 2)
 //!                 12     4  length            of the payload
 //!                 16     8  offset            where in the file the block begins
 //!                 24     …  payload
 //! head        position u64 | number of entries u64
 //! entries     one or more, keys ascending: key length u16 | value length u32 | key | value
+//! mixed       the same, but an entry may have, in the place of its value, where that lies: then the highest bit
+//!             of the value length is set, the rest of it is 24, and behind the key stand
+//!             number of the file of values u64 | offset in it u64 | length u32 | CRC-32 of the value u32
 //! foot        number of entries u64 | checksum u32: CRC-32 of all bytes of the file before the foot
 //! ```
 //!
 //! The file is valid if and only if every block is, keys ascend throughout, the numbers of entries agree, the
-//! checksum of the foot holds, and the file ends with the zeros behind the foot. A block of entries ends with
-//! the entry by which it reaches 64 KiB.
+//! checksum of the foot holds, and the file ends with the zeros behind the foot. A block of entries ends at the
+//! latest with the entry by which it reaches 64 KiB.
 //!
 //! Promises: an invalid file yields `Corrupt` with the byte where it stops making sense; memory grows with
-//! the bytes that are there, never with what they claim; a step of writing writes at most 1 MiB. Called by
-//! the checkpointer and `backup` (to write), by recovery and `verify` (to read).
+//! the bytes that are there, never with what they claim. Called by the writer, by recovery and `verify` (to read).
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 
-use adapter_api::environment::{Cause, File, read_exact_at};
-use adapter_api::versioned_map::{View, ViewCursor};
-use adapter_api::{Cursor, Direction, EngineError, Entry, KeyRange, Result, Watch};
+use adapter_api::environment::{File, read_exact_at};
+use adapter_api::{EngineError, Result, VALUE_BYTES_MAX, Watch};
 use crc32fast::Hasher;
 
+use crate::values::Reference;
+
 const MAGIC: &[u8; 4] = b"LMC1";
-const HEAD: u32 = 1;
-const ENTRIES: u32 = 2;
-const FOOT: u32 = 3;
+
+/// What a block is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockKind {
+    Head = 1,
+    Entries = 2,
+    Foot = 3,
+    Mixed = 4,
+}
+
+impl BlockKind {
+    fn of(number: u32) -> Option<Self> {
+        [Self::Head, Self::Entries, Self::Foot, Self::Mixed].into_iter().find(|kind| *kind as u32 == number)
+    }
+}
 
 /// Blocks begin on a multiple of this many bytes.
 const ALIGNMENT: usize = 4096;
 /// The bytes of a block before its payload.
 const FRAME_BYTES: usize = 24;
-/// A block of entries ends once its payload has this many bytes.
-const BLOCK_BYTES: usize = 64 << 10;
 /// The bytes of an entry beside its key and value.
 const ENTRY_FRAME_BYTES: usize = 6;
-/// How many bytes one step writes at most.
-const STEP_BYTES: usize = 1 << 20;
+/// Set in the value length of a reference.
+const IS_REFERENCE: u32 = 1 << 31;
+const REFERENCE_BYTES: usize = 24;
 
-/// Why a checkpoint could not be written.
-#[derive(Debug)]
-pub(crate) enum WriteError {
-    /// The file refused it.
-    File(io::Error),
-    /// The view ended.
-    View(EngineError),
+/// Begins a block at the end of the bytes; returns where its payload begins.
+pub(crate) fn begin_block(bytes: &mut Vec<u8>) -> usize {
+    bytes.extend_from_slice(&[0; FRAME_BYTES]);
+    bytes.len()
 }
 
-/// Writes the checkpoint of a view in bounded steps. Makes nothing durable.
-pub(crate) struct Writer {
-    file: Arc<dyn File>,
-    cause: Cause,
-    entries: ViewCursor,
-    total: u64,
-    count: u64,
-    /// Whole blocks that wait to be written, and how far they are.
-    pending: Vec<u8>,
-    written: usize,
-    /// Where in the file `pending` begins.
-    offset: u64,
-    checksum: Hasher,
-    is_complete: bool,
+/// Ends the block that begins at `start` of the bytes and at `offset` of the file: frame, and zeros behind it.
+pub(crate) fn end_block(bytes: &mut Vec<u8>, start: usize, offset: u64, kind: BlockKind) {
+    let block = &mut bytes[start..];
+    let length = (block.len() - FRAME_BYTES) as u32;
+    block[8..12].copy_from_slice(&(kind as u32).to_le_bytes());
+    block[12..16].copy_from_slice(&length.to_le_bytes());
+    block[16..24].copy_from_slice(&offset.to_le_bytes());
+    let checksum = crc32fast::hash(&block[8..]);
+    block[..4].copy_from_slice(MAGIC);
+    block[4..8].copy_from_slice(&checksum.to_le_bytes());
+    let end = start + block.len().next_multiple_of(ALIGNMENT);
+    bytes.resize(end, 0);
 }
 
-impl Writer {
-    /// Begins the checkpoint of a view that stands for the log up to `position`. Writes nothing yet.
-    pub(crate) fn new(file: Arc<dyn File>, view: &View, position: u64, cause: Cause) -> Result<Self> {
-        let total = view.len()?;
-        let mut writer = Self {
-            file,
-            cause,
-            entries: view.walk(KeyRange::all(), Direction::Forward),
-            total,
-            count: 0,
-            pending: Vec::new(),
-            written: 0,
-            offset: 0,
-            checksum: Hasher::new(),
-            is_complete: false,
-        };
-        let start = writer.begin_block();
-        writer.pending.extend_from_slice(&position.to_le_bytes());
-        writer.pending.extend_from_slice(&total.to_le_bytes());
-        writer.end_block(start, HEAD);
-        Ok(writer)
-    }
+/// Appends the payload of the head.
+pub(crate) fn encode_head(position: u64, total: u64, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&position.to_le_bytes());
+    bytes.extend_from_slice(&total.to_le_bytes());
+}
 
-    /// Writes a bounded part; answers whether everything is written.
-    pub(crate) fn step(&mut self) -> Result<bool, WriteError> {
-        if self.written == self.pending.len() {
-            self.offset += self.written as u64;
-            self.pending.clear();
-            self.written = 0;
-        }
-        while self.pending.len() < STEP_BYTES && !self.is_complete {
-            self.fill().map_err(WriteError::View)?;
-        }
-        let end = self.pending.len().min(self.written + STEP_BYTES);
-        let (part, at) = (&self.pending[self.written..end], self.offset + self.written as u64);
-        self.file.write_at(&[IoSlice::new(part)], at, self.cause).map_err(WriteError::File)?;
-        // A hint, so that the sync at the end finds little left to do.
-        let _ = self.file.write_back(at, part.len() as u64);
-        self.written = end;
-        Ok(self.is_complete && self.written == self.pending.len())
-    }
+/// Appends the payload of the foot.
+pub(crate) fn encode_foot(count: u64, checksum: u32, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&count.to_le_bytes());
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+}
 
-    /// How many entries were written, and how many there are.
-    pub(crate) fn progress(&self) -> (u64, u64) {
-        (self.count, self.total)
-    }
+/// Appends an entry.
+pub(crate) fn encode_entry(key: &[u8], value: &[u8], bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(value);
+}
 
-    /// The length of the file once everything is written, in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.offset + self.pending.len() as u64
-    }
+/// Appends an entry whose value lies in a file of values.
+pub(crate) fn encode_reference(key: &[u8], reference: Reference, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    bytes.extend_from_slice(&(IS_REFERENCE | REFERENCE_BYTES as u32).to_le_bytes());
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(&reference.number.to_le_bytes());
+    bytes.extend_from_slice(&reference.start.to_le_bytes());
+    bytes.extend_from_slice(&reference.bytes.to_le_bytes());
+    bytes.extend_from_slice(&reference.checksum.to_le_bytes());
+}
 
-    /// Makes the bytes durable; not the name.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
+/// An entry as it was read.
+pub(crate) struct Found<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: FoundValue<'a>,
+}
 
-    /// Adds a block of entries to what is pending, or the foot if there are no more.
-    fn fill(&mut self) -> Result<()> {
-        let start = self.begin_block();
-        while self.pending.len() - start - FRAME_BYTES < BLOCK_BYTES {
-            let Some(Entry { key, value }) = self.entries.next()? else { break };
-            self.pending.extend_from_slice(&(key.len() as u16).to_le_bytes());
-            self.pending.extend_from_slice(&(value.len() as u32).to_le_bytes());
-            self.pending.extend_from_slice(key);
-            self.pending.extend_from_slice(value);
-            self.count += 1;
-        }
-        if self.pending.len() > start + FRAME_BYTES {
-            self.end_block(start, ENTRIES);
-            return Ok(());
-        }
-        let checksum = self.checksum.clone().finalize();
-        self.pending.extend_from_slice(&self.count.to_le_bytes());
-        self.pending.extend_from_slice(&checksum.to_le_bytes());
-        self.end_block(start, FOOT);
-        self.is_complete = true;
-        Ok(())
-    }
-
-    fn begin_block(&mut self) -> usize {
-        let start = self.pending.len();
-        self.pending.extend_from_slice(&[0; FRAME_BYTES]);
-        start
-    }
-
-    fn end_block(&mut self, start: usize, kind: u32) {
-        let offset = self.offset + start as u64;
-        let block = &mut self.pending[start..];
-        let length = (block.len() - FRAME_BYTES) as u32;
-        block[8..12].copy_from_slice(&kind.to_le_bytes());
-        block[12..16].copy_from_slice(&length.to_le_bytes());
-        block[16..24].copy_from_slice(&offset.to_le_bytes());
-        let checksum = crc32fast::hash(&block[8..]);
-        block[..4].copy_from_slice(MAGIC);
-        block[4..8].copy_from_slice(&checksum.to_le_bytes());
-        self.pending.resize(self.pending.len().next_multiple_of(ALIGNMENT), 0);
-        self.checksum.update(&self.pending[start..]);
-    }
+pub(crate) enum FoundValue<'a> {
+    /// The value, and where in the file it begins.
+    Here(&'a [u8], u64),
+    /// Where it lies.
+    Reference(Reference),
 }
 
 /// One block as it was read.
 struct Block {
-    kind: u32,
+    kind: BlockKind,
     /// The block with the zeros behind it.
     bytes: Vec<u8>,
     payload_end: usize,
@@ -213,18 +165,39 @@ fn read_block(file: &dyn File, len: u64, offset: u64) -> io::Result<Option<Block
     read_exact_at(file, &mut bytes[ALIGNMENT..], offset + ALIGNMENT as u64)?;
     let is_valid = u32_at(&bytes, 4) == Some(crc32fast::hash(&bytes[8..payload_end]))
         && bytes[payload_end..].iter().all(|byte| *byte == 0);
-    let kind = u32_at(&bytes, 8).unwrap_or_default();
-    Ok(is_valid.then_some(Block { kind, bytes, payload_end }))
+    let kind = u32_at(&bytes, 8).and_then(BlockKind::of);
+    Ok(kind.filter(|_| is_valid).map(|kind| Block { kind, bytes, payload_end }))
 }
 
-/// Splits the first entry off the payload of a block.
-fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
-    let (frame, rest) = bytes.split_first_chunk::<ENTRY_FRAME_BYTES>()?;
-    let key_len = usize::from(u16::from_le_bytes([frame[0], frame[1]]));
-    let value_len = u32::from_le_bytes([frame[2], frame[3], frame[4], frame[5]]) as usize;
-    let (key, rest) = rest.split_at_checked(key_len)?;
-    let (value, rest) = rest.split_at_checked(value_len)?;
-    Some((Entry { key, value }, rest))
+impl Block {
+    /// The entry that begins `at` so far into the payload of a block that begins at `start` of the file, and where
+    /// the next one begins.
+    fn entry(&self, start: u64, at: usize) -> Option<(Found<'_>, usize)> {
+        let bytes = self.payload().get(at..)?;
+        let (frame, rest) = bytes.split_first_chunk::<ENTRY_FRAME_BYTES>()?;
+        let key_len = usize::from(u16::from_le_bytes([frame[0], frame[1]]));
+        let stated = u32::from_le_bytes([frame[2], frame[3], frame[4], frame[5]]);
+        let (key, rest) = rest.split_at_checked(key_len)?;
+        let is_reference = stated & IS_REFERENCE != 0;
+        let (value, rest) = rest.split_at_checked((stated & !IS_REFERENCE) as usize)?;
+        if key.is_empty() || value.len() > VALUE_BYTES_MAX {
+            return None;
+        }
+        let next = self.payload().len() - rest.len();
+        let value = match (self.kind, is_reference, value.len()) {
+            (BlockKind::Entries | BlockKind::Mixed, false, len) => {
+                FoundValue::Here(value, start + (FRAME_BYTES + next - len) as u64)
+            }
+            (BlockKind::Mixed, true, REFERENCE_BYTES) => FoundValue::Reference(Reference {
+                number: u64_at(value, 0)?,
+                start: u64_at(value, 8)?,
+                bytes: u32_at(value, 16)?,
+                checksum: u32_at(value, 20)?,
+            }),
+            _ => return None,
+        };
+        Some((Found { key, value }, next))
+    }
 }
 
 /// The entries of a checkpoint in order. `next` answers `None` only behind a foot that proves the whole.
@@ -255,7 +228,7 @@ impl Reader {
             len,
             total: 0,
             count: 0,
-            block: Block { kind: HEAD, bytes: vec![0; FRAME_BYTES], payload_end: FRAME_BYTES },
+            block: Block { kind: BlockKind::Head, bytes: vec![0; FRAME_BYTES], payload_end: FRAME_BYTES },
             at: 0,
             block_start: 0,
             offset: 0,
@@ -267,7 +240,7 @@ impl Reader {
         let head = reader.block.payload();
         let (stated, total) = (u64_at(head, 0), u64_at(head, 8));
         match (reader.block.kind, stated, total) {
-            (HEAD, Some(stated), Some(total)) if stated == position => reader.total = total,
+            (BlockKind::Head, Some(stated), Some(total)) if stated == position => reader.total = total,
             _ => return Err(reader.corrupt("this is not the head of the checkpoint that the name says")),
         }
         reader.at = reader.block.payload().len();
@@ -277,6 +250,36 @@ impl Reader {
     /// How many bytes were read so far, and how many there are.
     pub(crate) fn progress(&self) -> (u64, u64) {
         (self.offset, self.len)
+    }
+
+    /// The next entry, or `None` behind a foot that proves the whole.
+    pub(crate) fn next(&mut self) -> Result<Option<Found<'_>>> {
+        if self.is_done {
+            return Ok(None);
+        }
+        if self.at == self.block.payload().len() {
+            self.next_block()?;
+        }
+        if self.block.kind == BlockKind::Foot {
+            self.check_foot()?;
+            return Ok(None);
+        }
+        let at = self.at;
+        match self.block.entry(self.block_start, at) {
+            Some((found, next)) if *found.key > *self.last_key => {
+                self.last_key.clear();
+                self.last_key.extend_from_slice(found.key);
+                self.at = next;
+            }
+            _ => return Err(self.corrupt("a block holds something else than entries in order")),
+        }
+        self.count += 1;
+        Ok(self.block.entry(self.block_start, at).map(|(found, _)| found))
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
     }
 
     fn corrupt(&self, what: &str) -> EngineError {
@@ -320,38 +323,6 @@ impl Reader {
     }
 }
 
-impl Cursor for Reader {
-    fn next(&mut self) -> Result<Option<Entry<'_>>> {
-        if self.is_done {
-            return Ok(None);
-        }
-        if self.at == self.block.payload().len() {
-            self.next_block()?;
-        }
-        if self.block.kind == FOOT {
-            self.check_foot()?;
-            return Ok(None);
-        }
-        let rest = self.block.payload().get(self.at..).unwrap_or_default();
-        let used = match split_entry(rest) {
-            Some((entry, after)) if self.block.kind == ENTRIES && *entry.key > *self.last_key => {
-                self.last_key.clear();
-                self.last_key.extend_from_slice(entry.key);
-                rest.len() - after.len()
-            }
-            _ => return Err(self.corrupt("a block holds something else than entries in order")),
-        };
-        let start = self.at;
-        self.at += used;
-        self.count += 1;
-        Ok(split_entry(&self.block.payload()[start..]).map(|(entry, _)| entry))
-    }
-
-    fn seek(&mut self, _: &[u8]) -> Result<()> {
-        Err(EngineError::unsupported("seek in a checkpoint"))
-    }
-}
-
 /// Calls `take` with every entry that can still be read, and tells `watch` of each stretch that cannot.
 ///
 /// # Errors
@@ -360,7 +331,7 @@ pub(crate) fn salvage(
     file: &dyn File,
     name: &str,
     watch: &dyn Watch,
-    take: &mut dyn FnMut(Entry<'_>) -> Result<()>,
+    take: &mut dyn FnMut(Found<'_>) -> Result<()>,
 ) -> Result<()> {
     let len = file.len().map_err(|error| unreadable(name, error))?;
     let (mut offset, mut damage) = (0, None);
@@ -371,10 +342,10 @@ pub(crate) fn salvage(
         match read_block(file, len, offset).map_err(|error| unreadable(name, error))? {
             Some(block) => {
                 report(name, damage.take(), offset, watch);
-                let mut rest = if block.kind == ENTRIES { block.payload() } else { &[] };
-                while let Some((entry, after)) = split_entry(rest) {
-                    take(entry)?;
-                    rest = after;
+                let mut at = 0;
+                while let Some((found, next)) = block.entry(offset, at) {
+                    take(found)?;
+                    at = next;
                 }
                 offset += block.bytes.len() as u64;
             }

@@ -2,8 +2,9 @@
 
 use adapter_api::{Durability, Guarantees, Promise};
 
-/// The table of a class; with checkpoints that are spaced by the size of the state, or by a fixed size.
-pub(crate) fn table(checkpoints_by_state: bool, durability: Durability) -> Guarantees {
+/// The table of a class; with checkpoints that are spaced by the size of the state, or by a fixed size, and with
+/// large values on disk or in memory.
+pub(crate) fn table(checkpoints_by_state: bool, is_on_disk: bool, durability: Durability) -> Guarantees {
     let is_always = durability == Durability::Always;
     Guarantees::new()
         .kept(
@@ -22,7 +23,16 @@ pub(crate) fn table(checkpoints_by_state: bool, durability: Durability) -> Guara
             Promise::WriteOrdering,
             "the records of the log are a chain: what is missing after a crash is missing at the end",
         )
-        .kept(Promise::Concurrency, "readers never wait for the writer; one writer at a time")
+        .kept(
+            Promise::Concurrency,
+            match is_on_disk {
+                false => "readers never wait for the writer, nor for a disk; one writer at a time",
+                true => {
+                    "readers never wait for the writer, and for the disk only for large values; one writer at a \
+                     time"
+                }
+            },
+        )
         .with(Promise::Performance, checkpoints_by_state, performance(checkpoints_by_state))
         .kept(Promise::Transactions, "a batch becomes visible at one instant, and a view is a point in time")
         .with(Promise::AsynchronousWrites, !is_always, asynchronous_writes(durability))

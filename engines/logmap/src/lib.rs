@@ -7,14 +7,18 @@
 //! open        newest checkpoint ─▶ the log behind it, done again
 //!
 //! a directory    checkpoint-0000000000000c35   the state up to log record 0xc35   (drawn in `checkpoint`)
+//!                values-0000000000000007       values that it refers to           (drawn in `values`)
 //!                log-…, spare-…                the log                            (drawn in `wal` and `record`)
-//!                checkpoint.tmp                not finished: removed at open
+//!                checkpoint.tmp, values.tmp    not finished: removed at open
 //! ```
 //!
-//! Promises: what `guarantees` says for the class of durability. Reads never touch a disk. Memory is that of
-//! the state, about 70 bytes more for each entry, and what views hold (see `VersionedMap`). The disk holds
-//! the state twice while a checkpoint is written, and up to four times the log that calls for one. An ingest
-//! is one record of the log, so it is bounded by the largest one, a little less than 2 GiB.
+//! Promises: what `guarantees` says for the class of durability. Memory is that of the state, about 20 bytes more
+//! for each small entry, and what views hold (see `VersionedMap`); reads never touch a disk. With
+//! `values = "disk"` values of `disk_value_bytes` and more are in memory only until the next checkpoint: memory is
+//! that of the keys, the smaller values, about 110 bytes for each entry, and the log behind the newest checkpoint;
+//! a read of such a value touches the disk. The disk holds the state twice while a checkpoint is written (values
+//! on disk are not written again, but may take twice their bytes), and up to four times the log that calls for
+//! one. An ingest is one record of the log, so it is bounded by the largest one, a little less than 2 GiB.
 
 #![forbid(unsafe_code)]
 
@@ -24,16 +28,21 @@ mod files;
 mod guarantees;
 mod ingest;
 mod maintenance;
+mod reading;
 mod record;
 mod recovery;
 mod store;
+mod values;
+mod writer;
 
 use std::sync::Arc;
 
 use adapter_api::environment::Directory;
+use adapter_api::versioned_map::Stored;
 use adapter_api::*;
 
 use ingest::Recorder;
+use reading::LogmapView;
 use store::Store;
 
 /// The logmap engine, open.
@@ -45,8 +54,9 @@ pub struct LogmapEngine {
 
 impl Plugin for LogmapEngine {
     fn describe() -> Description {
-        let summary = "a write-ahead log and an ordered map in memory; for states that fit into memory";
+        let summary = "a write-ahead log and an ordered map in memory; large values may stay on disk";
         let mut about = Description::new("logmap", env!("CARGO_PKG_VERSION"), summary);
+        about.format = 2;
         about.capabilities = Capabilities::READ_VIEW
             | Capabilities::RESIDENT
             | Capabilities::ESTIMATE
@@ -67,6 +77,21 @@ impl Plugin for LogmapEngine {
             "A checkpoint is written when the log has grown by this much; 0 stands for 64 MiB or the size of the \
              state, whichever is more. Smaller ones make starts faster and the log shorter, and write more.",
         ));
+        about.options.push(OptionSpec::choice(
+            "values",
+            &["memory", "disk"],
+            "Where values are kept: all in memory, or the large ones in files, so that a state may be larger than \
+             memory; reads of those touch the disk. May be changed at any start; values move with the next checkpoint.",
+        ));
+        about.options.push(OptionSpec::integer(
+            "disk_value_bytes",
+            "bytes",
+            4096,
+            64,
+            VALUE_BYTES_MAX as i64,
+            "With values = \"disk\": values of this size and more are kept on disk. An entry with such a value takes \
+             its key and about 110 bytes of memory.",
+        ));
         about.lanes.push(LaneSpec::new(
             "log",
             "prepares segments of the log ahead of need, uses old ones again, and in the class interval syncs",
@@ -83,21 +108,25 @@ impl Plugin for LogmapEngine {
     }
 
     fn guarantees(options: &Options, durability: Durability) -> Guarantees {
-        guarantees::table(options.integer("checkpoint_log_bytes") == 0, durability)
+        let is_on_disk = options.text("values") == "disk";
+        guarantees::table(options.integer("checkpoint_log_bytes") == 0, is_on_disk, durability)
     }
 }
 
 impl LogmapEngine {
     fn open_into(map: VersionedMap, request: OpenRequest) -> Result<Self> {
         let OpenRequest { environment, options, durability, salvage } = request;
+        let disk_value_bytes =
+            (options.text("values") == "disk").then(|| options.integer("disk_value_bytes").unsigned_abs());
         if let Some(watch) = salvage {
-            recovery::salvage(&environment.directory, &map, &*watch)?;
+            recovery::salvage(&environment.directory, disk_value_bytes, &map, &*watch)?;
             return Ok(Self { map, store: None });
         }
         let log_options = store::log_options(options.integer("log_segment").unsigned_abs(), durability);
-        let recovered = recovery::open(&environment, log_options, &map)?;
+        let recovered = recovery::open(&environment, log_options, disk_value_bytes, &map)?;
         let checkpoint_log_bytes = options.integer("checkpoint_log_bytes").unsigned_abs();
-        Ok(Self { map, store: Some(Store::new(environment, recovered, checkpoint_log_bytes)) })
+        let store = Store::new(environment, recovered, checkpoint_log_bytes, disk_value_bytes);
+        Ok(Self { map, store: Some(store) })
     }
 
     fn store(&self) -> Result<&Store> {
@@ -118,20 +147,36 @@ impl StorageEngine for LogmapEngine {
     }
 
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
-        Ok(self.map.get(key, value))
+        let mut is_there = false;
+        self.map.find_each(&[key], |stored| {
+            is_there = reading::append(stored, value)?;
+            Ok(())
+        })?;
+        Ok(is_there)
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
-        Ok(if self.map.get(key, value) { Resident::Hit } else { Resident::Absent })
+        let mut resident = Resident::Absent;
+        self.map.find_each(&[key], |stored| {
+            resident = match stored {
+                None => Resident::Absent,
+                Some(Stored::Away(_)) => Resident::WouldBlock,
+                Some(Stored::Here(bytes)) => {
+                    value.extend_from_slice(bytes);
+                    Resident::Hit
+                }
+            };
+            Ok(())
+        })?;
+        Ok(resident)
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        self.map.multi_get(keys, values);
-        Ok(())
+        self.map.find_each(keys, |stored| values.push_with(|value| reading::append(stored, value)))
     }
 
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
-        Ok(Box::new(self.map.view()))
+        Ok(Box::new(LogmapView(self.map.view())))
     }
 
     fn estimate(&self, range: KeyRange<'_>) -> Result<Estimate> {

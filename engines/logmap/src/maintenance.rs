@@ -7,15 +7,18 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use adapter_api::environment::{Cause, Directory, OpenFile};
-use adapter_api::{BatchBuilder, Cursor, Durability, EngineError, Result, VersionedMap, Watch};
+use adapter_api::environment::{Cause, Directory};
+use adapter_api::versioned_map::Stored;
+use adapter_api::{BatchBuilder, Buffer, Durability, EngineError, Result, VersionedMap, Watch};
 use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST};
 
-use crate::checkpoint::{WriteError, Writer};
+use crate::checkpoint::FoundValue;
 use crate::checkpointer::failure;
-use crate::files::{self, TEMPORARY, checkpoint_name};
+use crate::files::{self, checkpoint_name};
 use crate::recovery;
 use crate::store::{Store, lock};
+use crate::values::{self, Resolver};
+use crate::writer::{Layout, Moved, WriteError, Writer};
 
 /// How many entries are checked between two reports of progress.
 const ENTRIES_PER_REPORT: u64 = 1024;
@@ -40,10 +43,9 @@ pub(crate) fn backup(
     };
     // The log first: without the checkpoint it is refused, for it does not begin at the beginning.
     Log::create_at(target, &store.clock, options, basis.position + 1)?.close()?;
-    let file = target
-        .open_file(TEMPORARY, OpenFile::CREATE_NEW)
-        .map_err(|error| failure(WriteError::File(error)))?;
-    let mut writer = Writer::new(file, &basis.view, basis.position, Cause::Backup)?;
+    let layout = Layout { disk_value_bytes: store.disk_value_bytes, number: 1, moved: Moved::All };
+    let writer = Writer::new(Arc::clone(target), &basis.view, basis.position, Cause::Backup, layout);
+    let mut writer = writer.map_err(failure)?;
     while !writer.step().map_err(failure)? {
         let (done, total) = writer.progress();
         if watch.progress(done, total).is_break() {
@@ -51,12 +53,8 @@ pub(crate) fn backup(
             return Err(EngineError::rejected("cancelled by its caller"));
         }
     }
-    let publish = || {
-        writer.sync()?;
-        target.rename(TEMPORARY, &checkpoint_name(basis.position))?;
-        target.sync()
-    };
-    publish().map_err(|error| failure(WriteError::File(error)))
+    let finished = writer.finish(&checkpoint_name(basis.position));
+    finished.map_err(|error| failure(WriteError::File(error)))
 }
 
 /// Reads the newest checkpoint and the log behind it, and reports each damage.
@@ -80,7 +78,7 @@ pub(crate) fn verify(store: &Store, map: &VersionedMap, watch: &dyn Watch) -> Re
 fn read_everything(store: &Store, newest: Lsn, findings: &Findings<'_>) -> Result<()> {
     let durable = store.log.durable();
     if newest > 0 {
-        match read_checkpoint(store, newest, findings) {
+        match read_checkpoint(&*store.directory, newest, findings) {
             Err(damage @ EngineError::Corrupt { .. }) => findings.finding(damage),
             outcome => outcome?,
         }
@@ -97,17 +95,33 @@ fn read_everything(store: &Store, newest: Lsn, findings: &Findings<'_>) -> Resul
     Ok(())
 }
 
-fn read_checkpoint(store: &Store, position: Lsn, watch: &dyn Watch) -> Result<()> {
-    let mut reader = recovery::open_checkpoint(&*store.directory, position)?;
-    let mut entries: u64 = 0;
-    while reader.next()?.is_some() {
+/// Reads a checkpoint and every value that it refers to.
+fn read_checkpoint(directory: &dyn Directory, position: Lsn, watch: &dyn Watch) -> Result<()> {
+    let mut reader = recovery::open_checkpoint(directory, position)?;
+    let (mut resolver, mut value, mut entries) = (Resolver::new(directory), Buffer::new(), 0_u64);
+    loop {
+        let reference = match reader.next()? {
+            None => return Ok(()),
+            Some(found) => match found.value {
+                FoundValue::Here(..) => None,
+                FoundValue::Reference(reference) => Some(reference),
+            },
+        };
+        if let Some(reference) = reference {
+            value.clear();
+            let read = resolver.resolve(reference);
+            match read.and_then(|away| values::append(Stored::Away(&away), &mut value)) {
+                Err(damage @ EngineError::Corrupt { .. }) => watch.finding(damage),
+                outcome => outcome?,
+            }
+        }
         entries += 1;
         let (done, total) = reader.progress();
-        if entries.is_multiple_of(ENTRIES_PER_REPORT) && watch.progress(done, total).is_break() {
+        let is_due = reference.is_some() || entries.is_multiple_of(ENTRIES_PER_REPORT);
+        if is_due && watch.progress(done, total).is_break() {
             return Err(EngineError::rejected("cancelled by its caller"));
         }
     }
-    Ok(())
 }
 
 /// Collects findings until it is certain that they are some.

@@ -19,7 +19,7 @@
 //! Promises: what `decode` accepts is what `Encoder` wrote, within all limits; it reads no byte that is not
 //! there and allocates nothing by what a length claims. Called by the store (to write) and recovery (to read).
 
-use adapter_api::{Batch, BatchBuilder, EngineError, KeyRange, Mutation};
+use adapter_api::{Batch, KEY_BYTES_MAX, KeyRange, Mutation, VALUE_BYTES_MAX};
 use crc32fast::hash;
 
 const PUT: u8 = 1;
@@ -76,24 +76,22 @@ pub(crate) struct Malformed {
     pub(crate) why: String,
 }
 
-/// Appends the mutations of a run of records to the batch; all of them, or none if one is malformed.
-pub(crate) fn decode(bytes: &[u8], batch: &mut BatchBuilder) -> Result<(), Malformed> {
-    let before = batch.bytes();
+/// Reads a run of records: all of them, or none if one is malformed.
+pub(crate) fn decode(bytes: &[u8]) -> Result<impl Iterator<Item = Mutation<'_>>, Malformed> {
     let mut rest = bytes;
     while !rest.is_empty() {
-        let decoded = split(rest).ok_or_else(|| "no record with a right checksum".to_string());
-        match decoded.and_then(|(record, after)| {
-            record.append_to(batch)?;
-            Ok(after)
-        }) {
-            Ok(after) => rest = after,
-            Err(why) => {
-                batch.truncate(before);
-                return Err(Malformed { position: bytes.len() - rest.len(), why });
-            }
-        }
+        let checked = split_checked(rest).ok_or_else(|| "no record with a right checksum".to_string());
+        rest = match checked.and_then(|(record, after)| record.check().map(|()| after)) {
+            Ok(after) => after,
+            Err(why) => return Err(Malformed { position: bytes.len() - rest.len(), why }),
+        };
     }
-    Ok(())
+    let mut rest = bytes;
+    Ok(std::iter::from_fn(move || {
+        let (record, after) = split(rest)?;
+        rest = after;
+        record.mutation()
+    }))
 }
 
 struct Record<'a> {
@@ -102,28 +100,49 @@ struct Record<'a> {
     value: &'a [u8],
 }
 
-impl Record<'_> {
-    fn append_to(&self, batch: &mut BatchBuilder) -> Result<(), String> {
+impl<'a> Record<'a> {
+    /// What the record says, if there is such an operation.
+    fn mutation(&self) -> Option<Mutation<'a>> {
         let Self { operation, key, value } = *self;
-        let appended = match (operation, value) {
-            (PUT, value) => batch.put(key, value),
-            (DELETE, []) => batch.delete(key),
-            (DELETE_RANGE, end) => batch.delete_range(KeyRange::new(key, end)),
-            (DELETE_RANGE_WITHOUT_END, []) => batch.delete_range(KeyRange::from_start(key)),
-            _ => return Err(format!("no operation {operation} with a value of {} bytes", value.len())),
+        match (operation, value) {
+            (PUT, value) => Some(Mutation::Put { key, value }),
+            (DELETE, []) => Some(Mutation::Delete { key }),
+            (DELETE_RANGE, end) => Some(Mutation::DeleteRange(KeyRange::new(key, end))),
+            (DELETE_RANGE_WITHOUT_END, []) => Some(Mutation::DeleteRange(KeyRange::from_start(key))),
+            _ => None,
+        }
+    }
+
+    /// Checks the limits.
+    fn check(&self) -> Result<(), String> {
+        let (key, value) = (self.key.len(), self.value.len());
+        let within = match self.mutation() {
+            None => return Err(format!("no operation {} with a value of {value} bytes", self.operation)),
+            Some(Mutation::DeleteRange(_)) => key <= KEY_BYTES_MAX && value <= KEY_BYTES_MAX,
+            Some(_) => (1..=KEY_BYTES_MAX).contains(&key) && value <= VALUE_BYTES_MAX,
         };
-        appended.map_err(|error: EngineError| error.to_string())
+        match within {
+            true => Ok(()),
+            false => Err(format!("a key of {key} bytes with a value of {value} bytes is outside the limits")),
+        }
     }
 }
 
 /// Splits the first record off, if its checksum and its lengths hold.
-fn split(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+fn split_checked(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let total = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
-    let (record, after) = bytes.split_at_checked(total)?;
-    let (fields, checksum) = record.split_last_chunk::<4>()?;
+    let (fields, checksum) = bytes.get(..total)?.split_last_chunk::<4>()?;
     if u32::from_le_bytes(*checksum) != hash(fields) {
         return None;
     }
+    split(bytes)
+}
+
+/// Splits the first record off, if its lengths hold.
+fn split(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let total = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    let (record, after) = bytes.split_at_checked(total)?;
+    let (fields, _) = record.split_last_chunk::<4>()?;
     let (operation, rest) = fields.get(4..)?.split_first()?;
     let (key, rest) = split_sized(rest)?;
     let (value, rest) = split_sized(rest)?;
@@ -138,6 +157,8 @@ fn split_sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use adapter_api::BatchBuilder;
+
     use super::*;
 
     fn sample() -> BatchBuilder {
@@ -167,21 +188,18 @@ mod tests {
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        let mut decoded = BatchBuilder::new();
-        decode(&encoded(), &mut decoded).unwrap();
-        assert_eq!(decoded.as_batch(), sample().as_batch());
+        let bytes = encoded();
+        let decoded: Vec<_> = decode(&bytes).unwrap().collect();
+        assert_eq!(decoded, sample().as_batch().iter().collect::<Vec<_>>());
     }
 
     #[test]
-    fn every_flipped_bit_is_refused_and_leaves_the_batch_as_it_was() {
+    fn every_flipped_bit_is_refused() {
         let bytes = encoded();
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let mut batch = sample();
-            let before = batch.bytes();
-            assert!(decode(&flipped, &mut batch).is_err(), "bit {bit}");
-            assert_eq!(batch.bytes(), before);
+            assert!(decode(&flipped).is_err(), "bit {bit}");
         }
     }
 
@@ -191,7 +209,7 @@ mod tests {
         let boundaries = [0, 25, 47, 68, 87, 104];
         assert_eq!(bytes.len(), boundaries[5]);
         for cut in 0..=bytes.len() {
-            let outcome = decode(&bytes[..cut], &mut BatchBuilder::new());
+            let outcome = decode(&bytes[..cut]).map(drop);
             let start = boundaries.iter().rfind(|start| **start <= cut).copied().unwrap();
             assert_eq!(
                 outcome.map_err(|malformed| malformed.position).err(),
@@ -211,7 +229,7 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             encode(operation, key, value, &mut bytes);
-            assert!(decode(&bytes, &mut BatchBuilder::new()).is_err(), "{operation} {key:?} {value:?}");
+            assert!(decode(&bytes).is_err(), "{operation} {key:?} {value:?}");
         }
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Store {
     backlog: AtomicU64,
     /// Log bytes that call for a checkpoint; 0: by the size of the state.
     checkpoint_log_bytes: u64,
+    /// Values of so many bytes and more go to disk; `None`: none do.
+    pub(crate) disk_value_bytes: Option<u64>,
     /// A checkpoint is wanted whatever the backlog.
     is_wanted: AtomicBool,
     /// When the next checkpoint may begin after one failed, by the monotone clock.
@@ -69,6 +71,17 @@ struct Numbers {
     steps: AtomicU64,
     waits: AtomicU64,
     waited_nanos: AtomicU64,
+    values_files: AtomicU64,
+    values_bytes: AtomicU64,
+    values_live_bytes: AtomicU64,
+}
+
+impl Numbers {
+    fn note_values(&self, (files, bytes, live): (usize, u64, u64)) {
+        self.values_files.store(files as u64, Ordering::Relaxed);
+        self.values_bytes.store(bytes, Ordering::Relaxed);
+        self.values_live_bytes.store(live, Ordering::Relaxed);
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -81,11 +94,23 @@ pub(crate) fn log_bytes(record: usize) -> u64 {
 }
 
 impl Store {
-    pub(crate) fn new(environment: Environment, recovered: Recovered, checkpoint_log_bytes: u64) -> Self {
+    pub(crate) fn new(
+        environment: Environment,
+        recovered: Recovered,
+        checkpoint_log_bytes: u64,
+        disk_value_bytes: Option<u64>,
+    ) -> Self {
         let Environment { directory, clock, lanes } = environment;
         let log = Arc::new(recovered.log);
-        let checkpointer = Checkpointer::new(Arc::clone(&directory), Arc::clone(&log), recovered.checkpoint);
+        let checkpointer = Checkpointer::new(
+            Arc::clone(&directory),
+            Arc::clone(&log),
+            disk_value_bytes,
+            recovered.checkpoint,
+            recovered.values,
+        );
         let numbers = Numbers::default();
+        numbers.note_values(checkpointer.values());
         numbers.checkpoint_bytes.store(recovered.checkpoint_bytes, Ordering::Relaxed);
         let store = Self {
             published: Mutex::new(log.last()),
@@ -98,6 +123,7 @@ impl Store {
             record: Mutex::default(),
             backlog: AtomicU64::new(recovered.backlog),
             checkpoint_log_bytes,
+            disk_value_bytes,
             is_wanted: AtomicBool::new(recovered.wants_checkpoint),
             retry_at: Mutex::default(),
             is_troubled: AtomicBool::new(false),
@@ -184,9 +210,11 @@ impl Store {
 
     /// The log bytes that call for a checkpoint.
     fn trigger(&self, map: &VersionedMap) -> u64 {
-        match self.checkpoint_log_bytes {
-            0 => CHECKPOINT_LOG_BYTES.max(map.bytes()),
-            bytes => bytes,
+        match (self.checkpoint_log_bytes, self.disk_value_bytes) {
+            (0, None) => CHECKPOINT_LOG_BYTES.max(map.bytes()),
+            // New values are in memory until a checkpoint has put them on disk: they must not put it off.
+            (0, Some(_)) => CHECKPOINT_LOG_BYTES.max(self.numbers.checkpoint_bytes.load(Ordering::Relaxed)),
+            (bytes, _) => bytes,
         }
     }
 
@@ -268,7 +296,7 @@ impl Store {
         map: &VersionedMap,
     ) -> Result<Option<Done>> {
         let step = match checkpointer.is_running() {
-            true => checkpointer.advance(),
+            true => checkpointer.advance(map),
             false => checkpointer.begin(self.basis(map)).map(|()| None),
         };
         self.numbers.steps.fetch_add(1, Ordering::Release);
@@ -282,6 +310,7 @@ impl Store {
                 *lock(&self.retry_at) = None;
                 self.numbers.checkpoints.fetch_add(1, Ordering::Relaxed);
                 self.numbers.checkpoint_bytes.store(done.bytes, Ordering::Relaxed);
+                self.numbers.note_values(checkpointer.values());
                 self.lanes.wake(LOG_LANE);
             }
             Err(EngineError::ViewTooOld) => {
@@ -304,12 +333,12 @@ impl Store {
         step
     }
 
-    /// Writes a checkpoint of what is there now, unless there is one already.
+    /// Writes a checkpoint of what is there now, unless there is one already that can be relied upon.
     pub(crate) fn force_checkpoint(&self, map: &VersionedMap, watch: &dyn Watch) -> Result<()> {
         let wanted = *lock(&self.published);
         loop {
             let mut checkpointer = lock(&self.checkpointer);
-            if checkpointer.newest() >= wanted {
+            if checkpointer.newest() >= wanted && !self.is_wanted.load(Ordering::Relaxed) {
                 return Ok(());
             }
             match self.checkpoint_step(&mut checkpointer, map) {
@@ -340,6 +369,10 @@ impl Store {
             Metric::gauge("checkpoint_bytes", load(&numbers.checkpoint_bytes)),
             Metric::gauge("checkpoint_backlog_log_bytes", load(&self.backlog)),
             Metric::gauge("checkpoint_due_log_bytes", self.trigger(map) as f64),
+            Metric::gauge("map_disk_bytes", map.away_bytes() as f64),
+            Metric::gauge("values_files", load(&numbers.values_files)),
+            Metric::gauge("values_bytes", load(&numbers.values_bytes)),
+            Metric::gauge("values_live_bytes", load(&numbers.values_live_bytes)),
             reason(Metric::counter("apply_waits", load(&numbers.waits))),
             reason(Metric::counter("apply_waited_seconds", load(&numbers.waited_nanos) / 1e9)),
         ]);

@@ -12,8 +12,12 @@ use life::{Life, acts, cut_short};
 
 const SEED: u64 = 5;
 
+fn born(durability: Durability) -> Life {
+    Life::new(SEED, durability)
+}
+
 /// Runs `check` with every number of changes after which a life can be cut short, on two threads.
-fn at_every_change(durability: Durability, check: impl Fn(&Disk, &Life, u64) + Sync) {
+fn at_every_change(born: &Life, check: impl Fn(&Disk, &Life, u64) + Sync) {
     let (changes, done) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -23,7 +27,7 @@ fn at_every_change(durability: Durability, check: impl Fn(&Disk, &Life, u64) + S
                     if count > done.load(Ordering::SeqCst) {
                         break;
                     }
-                    let (disk, life, whole) = cut_short(SEED, durability, count);
+                    let (disk, life, whole) = cut_short(born, count);
                     check(&disk, &life, count);
                     if whole {
                         done.fetch_min(count, Ordering::SeqCst);
@@ -50,9 +54,9 @@ fn opens_right(state: &Disk, life: &Life, at_least: usize) {
 }
 
 /// Tries one of `stride` states that a power cut may leave at each change.
-fn survives_power_cuts(durability: Durability, stride: usize) -> u64 {
+fn survives_power_cuts(born: &Life, stride: usize) -> u64 {
     let states = AtomicU64::new(0);
-    at_every_change(durability, |disk, life, count| {
+    at_every_change(born, |disk, life, count| {
         let mut seen = HashSet::new();
         let cuts = disk.power_cuts(&mut seen, 6, count);
         // Most of what the log can lose is tried in its own tests.
@@ -67,20 +71,36 @@ fn survives_power_cuts(durability: Durability, stride: usize) -> u64 {
 
 #[test]
 fn no_power_cut_and_no_kill_loses_an_acknowledged_batch() {
-    let states = survives_power_cuts(Durability::Always, 2);
+    let states = survives_power_cuts(&born(Durability::Always), 2);
     assert!(states > 500, "{states} states");
 }
 
 #[test]
 fn with_syncs_left_to_later_a_power_cut_leaves_a_prefix_and_a_kill_everything() {
-    survives_power_cuts(Durability::Os, 8);
+    survives_power_cuts(&born(Durability::Os), 8);
+}
+
+#[test]
+fn with_values_on_disk_no_power_cut_and_no_kill_loses_an_acknowledged_batch() {
+    let states = survives_power_cuts(&born(Durability::Always).on_disk(), 4);
+    assert!(states > 500, "{states} states");
+    survives_power_cuts(&born(Durability::Os).on_disk(), 16);
 }
 
 #[test]
 fn recovery_may_be_cut_short_anywhere() {
-    at_every_change(Durability::Always, |disk, life, count| {
+    may_be_cut_short_anywhere(&born(Durability::Always), 32);
+}
+
+#[test]
+fn with_values_on_disk_recovery_may_be_cut_short_anywhere() {
+    may_be_cut_short_anywhere(&born(Durability::Always).on_disk(), 64);
+}
+
+fn may_be_cut_short_anywhere(born: &Life, stride: usize) {
+    at_every_change(born, |disk, life, count| {
         let cuts = disk.power_cuts(&mut HashSet::new(), 0, count);
-        let cuts = cuts.iter().skip(count as usize % 32).step_by(32);
+        let cuts = cuts.iter().skip(count as usize % stride).step_by(stride);
         for state in cuts.chain([&disk.killed()]) {
             for changes in 0.. {
                 let state = state.killed();
@@ -115,7 +135,7 @@ fn a_disk_that_lies_is_caught_by_these_tests() {
 
 #[test]
 fn opening_twice_shows_the_same() {
-    let (disk, life, _) = cut_short(SEED, Durability::Always, 90);
+    let (disk, life, _) = cut_short(&born(Durability::Always), 90);
     let found = |disk: &Disk| life::state(&life.clone().open(&disk.files(), life.acknowledged).unwrap());
     let first = found(&disk.killed());
     assert_eq!(first, found(&disk.killed()), "the same log done again gives the same");
@@ -126,7 +146,7 @@ fn opening_twice_shows_the_same() {
 
 #[test]
 fn a_store_that_lost_its_log_or_its_checkpoint_does_not_open() {
-    let (disk, _, whole) = cut_short(SEED, Durability::Always, u64::MAX);
+    let (disk, _, whole) = cut_short(&born(Durability::Always), u64::MAX);
     assert!(whole);
     let contents = disk.contents();
     for prefix in ["log-", "checkpoint-"] {

@@ -11,8 +11,8 @@ use life::sim::{Disk, HandClock};
 use life::{CHECKPOINT, Findings, LOG, Life, files, put, request, request_at, run, state};
 
 /// Lives with the fault; checks every answer, and what is visible after it.
-fn live_with(plan: &Arc<FaultPlan>, disk: &Disk) -> Life {
-    let mut life = Life::new(11, Durability::Always);
+fn live_with(plan: &Arc<FaultPlan>, disk: &Disk, born: &Life) -> Life {
+    let mut life = born.clone();
     let faulty = files(FaultyDirectory::new(disk.files(), Arc::clone(plan)));
     let Ok(engine) = life.open(&faulty, 0) else { return life };
     let mut failed = false;
@@ -56,11 +56,12 @@ fn live_with(plan: &Arc<FaultPlan>, disk: &Disk) -> Life {
 }
 
 fn every_call_may_fail(fault: Fault) {
-    for lasting in [false, true] {
+    let born = Life::new(11, Durability::Always);
+    for (lasting, born) in [(false, &born), (true, &born), (false, &born.clone().on_disk())] {
         for at in 1.. {
             let plan = if lasting { FaultPlan::from(fault, at) } else { FaultPlan::once(fault, at) };
             let disk = Disk::default();
-            let life = live_with(&plan, &disk);
+            let life = live_with(&plan, &disk, born);
             let acknowledged = life.acknowledged;
             life.clone().open(&disk.killed().files(), acknowledged).expect("after a kill");
             life.clone().open(&disk.cut_to_durable().files(), acknowledged).expect("after a power cut");

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use adapter_api::*;
 use engine_logmap::LogmapEngine;
 use life::sim::{Disk, scramble};
-use life::{CHECKPOINT, Findings, LOG, State, put, request, run, state};
+use life::{CHECKPOINT, Findings, LOG, State, on_disk, put, request, run, state};
 
 type Contents = Vec<(String, Arc<Vec<u8>>)>;
 
@@ -221,36 +221,64 @@ fn random_damage_to_any_files_is_harmless_or_detected_and_ends_nothing() {
     }
 }
 
-fn golden() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format_1")
+fn golden(format: u32) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/format_{format}"))
 }
 
-/// What the golden directory holds.
-fn golden_state() -> State {
-    small_store(true).1
-}
-
-#[test]
-fn a_directory_of_format_1_opens_for_ever() {
+fn opened_golden(format: u32, how: fn(OpenRequest) -> OpenRequest) -> State {
     let mut contents = Contents::new();
-    for entry in golden().read_dir().unwrap() {
+    for entry in golden(format).read_dir().unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_string();
         contents.push((name, Arc::new(std::fs::read(&path).unwrap())));
     }
     contents.sort();
     assert!(contents.iter().any(|(name, _)| name.starts_with("checkpoint-")));
+    assert_eq!(contents.iter().any(|(name, _)| name.starts_with("values-")), format > 1);
     let disk = Disk::with_contents(&contents);
-    assert_eq!(state(&life::open(disk.files()).unwrap()), golden_state());
-    assert_eq!(LogmapEngine::describe().format, 1);
+    state(&LogmapEngine::open(how(request(disk.files(), Durability::Always, 16384))).unwrap())
 }
 
-/// `cargo test -p engine_logmap --test flips -- --ignored` makes the directory, if there is none.
+#[test]
+fn a_directory_of_format_1_opens_for_ever() {
+    // What the golden directory holds.
+    let expected = small_store(true).1;
+    assert_eq!(opened_golden(1, |request| request), expected);
+    assert_eq!(opened_golden(1, on_disk), expected);
+}
+
+#[test]
+fn a_directory_of_format_2_opens_for_ever() {
+    let expected = store_on_disk().1;
+    assert_eq!(opened_golden(2, on_disk), expected);
+    assert_eq!(opened_golden(2, |request| request), expected);
+    assert_eq!(LogmapEngine::describe().format, 2);
+}
+
+/// A checkpoint that refers to two files of values, and a record of the log behind it.
+fn store_on_disk() -> (Disk, State) {
+    let disk = Disk::default();
+    let engine = LogmapEngine::open(on_disk(request(disk.files(), Durability::Always, 1 << 20))).unwrap();
+    for round in 1..3_u8 {
+        (0..3_u8).for_each(|key| put(&engine, &[b'a' + key * round], &[key; 99]).unwrap());
+        (0..3_u8).for_each(|key| put(&engine, &[b'k' + key * round], &[key + round; 300]).unwrap());
+        engine.compact(KeyRange::all(), &Findings::default()).unwrap();
+    }
+    put(&engine, b"k", &[9; 400]).unwrap();
+    engine.close().unwrap();
+    let state = state(&engine);
+    (disk, state)
+}
+
+/// `cargo test -p engine_logmap --test flips -- --ignored` makes the directories that there are none of.
 #[test]
 #[ignore = "makes the golden directory of a new format"]
 fn the_golden_directory_is_made() {
-    std::fs::create_dir(golden()).unwrap();
-    for (name, bytes) in small_store(true).0.contents() {
-        std::fs::write(golden().join(name), &*bytes).unwrap();
+    for (format, disk) in [(1, small_store(true).0), (2, store_on_disk().0)] {
+        if std::fs::create_dir(golden(format)).is_ok() {
+            for (name, bytes) in disk.contents() {
+                std::fs::write(golden(format).join(name), &*bytes).unwrap();
+            }
+        }
     }
 }

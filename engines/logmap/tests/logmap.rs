@@ -12,7 +12,9 @@ use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::*;
 use engine_logmap::LogmapEngine;
 use life::sim::{Disk, HandClock, scramble};
-use life::{CHECKPOINT, Findings, LOG, State, applied, batch, files, put, request, request_at, run, state};
+use life::{
+    CHECKPOINT, Findings, LOG, State, applied, batch, files, on_disk, put, request, request_at, run, state,
+};
 
 fn open_at(disk: &Disk, checkpoint_log_bytes: u64) -> LogmapEngine {
     LogmapEngine::open(request(disk.files(), Durability::Always, checkpoint_log_bytes)).unwrap()
@@ -34,9 +36,32 @@ fn metric(engine: &LogmapEngine, name: &str) -> f64 {
 
 #[test]
 fn the_engine_is_the_map_of_the_model_whatever_lanes_restarts_and_views_come_between() {
+    is_the_map_of_the_model(|disk, _| open_at(disk, 20_000));
+}
+
+#[test]
+fn with_values_on_disk_the_engine_is_the_map_of_the_model() {
+    is_the_map_of_the_model(|disk, _| {
+        LogmapEngine::open(on_disk(request(disk.files(), Durability::Always, 20_000))).unwrap()
+    });
+}
+
+#[test]
+fn a_directory_opens_with_values_in_memory_or_on_disk_whatever_it_was_written_with() {
+    is_the_map_of_the_model(|disk, random| {
+        let mut request = request(disk.files(), Durability::Always, 20_000);
+        if random.is_multiple_of(3) {
+            request = on_disk(request);
+            request.options.set("disk_value_bytes", ["100", "1000", "6000"][random as usize / 3 % 3]);
+        }
+        LogmapEngine::open(request).unwrap()
+    });
+}
+
+fn is_the_map_of_the_model(open: impl Fn(&Disk, u64) -> LogmapEngine) {
     for seed in 1..=6_u64 {
         let disk = Disk::default();
-        let mut engine = open_at(&disk, 20_000);
+        let mut engine = open(&disk, 0);
         let mut expected = State::new();
         for number in 0..150 {
             let batch = batch(seed, number);
@@ -58,7 +83,12 @@ fn the_engine_is_the_map_of_the_model_whatever_lanes_restarts_and_views_come_bet
             let mut value = Buffer::new();
             let key = b"key 05";
             let resident = engine.get_resident(key, &mut value).unwrap();
-            assert_eq!(resident == Resident::Hit, expected.contains_key(&key[..]));
+            let wanted = expected.get(&key[..]).map(Vec::as_slice);
+            assert_eq!(resident != Resident::Absent, wanted.is_some());
+            assert!(resident != Resident::Hit || Some(&value[..]) == wanted);
+            let mut values = Values::new();
+            engine.multi_get(&[b"none", key], &mut values).unwrap();
+            assert_eq!((values.get(0), values.get(1)), (None, wanted));
             let estimate = engine.estimate(KeyRange::all()).unwrap();
             assert_eq!((estimate.entries, estimate.exact), (expected.len() as u64, true));
             if random.is_multiple_of(17) {
@@ -66,13 +96,14 @@ fn the_engine_is_the_map_of_the_model_whatever_lanes_restarts_and_views_come_bet
                     engine.close().unwrap();
                 }
                 drop(engine);
-                engine = open_at(&disk, 20_000);
+                engine = open(&disk, scramble(random));
                 assert!(state(&engine) == expected, "seed {seed}, restart behind batch {number}");
             }
         }
+        run(&engine, CHECKPOINT);
         let checkpoints = disk.contents().iter().filter(|(name, _)| name.starts_with("checkpoint-")).count();
         assert_eq!(checkpoints, 1, "older ones are removed");
-        assert!(disk.contents().len() < 14, "the log does not grow for ever: {}", disk.contents().len());
+        assert!(disk.contents().len() < 22, "the log does not grow for ever: {}", disk.contents().len());
     }
 }
 

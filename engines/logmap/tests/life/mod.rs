@@ -66,6 +66,13 @@ pub fn request_at(
     request
 }
 
+/// The same, with all but the smallest values on disk.
+pub fn on_disk(mut request: OpenRequest) -> OpenRequest {
+    request.options.set("values", "disk");
+    request.options.set("disk_value_bytes", "100");
+    request
+}
+
 pub fn open(directory: Files) -> Result<LogmapEngine> {
     LogmapEngine::open(request(directory, Durability::Always, 16384))
 }
@@ -152,6 +159,8 @@ pub enum Act {
 pub struct Life {
     seed: u64,
     durability: Durability,
+    /// Whether large values are kept on disk.
+    pub is_on_disk: bool,
     /// The state after each number of batches that may have happened.
     pub states: Vec<State>,
     /// So many batches were answered OK.
@@ -163,12 +172,19 @@ pub struct Life {
 
 impl Life {
     pub fn new(seed: u64, durability: Durability) -> Self {
-        Self { seed, durability, states: vec![State::new()], acknowledged: 0, durable: 0, tried: 0 }
+        let (states, is_on_disk) = (vec![State::new()], false);
+        Self { seed, durability, is_on_disk, states, acknowledged: 0, durable: 0, tried: 0 }
+    }
+
+    /// The same life with large values on disk.
+    pub fn on_disk(self) -> Self {
+        Self { is_on_disk: true, ..self }
     }
 
     /// Opens the store, which must show a state that may be, and at least `at_least` batches.
     pub fn open(&mut self, files: &Files, at_least: usize) -> Result<LogmapEngine> {
-        let engine = LogmapEngine::open(request(Arc::clone(files), self.durability, 24 << 10))?;
+        let request = request(Arc::clone(files), self.durability, 24 << 10);
+        let engine = LogmapEngine::open(if self.is_on_disk { on_disk(request) } else { request })?;
         let found = state(&engine);
         let Some(batches) = self.states.iter().rposition(|state| *state == found) else {
             panic!("a state that never was, with {} keys", found.len())
@@ -246,8 +262,8 @@ pub fn acts() -> Vec<Act> {
 }
 
 /// A disk and what is known of a life that ended after so many changes of the disk; `true` if by itself.
-pub fn cut_short(seed: u64, durability: Durability, changes: u64) -> (Disk, Life, bool) {
-    let (disk, mut life) = (Disk::default(), Life::new(seed, durability));
+pub fn cut_short(life: &Life, changes: u64) -> (Disk, Life, bool) {
+    let (disk, mut life) = (Disk::default(), life.clone());
     disk.light_fuse(changes);
     let whole = life.live(&disk.files(), &acts()).is_ok();
     (disk, life, whole)

@@ -1,0 +1,346 @@
+//! Writes the checkpoint of a view, and the file with the values that belong on disk. Bytes: `checkpoint`, `values`.
+//!
+//! Promises: a step writes at most 1 MiB, and takes memory for that and for one value. A value that lies in a file
+//! already is not read again, unless its file is to go. Called by the checkpointer and by `backup`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use adapter_api::environment::{Cause, Directory, File, OpenFile};
+use adapter_api::versioned_map::{Away, Held, Stored, View, ViewCursor};
+use adapter_api::{Buffer, Direction, EngineError, KeyRange, Result};
+use crc32fast::Hasher;
+
+use crate::checkpoint::{
+    BlockKind, begin_block, encode_entry, encode_foot, encode_head, encode_reference, end_block,
+};
+use crate::files::{self, TEMPORARY, VALUES_TEMPORARY};
+use crate::values::{self, Reference, Usage, ValuesFile};
+
+/// A block of entries ends once its payload has this many bytes.
+const BLOCK_BYTES: usize = 64 << 10;
+/// How many bytes one step writes at most.
+const STEP_BYTES: usize = 1 << 20;
+
+/// Why a checkpoint could not be written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// The file refused it.
+    File(io::Error),
+    /// The view ended, or a value could not be read.
+    View(EngineError),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+/// Which values lie where.
+pub(crate) struct Layout {
+    /// Values of so many bytes and more go to disk; `None`: none do.
+    pub(crate) disk_value_bytes: Option<u64>,
+    /// The number of the file that new ones go to.
+    pub(crate) number: u64,
+    /// Whose values are written again.
+    pub(crate) moved: Moved,
+}
+
+/// Files whose values are written again.
+pub(crate) enum Moved {
+    /// All of them: for a copy.
+    All,
+    /// Those with these numbers.
+    Files(BTreeSet<u64>),
+}
+
+impl Layout {
+    fn is_for_disk(&self, bytes: usize) -> bool {
+        self.disk_value_bytes.is_some_and(|least| bytes as u64 >= least)
+    }
+
+    /// Whether a value that lies in the file goes somewhere else.
+    fn moves(&self, number: u64, bytes: u32) -> bool {
+        let is_moved = match &self.moved {
+            Moved::All => true,
+            Moved::Files(numbers) => numbers.contains(&number),
+        };
+        is_moved || number == 0 || !self.is_for_disk(bytes as usize)
+    }
+}
+
+/// An entry of the view whose value lies somewhere else once the checkpoint counts.
+pub(crate) struct Move {
+    pub(crate) held: Held,
+    pub(crate) to: Place,
+}
+
+/// Where a value goes.
+pub(crate) enum Place {
+    Memory(Buffer),
+    Disk(Away),
+}
+
+/// Bytes on their way to a file, in parts.
+struct Sink {
+    file: Arc<dyn File>,
+    cause: Cause,
+    pending: Vec<u8>,
+    written: usize,
+    /// Where in the file `pending` begins.
+    start: u64,
+}
+
+impl Sink {
+    fn new(file: Arc<dyn File>, cause: Cause) -> Self {
+        Self { file, cause, pending: Vec::new(), written: 0, start: 0 }
+    }
+
+    /// Where the next byte goes.
+    fn end(&self) -> u64 {
+        self.start + self.pending.len() as u64
+    }
+
+    fn is_drained(&self) -> bool {
+        self.written == self.pending.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.pending.len() >= STEP_BYTES
+    }
+
+    /// Forgets what was written.
+    fn clear(&mut self) {
+        self.start = self.end();
+        self.pending.clear();
+        self.pending.shrink_to(2 * STEP_BYTES);
+        self.written = 0;
+    }
+
+    fn step(&mut self) -> io::Result<()> {
+        let end = self.pending.len().min(self.written + STEP_BYTES);
+        let (part, at) = (&self.pending[self.written..end], self.start + self.written as u64);
+        self.file.write_at(&[IoSlice::new(part)], at, self.cause)?;
+        // A hint, so that the sync at the end finds little left to do.
+        let _ = self.file.write_back(at, part.len() as u64);
+        self.written = end;
+        Ok(())
+    }
+}
+
+/// The file with values that is being written.
+struct NewValues {
+    sink: Sink,
+    file: Arc<ValuesFile>,
+}
+
+/// Writes a checkpoint in bounded steps.
+pub(crate) struct Writer {
+    directory: Arc<dyn Directory>,
+    layout: Layout,
+    entries: ViewCursor,
+    sink: Sink,
+    values: Option<NewValues>,
+    total: u64,
+    count: u64,
+    checksum: Hasher,
+    is_complete: bool,
+    moves: Vec<Move>,
+    /// The bytes in each file that the checkpoint refers to.
+    live: BTreeMap<u64, (u64, Arc<ValuesFile>)>,
+}
+
+impl Writer {
+    /// Begins the checkpoint of a view that stands for the log up to `position`, in a temporary file.
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        view: &View,
+        position: u64,
+        cause: Cause,
+        layout: Layout,
+    ) -> Result<Self, WriteError> {
+        let total = view.len().map_err(WriteError::View)?;
+        files::remove_temporary(&*directory)?;
+        let mut sink = Sink::new(directory.open_file(TEMPORARY, OpenFile::CREATE_NEW)?, cause);
+        let (entries, mut checksum) = (view.walk(KeyRange::all(), Direction::Forward), Hasher::new());
+        begin_block(&mut sink.pending);
+        encode_head(position, total, &mut sink.pending);
+        end_block(&mut sink.pending, 0, 0, BlockKind::Head);
+        checksum.update(&sink.pending);
+        let (values, moves, live) = (None, Vec::new(), BTreeMap::new());
+        let (count, is_complete) = (0, false);
+        Ok(Self {
+            directory,
+            layout,
+            entries,
+            sink,
+            values,
+            total,
+            count,
+            checksum,
+            is_complete,
+            moves,
+            live,
+        })
+    }
+
+    /// Writes a bounded part; answers whether everything is written.
+    pub(crate) fn step(&mut self) -> Result<bool, WriteError> {
+        if self.is_drained() {
+            self.sink.clear();
+            self.values.iter_mut().for_each(|values| values.sink.clear());
+        }
+        let written = self.sink.written + self.values.as_ref().map_or(0, |values| values.sink.written);
+        while written == 0 && !self.is_full() && !self.is_complete {
+            self.fill()?;
+        }
+        match &mut self.values {
+            Some(values) if !values.sink.is_drained() => values.sink.step()?,
+            _ => self.sink.step()?,
+        }
+        Ok(self.is_complete && self.is_drained())
+    }
+
+    /// How many entries were written, and how many there are.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        (self.count, self.total)
+    }
+
+    /// The length of the checkpoint's file once everything is written, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sink.end()
+    }
+
+    /// Makes everything durable, names included, the checkpoint last: then it counts.
+    pub(crate) fn finish(&self, name: &str) -> io::Result<()> {
+        if let Some(values) = &self.values {
+            values.sink.file.sync_data()?;
+            self.directory.rename(VALUES_TEMPORARY, &files::values_name(values.file.number))?;
+            // The checkpoint refers to that name: no power cut may leave it without.
+            self.directory.sync()?;
+        }
+        self.sink.file.sync_data()?;
+        self.directory.rename(TEMPORARY, name)?;
+        self.directory.sync()
+    }
+
+    /// What has to be changed in the map once the checkpoint counts.
+    pub(crate) fn take_moves(&mut self) -> Vec<Move> {
+        std::mem::take(&mut self.moves)
+    }
+
+    /// The files that the checkpoint refers to; `known` has the lengths of older ones.
+    pub(crate) fn usage(&self, known: &BTreeMap<u64, Usage>) -> BTreeMap<u64, Usage> {
+        let new = self.values.as_ref().map(|values| (values.file.number, values.sink.end()));
+        let usage = |(number, (live, file)): (&u64, &(u64, Arc<ValuesFile>))| {
+            let len = match new {
+                Some((new, len)) if new == *number => len,
+                _ => known.get(number).map_or(*live, |known| known.len),
+            };
+            (*number, Usage { file: Arc::clone(file), len, live: *live })
+        };
+        self.live.iter().map(usage).collect()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.sink.is_drained() && self.values.as_ref().is_none_or(|values| values.sink.is_drained())
+    }
+
+    fn is_full(&self) -> bool {
+        self.sink.is_full() || self.values.as_ref().is_some_and(|values| values.sink.is_full())
+    }
+
+    /// Adds a block of entries to what is pending, or the foot if there are no more.
+    fn fill(&mut self) -> Result<(), WriteError> {
+        let (start, offset) = (self.sink.pending.len(), self.sink.end());
+        let (payload, mut kind) = (begin_block(&mut self.sink.pending), BlockKind::Entries);
+        while let Some(held) = self.entries.next_held().map_err(WriteError::View)? {
+            if self.put(held)? {
+                kind = BlockKind::Mixed;
+            }
+            self.count += 1;
+            if self.sink.pending.len() - payload >= BLOCK_BYTES || self.is_full() {
+                break;
+            }
+        }
+        if self.sink.pending.len() == payload {
+            encode_foot(self.count, self.checksum.clone().finalize(), &mut self.sink.pending);
+            (kind, self.is_complete) = (BlockKind::Foot, true);
+        }
+        end_block(&mut self.sink.pending, start, offset, kind);
+        self.checksum.update(&self.sink.pending[start..]);
+        Ok(())
+    }
+
+    /// Adds an entry; answers whether it is a reference.
+    fn put(&mut self, held: Held) -> Result<bool, WriteError> {
+        let moved = match held.stored() {
+            Stored::Here(value) if self.layout.is_for_disk(value.len()) => self.append_value(value)?,
+            Stored::Here(value) => {
+                encode_entry(held.key(), value, &mut self.sink.pending);
+                return Ok(false);
+            }
+            Stored::Away(away) => {
+                let file = values::file_of(away).map_err(WriteError::View)?;
+                if !self.layout.moves(file.number, away.bytes) {
+                    self.refer(held.key(), away)?;
+                    return Ok(true);
+                }
+                let mut value = Buffer::new();
+                match values::append(held.stored(), &mut value) {
+                    Ok(()) if self.layout.is_for_disk(value.len()) => self.append_value(&value)?,
+                    Ok(()) => {
+                        encode_entry(held.key(), &value, &mut self.sink.pending);
+                        self.moves.push(Move { held, to: Place::Memory(value) });
+                        return Ok(false);
+                    }
+                    // Damage to one value is no reason to let the log grow: its file stays for it.
+                    Err(damage @ EngineError::Corrupt { .. })
+                        if file.number > 0 && matches!(self.layout.moved, Moved::Files(_)) =>
+                    {
+                        log::error!("{damage}");
+                        self.refer(held.key(), away)?;
+                        return Ok(true);
+                    }
+                    Err(error) => return Err(WriteError::View(error)),
+                }
+            }
+        };
+        self.refer(held.key(), &moved)?;
+        self.moves.push(Move { held, to: Place::Disk(moved) });
+        Ok(true)
+    }
+
+    /// Adds a value to the new file.
+    fn append_value(&mut self, value: &[u8]) -> Result<Away, WriteError> {
+        let values = match &mut self.values {
+            Some(values) => values,
+            none => {
+                files::remove(&*self.directory, VALUES_TEMPORARY)?;
+                let file = self.directory.open_file(VALUES_TEMPORARY, OpenFile::CREATE_NEW)?;
+                let cause = if self.sink.cause == Cause::Backup { Cause::Backup } else { Cause::Blob };
+                let mut sink = Sink::new(Arc::clone(&file), cause);
+                sink.pending.extend_from_slice(&values::head(self.layout.number));
+                none.insert(NewValues { sink, file: ValuesFile::new(self.layout.number, file) })
+            }
+        };
+        let start = values.sink.end();
+        values.sink.pending.extend_from_slice(value);
+        let holder = Arc::clone(&values.file) as _;
+        Ok(Away { holder, start, bytes: value.len() as u32, checksum: crc32fast::hash(value) })
+    }
+
+    fn refer(&mut self, key: &[u8], away: &Away) -> Result<(), WriteError> {
+        let Away { start, bytes, checksum, .. } = *away;
+        let holder = Arc::clone(&away.holder).downcast::<ValuesFile>();
+        let file =
+            holder.map_err(|_| WriteError::View(EngineError::failed("a value is in no file of values")))?;
+        let reference = Reference { number: file.number, start, bytes, checksum };
+        encode_reference(key, reference, &mut self.sink.pending);
+        let live = self.live.entry(file.number).or_insert((0, file));
+        live.0 += u64::from(bytes);
+        Ok(())
+    }
+}
