@@ -32,6 +32,9 @@ pub struct Effort {
     pub states: u64,
     /// Operations of the first life.
     pub operations: usize,
+    /// After so many distinct states of one first life only a few crashes are tried at each later moment: many lives
+    /// show more than every state of a few.
+    pub states_of_life: u64,
     /// Random power cuts at each moment.
     pub random: u64,
     /// Whether syncs fail in some of the first lives, and leave marked clean what they should have written.
@@ -43,7 +46,7 @@ pub struct Effort {
 impl Effort {
     /// What a judge does unless told otherwise, for so many states.
     pub fn of(states: u64) -> Self {
-        Self { states, operations: 40, random: 4, failing_syncs: false, thorough: 40 }
+        Self { states, operations: 40, states_of_life: 1_500, random: 4, failing_syncs: false, thorough: 40 }
     }
 }
 
@@ -93,6 +96,8 @@ pub struct Judge<'a> {
     seen: HashMap<u64, u64>,
     /// What was seen so far.
     pub tally: Tally,
+    /// How many states were seen when the first life began.
+    before_life: u64,
     /// The lives that led here.
     path: Vec<LifeScript>,
 }
@@ -118,7 +123,14 @@ type Verdict = Result<(), Box<Violation>>;
 impl<'a> Judge<'a> {
     /// A judge of this engine.
     pub fn new(subject: &'a Subject, effort: Effort) -> Self {
-        Self { subject, effort, seen: HashMap::new(), tally: Tally::default(), path: Vec::new() }
+        Self {
+            subject,
+            effort,
+            seen: HashMap::new(),
+            tally: Tally::default(),
+            before_life: 0,
+            path: Vec::new(),
+        }
     }
 
     /// Judges workloads of one seed after the other, until enough states were seen.
@@ -154,6 +166,7 @@ impl<'a> Judge<'a> {
     /// Judges one workload on an empty disk.
     pub fn judge_life(&mut self, operations: &[Operation], fault: Option<LifeFault>) -> Verdict {
         self.tally.lives += 1;
+        self.before_life = self.tally.states;
         let script = LifeScript { fault, operations: operations.to_vec(), ..LifeScript::default() };
         let case = Case { state: State::default(), history: History::default(), depth: 0, is_thorough: true };
         self.live(&case, script).map(drop)
@@ -204,8 +217,9 @@ impl<'a> Judge<'a> {
     fn crash_at(&mut self, case: &Case, history: &History, state: &State, point: Point) -> Verdict {
         self.tally.moments += 1;
         let seed = mix(self.tally.moments ^ mix(self.tally.lives));
+        let is_early = self.tally.states - self.before_life < self.effort.states_of_life;
         let tried = match case.depth {
-            0 => crashes(state, self.effort.random, seed),
+            0 if is_early => crashes(state, self.effort.random, seed),
             _ => few_crashes(state, seed),
         };
         tried.into_iter().try_for_each(|crash| self.crash(case, history, state, point, crash))

@@ -50,6 +50,18 @@ fn logmap_loses_nothing_that_was_answered_ok() {
     keeps_its_promise(&logmap(), 12_000, 1);
 }
 
+/// Logmap with all but the shortest values in files of their own.
+fn logmap_with_values_on_disk() -> Subject {
+    let options = [&libraries::SMALL[..], &[("values", "disk"), ("disk_value_bytes", "64")]].concat();
+    Subject::load(&library("logmap"), &options).unwrap()
+}
+
+#[test]
+fn logmap_with_values_on_disk_loses_nothing_that_was_answered_ok() {
+    keeps_its_promise(&logmap_with_values_on_disk(), 6_000, 301);
+    keeps_its_promise(&logmap_with_values_on_disk().with_durability(Durability::Os), 2_000, 401);
+}
+
 #[test]
 fn logmap_keeps_a_prefix_when_syncs_are_left_to_later() {
     keeps_its_promise(&logmap().with_durability(Durability::Os), 4_000, 101);
@@ -93,6 +105,8 @@ fn damage_is_noticed_or_does_no_harm() {
     for seed in 0..6 {
         let opened = judge_damage(&logmap(), seed, 60).unwrap_or_else(|violation| panic!("{violation}"));
         assert!(opened >= 60);
+        judge_damage(&logmap_with_values_on_disk(), seed, 40)
+            .unwrap_or_else(|violation| panic!("{violation}"));
         judge_damage(&snapshot("atomic"), seed, 60).unwrap_or_else(|violation| panic!("{violation}"));
     }
 }
