@@ -54,7 +54,7 @@ pub struct LifeScript {
 pub struct Script {
     /// The engine's name.
     pub engine: String,
-    /// The options that are not the default.
+    /// The options that it was opened with.
     pub options: Vec<(String, String)>,
     /// The class of durability.
     pub durability: Durability,
