@@ -87,6 +87,7 @@ mod handle;
 mod metrics;
 mod mutex;
 mod options;
+mod planted;
 mod reader;
 mod recovery;
 mod salvage;

@@ -18,7 +18,7 @@ use crate::reader::{Group, SegmentReader};
 use crate::segment::{Segment, failed_on, is_full};
 use crate::spare::{Live, Pool, Preparer, Retired, scramble};
 use crate::writer::Start;
-use crate::{BLOCK, Log, LogOptions, Lsn, Replay, blocks};
+use crate::{BLOCK, Log, LogOptions, Lsn, Replay, blocks, planted};
 
 /// What was found when a log was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -297,7 +297,7 @@ impl<'a> Walk<'a> {
                 proof.get_or_insert((&surveyed.segment, start));
             }
         }
-        if let Some((segment, start)) = proof {
+        if let Some((segment, start)) = proof.filter(|_| !planted::CUT_AT_DAMAGE) {
             return Err(self.damage(segment, start, last));
         }
         if dropped > 0 {
@@ -371,6 +371,9 @@ impl Files<'_> {
         links: &[Link],
         mut tail: Tail,
     ) -> Result<(Log, Recovery)> {
+        if planted::TAIL_NOT_REWRITTEN {
+            tail.unproven.clear();
+        }
         let in_place = tail.unproven.is_empty() && !tail.remains && tail.in_place_of.is_none();
         let pool = self.sort_out(names, segments, links, &tail, in_place)?;
         let last_segment = &segments[tail.index].segment;

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use adapter_api::environment::{Cause, Directory, File, OpenFile, read_exact_at};
 use adapter_api::{EngineError, Result};
 
-use crate::BLOCK;
 use crate::group::{FIRST_POSITION, checksum};
+use crate::{BLOCK, planted};
 
 const MAGIC: [u8; 8] = *b"ENGBAYWL";
 /// The format that is written, and the newest that is read.
@@ -74,7 +74,7 @@ pub(crate) struct SegmentHeader {
 impl SegmentHeader {
     /// What the checksums of the groups begin with.
     pub(crate) fn seed(&self) -> u32 {
-        let words = [self.log_id, self.number, self.salt];
+        let words = if planted::NO_EPOCH { [self.log_id; 3] } else { [self.log_id, self.number, self.salt] };
         words.iter().fold(0, |seed, word| checksum(seed, &word.to_le_bytes()))
     }
 

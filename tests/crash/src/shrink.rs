@@ -1,0 +1,155 @@
+//! Makes a violation small: fewer operations, smaller values, fewer lives, as long as something is still wrong.
+//!
+//! What is wrong may change on the way; what is left is a script that fails, which is what a person wants to read.
+
+use crate::judge::{Effort, Judge, Violation};
+use crate::life::LifeFault;
+use crate::replay::replay;
+use crate::script::{LifeScript, Script};
+use crate::subject::Subject;
+use crate::workload::{Edit, Operation};
+
+/// How many states are looked at for each attempt.
+const STATES: u64 = 1_500;
+/// How many attempts are made at most.
+const ATTEMPTS: usize = 400;
+
+/// The smallest violation that is found from this one on.
+pub fn shrink(subject: &Subject, violation: Violation) -> Violation {
+    let mut shrinking = Shrinking { subject, best: violation, attempts: 0 };
+    shrinking.first_life();
+    shrinking.lives();
+    shrinking.best
+}
+
+struct Shrinking<'a> {
+    subject: &'a Subject,
+    best: Violation,
+    attempts: usize,
+}
+
+impl Shrinking<'_> {
+    /// Tries a smaller first life: any crash of it that fails will do.
+    fn try_first(&mut self, operations: &[Operation], fault: Option<LifeFault>) -> bool {
+        self.attempts += 1;
+        if self.attempts > ATTEMPTS {
+            return false;
+        }
+        let effort = Effort { random: 1, thorough: 20, ..Effort::of(STATES) };
+        match Judge::new(self.subject, effort).judge_life(operations, fault) {
+            Ok(()) => false,
+            Err(violation) => {
+                self.best = Violation { script: self.keep_planted(violation.script), ..*violation };
+                true
+            }
+        }
+    }
+
+    fn keep_planted(&self, script: Script) -> Script {
+        Script { planted: self.best.script.planted.clone(), ..script }
+    }
+
+    /// Tries another script.
+    fn try_script(&mut self, script: Script) -> bool {
+        match replay(self.subject, &script) {
+            Ok(()) => false,
+            Err(failure) if failure.complaint.contains("moments, and crashes") => false,
+            Err(failure) => {
+                let (complaint, state) = (failure.complaint, failure.after);
+                self.best = Violation { complaint, script, state };
+                true
+            }
+        }
+    }
+
+    fn first_life(&mut self) {
+        let Some(LifeScript { operations, fault, .. }) = self.best.script.lives.first().cloned() else {
+            return;
+        };
+        if self.best.script.lives.iter().any(|life| life.damage.is_some()) {
+            return;
+        }
+        let (mut operations, mut fault) = (operations, fault);
+        if fault.is_some() && self.try_first(&operations, None) {
+            fault = None;
+        }
+        self.drop_operations(&mut operations, fault);
+        self.simplify_edits(&mut operations, fault);
+        self.drop_operations(&mut operations, fault);
+    }
+
+    /// Takes away halves, quarters, … single operations.
+    fn drop_operations(&mut self, operations: &mut Vec<Operation>, fault: Option<LifeFault>) {
+        let mut size = operations.len().div_ceil(2).max(1);
+        loop {
+            let mut at = 0;
+            while at < operations.len() {
+                let mut fewer = operations.clone();
+                fewer.drain(at..(at + size).min(operations.len()));
+                match self.try_first(&fewer, fault) {
+                    true => *operations = fewer,
+                    false => at += size,
+                }
+            }
+            if size == 1 {
+                break;
+            }
+            size = size.div_ceil(2);
+        }
+    }
+
+    /// Takes edits out of batches, and makes values short.
+    fn simplify_edits(&mut self, operations: &mut Vec<Operation>, fault: Option<LifeFault>) {
+        for at in 0..operations.len() {
+            let Operation::Apply(edits) = operations[at].clone() else { continue };
+            let mut edits = edits;
+            for edit in (0..edits.len()).rev() {
+                let mut simpler = vec![];
+                if edits.len() > 1 {
+                    let mut fewer = edits.clone();
+                    fewer.remove(edit);
+                    simpler.push(fewer);
+                }
+                if let Edit::Put { key, len, tag } = edits[edit]
+                    && len > 9
+                {
+                    let mut shorter = edits.clone();
+                    shorter[edit] = Edit::Put { key, len: 9, tag };
+                    simpler.push(shorter);
+                }
+                for simpler in simpler {
+                    let mut all = operations.clone();
+                    all[at] = Operation::Apply(simpler.clone());
+                    if self.try_first(&all, fault) {
+                        (*operations, edits) = (all, simpler);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes away whole lives, and operations of the later ones.
+    fn lives(&mut self) {
+        let mut at = 0;
+        while at + 1 < self.best.script.lives.len() {
+            let mut fewer = self.best.script.clone();
+            fewer.lives.remove(at);
+            if !self.try_script(fewer) {
+                at += 1;
+            }
+        }
+        for life in 0..self.best.script.lives.len() {
+            let mut at = 0;
+            while let Some(operations) = self.best.script.lives.get(life).map(|life| life.operations.len())
+                && at < operations
+            {
+                let mut fewer = self.best.script.clone();
+                fewer.lives[life].operations.remove(at);
+                if !self.try_script(fewer) {
+                    at += 1;
+                }
+            }
+        }
+    }
+}
