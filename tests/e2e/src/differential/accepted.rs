@@ -1,0 +1,183 @@
+//! Where our replies may differ from those of Redis 7.0, each with its reason; `notes/compatibility.md` lists the
+//! same for users.
+
+use crate::frame::Frame;
+
+/// A difference that is meant.
+pub struct Accepted {
+    /// What it is about.
+    pub name: &'static str,
+    /// Why it is so.
+    pub reason: &'static str,
+    /// Whether a request, in small letters, is one of those.
+    concerns: fn(&[Vec<u8>]) -> bool,
+    /// Whether the reply of Redis and ours are still as alike as they must be.
+    forgives: fn(&Frame, &Frame) -> bool,
+}
+
+/// All of them.
+pub const ACCEPTED: [Accepted; 11] = [
+    Accepted {
+        name: "the order of KEYS",
+        reason: "Redis answers in the order of its hash table, we in the order of the keys",
+        concerns: |words| starts(words, &["keys"]) || starts(words, &["command", "list"]),
+        forgives: |redis, ours| redis.head == ours.head && sorted(redis) == sorted(ours),
+    },
+    Accepted {
+        name: "which keys one SCAN returns",
+        reason: "cursors are each server's own; whole iterations are compared key by key",
+        concerns: |words| starts(words, &["scan"]),
+        forgives: |redis, ours| is_pair(redis) && is_pair(ours),
+    },
+    Accepted {
+        name: "which key RANDOMKEY returns",
+        reason: "any key is right",
+        concerns: |words| starts(words, &["randomkey"]),
+        forgives: same_kind,
+    },
+    Accepted {
+        name: "clocks and numbers of clients",
+        reason: "TIME, LASTSAVE, CLIENT ID, the id in HELLO and OBJECT IDLETIME tell of one server at one moment",
+        concerns: |words| {
+            let own = [&["time"][..], &["lastsave"], &["client", "id"], &["object", "idletime"], &["hello"]];
+            own.iter().any(|start| starts(words, start))
+        },
+        forgives: same_but_numbers,
+    },
+    Accepted {
+        name: "OBJECT ENCODING of what was changed in place",
+        reason: "Redis keeps it raw, however short it is; we tell the encoding by the value alone, as Redis does \
+                 after SET",
+        concerns: |words| starts(words, &["object", "encoding"]) && !words[2].starts_with(b"set:"),
+        forgives: same_kind,
+    },
+    Accepted {
+        name: "OBJECT REFCOUNT of small numbers",
+        reason: "Redis shares the numbers below 10,000 between keys; we share nothing",
+        concerns: |words| starts(words, &["object", "refcount"]),
+        forgives: same_kind,
+    },
+    Accepted {
+        name: "bytes of MEMORY USAGE",
+        reason: "an entry takes other space here than in the memory of Redis",
+        concerns: |words| starts(words, &["memory", "usage"]),
+        forgives: same_kind,
+    },
+    Accepted {
+        name: "how DUMP packs a value",
+        reason: "Redis may compress it; each server restores what the other one dumped",
+        concerns: |words| starts(words, &["dump"]),
+        forgives: |redis, ours| redis.body.is_some() && ours.body.is_some(),
+    },
+    Accepted {
+        name: "the number of commands",
+        reason: "we have other commands than Redis",
+        concerns: |words| starts(words, &["command", "count"]),
+        forgives: same_kind,
+    },
+    Accepted {
+        name: "COMMAND INFO behind the places of the keys",
+        reason: "categories of access control, hints and specifications of keys come with the commands that use them",
+        concerns: |words| starts(words, &["command", "info"]),
+        forgives: |redis, ours| {
+            let infos = redis.parts.iter().zip(&ours.parts);
+            redis.head == ours.head
+                && infos.into_iter().all(|(redis, ours)| redis.parts.get(..6) == ours.parts.get(..6))
+        },
+    },
+    Accepted {
+        name: "the number of slow commands",
+        reason: "how long a command took is of one moment",
+        concerns: |words| starts(words, &["slowlog", "len"]),
+        forgives: same_kind,
+    },
+];
+
+/// Whether the two replies are equal, or differ as they may.
+pub fn alike(words: &[Vec<u8>], redis: &Frame, ours: &Frame) -> bool {
+    if redis == ours {
+        return true;
+    }
+    let words: Vec<_> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
+    ACCEPTED.iter().any(|accepted| (accepted.concerns)(&words) && (accepted.forgives)(redis, ours))
+}
+
+/// Whether a request begins so and has at least one word more than a bare command with a subcommand needs.
+fn starts(words: &[Vec<u8>], start: &[&str]) -> bool {
+    words.len() >= start.len() && words.iter().zip(start).all(|(word, start)| word == start.as_bytes())
+}
+
+fn sorted(frame: &Frame) -> Vec<&Frame> {
+    let mut parts: Vec<_> = frame.parts.iter().collect();
+    parts.sort();
+    parts
+}
+
+fn is_pair(frame: &Frame) -> bool {
+    frame.parts.len() == 2
+}
+
+/// Both null, or both a text, or both a number; errors are compared byte for byte.
+fn same_kind(redis: &Frame, ours: &Frame) -> bool {
+    redis.kind() == ours.kind() && redis.is_null() == ours.is_null() && !redis.is_error()
+}
+
+/// Equal but for the numbers in it.
+fn same_but_numbers(redis: &Frame, ours: &Frame) -> bool {
+    let is_number = |frame: &Frame| {
+        let body = frame.body.as_deref().unwrap_or_default();
+        frame.kind() == b':' || (!body.is_empty() && body.iter().all(u8::is_ascii_digit))
+    };
+    if is_number(redis) || is_number(ours) {
+        return is_number(redis) && is_number(ours) && redis.kind() == ours.kind();
+    }
+    let parts = redis.parts.iter().zip(&ours.parts);
+    redis.head == ours.head
+        && redis.body == ours.body
+        && parts.into_iter().all(|(redis, ours)| same_but_numbers(redis, ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(text: &str) -> Frame {
+        Frame::read(&mut text.replace(' ', "\r\n").as_bytes()).unwrap()
+    }
+
+    #[track_caller]
+    fn check(line: &str, redis: &str, ours: &str, expected: bool) {
+        let words: Vec<_> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        assert_eq!(alike(&words, &frame(redis), &frame(ours)), expected, "{line}: {redis} and {ours}");
+    }
+
+    #[test]
+    fn a_single_byte_is_a_difference() {
+        check("GET k", "$1 a ", "$1 a ", true);
+        check("GET k", "$1 a ", "$1 b ", false);
+        check("GET k", "$-1 ", "*-1 ", false);
+        check("GET k", "$-1 ", "_ ", false);
+        check("MGET a b", "*2 $-1 $-1 ", "*2 $-1 _ ", false);
+        check("INCR k", ":1 ", ":2 ", false);
+        check("NOSUCH", "-ERR_a ", "-ERR_b ", false);
+    }
+
+    #[test]
+    fn what_is_accepted_has_limits() {
+        check("KEYS *", "*2 $1 a $1 b ", "*2 $1 b $1 a ", true);
+        check("KEYS *", "*2 $1 a $1 b ", "*2 $1 a $1 a ", false);
+        check("MGET a b", "*2 $1 a $1 b ", "*2 $1 b $1 a ", false);
+        check("SCAN 0", "*2 $1 7 *0 ", "*2 $1 9 *1 $1 a ", true);
+        check("SCAN 0", "*2 $1 7 *0 ", "-ERR ", false);
+        check("RANDOMKEY", "$1 a ", "$1 b ", true);
+        check("RANDOMKEY", "$1 a ", "$-1 ", false);
+        check("time", "*2 $1 5 $1 6 ", "*2 $2 55 $1 7 ", true);
+        check("HELLO 3", "%2 $2 id :5 $5 proto :3 ", "%2 $2 id :6 $5 proto :3 ", true);
+        check("HELLO 3", "%1 $4 mode $1 a ", "%1 $4 mode $1 b ", false);
+        check("OBJECT ENCODING set:1", "$3 int ", "$6 embstr ", false);
+        check("OBJECT ENCODING a", "$3 raw ", "$6 embstr ", true);
+        check("OBJECT ENCODING a", "$3 raw ", "$-1 ", false);
+        check("COMMAND INFO get", "*1 *7 +a +b +c +d +e +f +x ", "*1 *7 +a +b +c +d +e +f +y ", true);
+        check("COMMAND INFO get", "*1 *7 +a +b +c +d +e +f +x ", "*1 *7 +a +b +c +d +e +g +x ", false);
+    }
+}
