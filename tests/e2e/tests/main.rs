@@ -18,6 +18,7 @@ mod kill;
 mod panicking_plugin;
 mod pipelining;
 mod real_input;
+mod redis_rs;
 mod resp3;
 mod salvage;
 mod shutdown;
