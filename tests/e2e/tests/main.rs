@@ -8,6 +8,7 @@ mod client_shapes;
 mod commands;
 mod config;
 mod data_directory;
+mod differential;
 mod durability;
 mod engine_errors;
 mod engines;
