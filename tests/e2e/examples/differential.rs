@@ -120,10 +120,12 @@ fn difference(pair: &Pair, requests: &[Request]) -> Result<Option<String>, Strin
     Ok(Some(format!("{lines}  {shown}")))
 }
 
+/// With the limit of a value that Redis has, so that offsets are refused at the same place.
 fn config(engine: &str) -> Config {
-    match engine {
+    let config = match engine {
         "snapshot" => Config::engine("snapshot").option("mode", "atomic"),
         "tally" => Config::engine(build::stranger("tally")),
         name => Config::engine(name),
-    }
+    };
+    config.with("limits", "value_bytes_max = \"512MiB\"")
 }

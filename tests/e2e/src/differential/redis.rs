@@ -13,8 +13,6 @@ use crate::client::{Client, Reply};
 const VERSION: &str = "7.0.";
 /// How many ports are tried.
 const PORTS_TRIED: usize = 10;
-/// The largest value, in bytes: the default of our server.
-const VALUE_BYTES_MAX: usize = 64 << 20;
 
 /// A running Redis. It ends with the value.
 pub struct Redis {
@@ -54,7 +52,7 @@ impl Redis {
             "--appendonly",
             "no",
         ]);
-        command.args(["--proto-max-bulk-len", &VALUE_BYTES_MAX.to_string()]).current_dir(folder.path());
+        command.current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command
             .spawn()
