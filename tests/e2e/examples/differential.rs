@@ -127,5 +127,5 @@ fn config(engine: &str) -> Config {
         "tally" => Config::engine(build::stranger("tally")),
         name => Config::engine(name),
     };
-    config.with("limits", "value_bytes_max = \"512MiB\"")
+    config.with("limits", "value_bytes_max = \"512MiB\"").with("limits", "request_bytes_max = \"1GiB\"")
 }
