@@ -14,6 +14,9 @@ pub const CLIENTS: usize = 2;
 /// The longest request that is sent as a line; both servers refuse lines of more than 64 KiB.
 const LINE_BYTES_MAX: usize = 4_000;
 
+/// The longest word that is shown whole.
+const SHOWN_WORD_BYTES: usize = 160;
+
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -58,7 +61,16 @@ impl fmt::Display for Request {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let with_the_last = if self.joined { "&" } else { " " };
         let form = if self.inline { "   (as a line)" } else { "" };
-        write!(formatter, "{with_the_last}{}> {}{form}", self.client, self.line())
+        let words: Vec<_> = self.words.iter().map(|word| shown(word)).collect();
+        write!(formatter, "{with_the_last}{}> {}{form}", self.client, words.join(" "))
+    }
+}
+
+/// A word to be read; of a long one the beginning.
+fn shown(word: &[u8]) -> String {
+    match word.len() {
+        ..=SHOWN_WORD_BYTES => quoted(word),
+        len => format!("{}… ({len} bytes)", quoted(&word[..SHOWN_WORD_BYTES / 4])),
     }
 }
 

@@ -174,7 +174,7 @@ impl Words {
             // Where Redis changes the encoding of a string.
             40..44 => self.letters(48),
             44 => self.bytes(3_000),
-            45 => vec![self.random.u8(..); 70_000],
+            45 => vec![self.random.u8(..); 60_000],
             _ => self.letters(8),
         }
     }
