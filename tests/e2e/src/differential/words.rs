@@ -34,15 +34,10 @@ const ODD: [&[u8]; 24] = [
     b"\xff\xfe", b"12345678901234567890123456789012345678901234567890", b"GET", b"NX", b"XX", b"BIT",
     b"REPLACE", b"DB", b"*", b"99999999999999999999", b"-1",
 ];
-#[rustfmt::skip]
-const WIDTHS: [&str; 18] = [
-    "u8", "i8", "u1", "i1", "u16", "i16", "u32", "i32", "u63", "i64", "u7", "i5", "u64", "i65", "u0", "x8", "u",
-    "8",
-];
-#[rustfmt::skip]
-const FIELD_OFFSETS: [&str; 14] = [
-    "0", "1", "7", "8", "100", "#0", "#1", "#3", "#100", "-1", "#-1", "#", "4294967296", "9223372036854775807",
-];
+const WIDTHS: [&str; 12] = ["u8", "i8", "u1", "i1", "u16", "i16", "u32", "i32", "u63", "i64", "u7", "i5"];
+const NO_WIDTHS: [&str; 6] = ["u64", "i65", "u0", "x8", "u", "8"];
+const FIELDS: [&str; 9] = ["0", "1", "7", "8", "100", "#0", "#1", "#3", "#100"];
+const NO_FIELDS: [&str; 5] = ["-1", "#-1", "#", "4294967296", "9223372036854775807"];
 #[rustfmt::skip]
 const BIT_OFFSETS: [&str; 14] = [
     "0", "1", "7", "8", "9", "63", "64", "100", "4096", "100000", "-1", "4294967296", "9223372036854775807",
@@ -113,8 +108,11 @@ impl Words {
             "offset" => self.one_of(&OFFSETS),
             "bit" => self.one_of(&["0", "1", "1", "0", "0", "1", "2", "-1", "x"]),
             "bitoffset" => self.number(&BIT_OFFSETS),
+            // Several in a request must be right for it to do anything.
+            "width" if self.random.u8(..20) == 0 => self.one_of(&NO_WIDTHS),
             "width" => self.one_of(&WIDTHS),
-            "field" => self.one_of(&FIELD_OFFSETS),
+            "field" if self.random.u8(..20) == 0 => self.one_of(&NO_FIELDS),
+            "field" => self.one_of(&FIELDS),
             "database" => self.one_of(&["0", "1", "2", "0", "1", "2", "15", "16", "-1", "x", "3000000000"]),
             "count" => {
                 self.one_of(&["1", "2", "10", "1000", "1", "10", "0", "-1", "x", "9223372036854775807"])
