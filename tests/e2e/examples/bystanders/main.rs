@@ -21,8 +21,8 @@ use e2e::{Config, Server, client};
 use bystander::{Load, beside};
 use disturbance::DISTURBANCES;
 
-/// More than the crowd needs.
-const CLIENTS_MAX: u64 = 20_000;
+/// Connections besides the crowd.
+const SPARE_CLIENTS: u64 = 500;
 /// How many keys one MSET brings in.
 const KEYS_AT_ONCE: u64 = 1_000;
 
@@ -59,8 +59,12 @@ impl Arguments {
         Ok(parsed)
     }
 
+    fn clients_max(&self) -> u64 {
+        self.idle + self.slow + SPARE_CLIENTS
+    }
+
     fn config(&self) -> Config {
-        Config::engine(&self.engine).with("server", &format!("max_clients = {CLIENTS_MAX}"))
+        Config::engine(&self.engine).with("server", &format!("max_clients = {}", self.clients_max()))
     }
 }
 
@@ -75,7 +79,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    crowd::allow_open_files(CLIENTS_MAX)?;
+    crowd::allow_open_files(arguments.clients_max())?;
     let server = Server::start(arguments.config());
     load(&server, arguments.keys)?;
     println!("engine {}, {} keys; {}", arguments.engine, arguments.keys, bystander::describe());
