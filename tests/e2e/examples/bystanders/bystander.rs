@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use e2e::{Client, Reply, Server};
 
 /// How many bystanders there are.
-const BYSTANDERS: usize = 4;
+const BYSTANDERS: usize = 8;
 /// How often each sends a request. A late answer does not move the ones behind it: each is timed from when it
 /// was due, so a server that stalls is seen by all requests that it held up.
-const PACE: Duration = Duration::from_millis(2);
+const PACE: Duration = Duration::from_millis(10);
 /// How many keys each has.
 const KEYS: u64 = 64;
 /// How often the memory of the server is looked at.

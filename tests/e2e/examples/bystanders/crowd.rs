@@ -33,36 +33,47 @@ pub fn allow_open_files(files: u64) -> Result<(), String> {
     }
 }
 
-/// Connects them all, lets the slow ones sip until told to stop.
-pub fn gather(server: &Server, idle: u64, slow: u64, stop: &AtomicBool) -> Result<(), String> {
-    let failed = |error: io::Error| format!("a client of the crowd cannot connect: {error}");
-    server.client().command(&[b"SET".as_slice(), b"megabyte", &vec![b'x'; VALUE_BYTES]]);
-    let connect = || TcpStream::connect(server.address());
-    let idle = (0..idle).map(|_| connect()).collect::<io::Result<Vec<_>>>().map_err(failed)?;
-    let requests = client::encode(&["GET", "megabyte"]).repeat(REQUESTS);
-    let mut drinkers = Vec::new();
-    for _ in 0..slow {
-        let mut stream = connect().map_err(failed)?;
-        stream.write_all(&requests).and_then(|()| stream.set_nonblocking(true)).map_err(failed)?;
-        drinkers.push(stream);
+/// Connected clients; they leave with the value.
+pub struct Crowd {
+    _idle: Vec<TcpStream>,
+    slow: Vec<TcpStream>,
+    closed: usize,
+}
+
+impl Crowd {
+    /// Connects them all; the slow ones ask for everything at once.
+    pub fn gather(server: &Server, idle: u64, slow: u64) -> Result<Self, String> {
+        let failed = |error: io::Error| format!("a client of the crowd cannot connect: {error}");
+        server.client().command(&[b"SET".as_slice(), b"megabyte", &vec![b'x'; VALUE_BYTES]]);
+        let connect = || TcpStream::connect(server.address());
+        let idle = (0..idle).map(|_| connect()).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        let requests = client::encode(&["GET", "megabyte"]).repeat(REQUESTS);
+        let ask = || {
+            let mut stream = connect()?;
+            stream.write_all(&requests)?;
+            stream.set_nonblocking(true)?;
+            Ok(stream)
+        };
+        let slow = (0..slow).map(|_| ask()).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        Ok(Self { _idle: idle, slow, closed: 0 })
     }
-    let mut closed = 0;
-    let mut sip = [0; SIP_BYTES];
-    while !stop.load(Ordering::Relaxed) {
-        drinkers.retain_mut(|stream| {
-            let stays = match stream.read(&mut sip) {
+
+    /// Lets the slow ones take a little at a time until told to stop.
+    pub fn sip(&mut self, stop: &AtomicBool) {
+        let mut sip = [0; SIP_BYTES];
+        while !stop.load(Ordering::Relaxed) {
+            let before = self.slow.len();
+            self.slow.retain_mut(|stream| match stream.read(&mut sip) {
                 Ok(bytes) => bytes > 0,
                 Err(error) => error.kind() == ErrorKind::WouldBlock,
-            };
-            closed += u64::from(!stays);
-            stays
-        });
-        thread::sleep(REST);
+            });
+            self.closed += before - self.slow.len();
+            thread::sleep(REST);
+        }
     }
-    println!(
-        "    at the end {} idle and {} slow clients were connected, {closed} had been closed",
-        idle.len(),
-        drinkers.len()
-    );
-    Ok(())
+
+    /// How many slow clients the server has closed.
+    pub fn closed(&self) -> usize {
+        self.closed
+    }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use e2e::{Config, Server, client};
 
 use bystander::{Load, beside};
+use crowd::Crowd;
 use disturbance::DISTURBANCES;
 
 /// Connections besides the crowd.
@@ -97,14 +98,31 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     for (name, disturb) in DISTURBANCES {
         row(name, &server, Load::Mixed, disturb)?;
     }
-    let (idle, slow) = (arguments.idle, arguments.slow);
-    let seen = beside(&server, Load::Mixed, arguments.span, |stop| crowd::gather(&server, idle, slow, stop))?;
-    println!("{:<44} {seen}", format!("{idle} idle and {slow} slow clients"));
+    crowd_rows(&server, arguments)?;
     row("quiet again", &server, Load::Mixed, |_, stop| disturbance::none(stop))?;
     // More than any disk has free: every write is refused, as on a full disk.
     let server = server.restart_as(arguments.config().with("limits", "disk_reserve = \"1024TiB\""));
     row("quiet, reads alone", &server, Load::Reads, |_, stop| disturbance::none(stop))?;
     row("writes to a full disk, reads alone", &server, Load::Reads, disturbance::refused_writes)?;
+    Ok(())
+}
+
+/// The crowd while it comes, and when it is there.
+fn crowd_rows(server: &Server, arguments: &Arguments) -> Result<(), String> {
+    let (idle, slow) = (arguments.idle, arguments.slow);
+    let mut crowd = None;
+    let arrival = beside(server, Load::Mixed, arguments.span, |_| {
+        crowd = Some(Crowd::gather(server, idle, slow)?);
+        Ok(())
+    })?;
+    println!("{:<44} {arrival}", format!("{idle} idle and {slow} slow clients come"));
+    let crowd = crowd.as_mut().ok_or("the crowd did not come")?;
+    let seen = beside(server, Load::Mixed, arguments.span, |stop| {
+        crowd.sip(stop);
+        Ok(())
+    })?;
+    println!("{:<44} {seen}", format!("{idle} idle and {slow} slow clients are there"));
+    println!("{:<44} {} slow clients were closed by the server", "", crowd.closed());
     Ok(())
 }
 
