@@ -16,7 +16,7 @@ use super::arguments::SettingArguments;
 use super::failure::Failure;
 use super::signals;
 use crate::command::{Context, EngineSummary, ServerFacts, ShutdownHandle};
-use crate::config::{self, Config, Settings};
+use crate::config::{self, Config, LiveSettings, Settings};
 use crate::observe::Observe;
 use crate::sequencer::{self, Sequencer};
 use crate::server::{self, Listeners, Server};
@@ -33,8 +33,11 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
     let plugin = load_plugin(&config)?;
     let engine = plugin.loaded.description();
     let options = config::engine_options(engine, &settings.storage.options)?;
-    allow_open_files(settings.server.max_clients);
-    let listeners = Listeners::bind(&server_settings(settings))?;
+    let clients_possible = allow_open_files(settings.server.max_clients);
+    let mut server_settings = server_settings(settings);
+    // The engine must not find that clients took all the files there are.
+    server_settings.max_clients = server_settings.max_clients.min(clients_possible);
+    let listeners = Listeners::bind(&server_settings)?;
     let shutdown = ShutdownHandle::new();
     signals::listen(shutdown.clone())
         .map_err(|error| Failure::Check(format!("cannot catch signals: {error}")))?;
@@ -60,12 +63,12 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
         Arc::clone(&storage),
         Arc::clone(&sequencer),
         Arc::new(Observe::new()),
-        Arc::new(facts(&config, arguments.place.config.as_deref(), &listeners)),
+        Arc::new(facts(&config, arguments.place.config.as_deref(), &listeners, clients_possible)),
         shutdown,
         engine_list(registry(settings)?, &plugin),
     ));
     let addresses = addresses(&listeners);
-    let server = Server::new(server_settings(settings), listeners, context)?;
+    let server = Server::new(server_settings, listeners, context)?;
     log::info!("ready to accept connections on {addresses}");
     let ran = server.run();
     sequencer.shutdown();
@@ -97,15 +100,27 @@ fn server_settings(settings: &Settings) -> server::Settings {
         value_bytes_max: limits.value_bytes_max,
         input_bytes_max: limits.input_bytes_max,
         output_bytes_max: limits.output_bytes_max,
+        unsent_bytes_max: limits.unsent_bytes_max,
         reply_bytes_max: limits.reply_bytes_max,
         idle_timeout: server.idle_timeout,
         slow_client_timeout: server.slow_client_timeout,
+        keepalive: server.keepalive,
         drain_timeout: server.drain_timeout,
     }
 }
 
-fn facts(config: &Config, file: Option<&Path>, listeners: &Listeners) -> ServerFacts {
+fn facts(
+    config: &Config,
+    file: Option<&Path>,
+    listeners: &Listeners,
+    clients_possible: usize,
+) -> ServerFacts {
     let settings = &config.settings;
+    let live = LiveSettings::default();
+    live.set_slowlog_micros(i64::try_from(settings.server.slowlog_micros).unwrap_or(i64::MAX));
+    live.set_slowlog_len_max(settings.server.slowlog_len_max);
+    live.set_latency_threshold_ms(settings.server.latency_threshold_ms);
+    live.set_password(settings.server.password.clone());
     ServerFacts {
         settings: config
             .values()
@@ -115,7 +130,9 @@ fn facts(config: &Config, file: Option<&Path>, listeners: &Listeners) -> ServerF
         config_file: file.map_or_else(PathBuf::new, Path::to_path_buf),
         data_directory: settings.storage.dir.clone(),
         value_bytes_max: settings.limits.value_bytes_max,
-        clients_max: settings.server.max_clients,
+        clients_possible,
+        debug_commands: settings.server.debug_commands,
+        live,
     }
 }
 
@@ -140,26 +157,31 @@ fn engine_list(registry: Registry, used: &Plugin) -> Arc<dyn Fn() -> Vec<EngineS
     })
 }
 
-/// Raises this process's limit of open files to what the clients may need, as far as it may.
-fn allow_open_files(max_clients: usize) {
+/// Raises this process's limit of open files to what the clients may need, as far as it may. Answers how many
+/// clients can be connected under it.
+fn allow_open_files(max_clients: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = max_clients as u64 + FILES_BESIDE_CLIENTS;
     let limit = getrlimit(Resource::Nofile);
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
-    if enough(limit.current) {
-        return;
-    }
-    let most = if enough(limit.maximum) { Some(wanted) } else { limit.maximum };
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: limit.maximum });
-    let now = if raised.is_ok() { most } else { limit.current };
+    let mut now = limit.current;
     if !enough(now) {
-        let clients = now.unwrap_or(wanted).saturating_sub(FILES_BESIDE_CLIENTS);
-        log::warn!(
-            "this process may open {} files, so only about {clients} of server.max_clients = {max_clients} clients \
-             can connect; raise `ulimit -n` to {wanted} or lower the setting",
-            now.unwrap_or(wanted)
-        );
+        let most = if enough(limit.maximum) { Some(wanted) } else { limit.maximum };
+        if setrlimit(Resource::Nofile, Rlimit { current: most, maximum: limit.maximum }).is_ok() {
+            now = most;
+        }
     }
+    let clients = now.map_or(u64::MAX, |files| files.saturating_sub(FILES_BESIDE_CLIENTS).max(1));
+    let clients = usize::try_from(clients).unwrap_or(usize::MAX);
+    match now {
+        Some(files) if clients < max_clients => log::warn!(
+            "this process may open {files} files, so {clients} clients can connect instead of server.max_clients = \
+             {max_clients}; raise `ulimit -n` to {wanted} or lower the setting"
+        ),
+        Some(files) => log::info!("this process may open {files} files, enough for {clients} clients"),
+        None => {}
+    }
+    clients
 }
 
 fn addresses(listeners: &Listeners) -> String {
@@ -190,7 +212,7 @@ fn log_start(settings: &Settings, plugin: &Plugin, listeners: &Listeners) {
             config::durability_text(durability)
         );
     }
-    if settings.server.insecure {
+    if settings.server.insecure && settings.server.password.is_none() {
         log::warn!(
             "server.insecure is set: whoever reaches {} reads and deletes everything",
             addresses(listeners)

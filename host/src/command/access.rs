@@ -2,7 +2,8 @@
 //!
 //! Promises: translates to and from the stored form; reads of several keys see one instant. `Reads` comes in
 //! two forms, of the engine (`EngineReads`) and of a group (`GroupAccess`, which also writes), so that a
-//! reading command is written once and runs on the event loop, on a reader thread and in the sequencer.
+//! reading command is written once and runs on the event loop, on a reader thread and in the sequencer. A
+//! command asks `work_bytes_max` before it works through a long value, so that it holds no event loop up.
 
 use std::cell::Cell;
 
@@ -11,7 +12,7 @@ use adapter_api::{Buffer, KeyRange, Resident, Values};
 use super::Context;
 use super::errors::{Failure, Outcome};
 use crate::sequencer::Overlay;
-use crate::storage::keyspace::{self, Stored};
+use crate::storage::keyspace::{self, Slot, Stored};
 
 /// Point reads of one database.
 pub(super) trait Reads {
@@ -20,7 +21,14 @@ pub(super) trait Reads {
 
     /// Calls `visit` with what is stored under each of the keys, in their order, as of one instant.
     fn values(&mut self, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Outcome;
+
+    /// How many bytes a command may work through here. One that has more to do answers `WouldBlock`, and is
+    /// worked out again where others do not wait for it.
+    fn work_bytes_max(&self) -> usize;
 }
+
+/// How many bytes a command may work through on the event loop: some tens of microseconds.
+const WORK_BYTES_MAX: usize = 256 << 10;
 
 /// Memory for one engine key and one value, kept by the thread between requests.
 #[derive(Default)]
@@ -49,27 +57,30 @@ impl Scratch {
     }
 }
 
-/// Reads of the engine, counted as hits and misses.
+/// Reads of the engine.
 pub(super) struct EngineReads<'a> {
     context: &'a Context,
     database: u8,
     may_wait: bool,
     scratch: Scratch,
+    hits: u64,
+    misses: u64,
 }
 
 impl<'a> EngineReads<'a> {
     /// Reads that wait for a device if they `may_wait`, and fail with `WouldBlock` if not.
     pub(super) fn new(context: &'a Context, database: u8, may_wait: bool) -> Self {
-        Self { context, database, may_wait, scratch: Scratch::take() }
+        Self { context, database, may_wait, scratch: Scratch::take(), hits: 0, misses: 0 }
     }
 
-    fn count(&self, found: usize, asked: usize) {
+    /// Counts the hits and misses of a request that was answered.
+    pub(super) fn count(&self) {
         let counters = &self.context.observe.counters;
-        if found > 0 {
-            counters.keyspace_hits.add(found as u64);
+        if self.hits > 0 {
+            counters.keyspace_hits.add(self.hits);
         }
-        if asked > found {
-            counters.keyspace_misses.add((asked - found) as u64);
+        if self.misses > 0 {
+            counters.keyspace_misses.add(self.misses);
         }
     }
 }
@@ -82,23 +93,26 @@ impl Drop for EngineReads<'_> {
 
 impl Reads for EngineReads<'_> {
     fn value(&mut self, key: &[u8]) -> Outcome<Option<Stored<'_>>> {
-        let storage = &self.context.storage;
+        let (storage, may_wait) = (&self.context.storage, self.may_wait);
         let Scratch { key: engine_key, value } = &mut self.scratch;
-        keyspace::write_data_key(self.database, key, engine_key);
-        value.clear();
-        let found = match self.may_wait {
-            true => storage.get(engine_key, value)?,
-            false => match storage.get_resident(engine_key, value)? {
-                Resident::Hit => true,
-                Resident::Absent => false,
-                Resident::WouldBlock => return Err(Failure::WouldBlock),
-            },
-        };
-        self.count(usize::from(found), 1);
-        match found {
-            true => Ok(Some(keyspace::decode(&self.scratch.value)?)),
-            false => Ok(None),
+        let found = storage.in_slot(self.database, |slot| {
+            keyspace::write_data_key(slot, key, engine_key);
+            value.clear();
+            if may_wait {
+                return Ok::<_, Failure>(storage.get(engine_key, value)?);
+            }
+            match storage.get_resident(engine_key, value)? {
+                Resident::Hit => Ok(true),
+                Resident::Absent => Ok(false),
+                Resident::WouldBlock => Err(Failure::WouldBlock),
+            }
+        })?;
+        if !found {
+            self.misses += 1;
+            return Ok(None);
         }
+        self.hits += 1;
+        Ok(Some(keyspace::decode(value)?))
     }
 
     fn values(&mut self, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Outcome {
@@ -107,20 +121,29 @@ impl Reads for EngineReads<'_> {
             visit(stored.map(|stored| stored.bytes));
             return Ok(());
         }
-        let storage = &self.context.storage;
-        let engine_keys: Vec<_> = keys.iter().map(|key| keyspace::data_key(self.database, key)).collect();
-        let engine_keys: Vec<&[u8]> = engine_keys.iter().map(Vec::as_slice).collect();
-        let mut values = Values::new();
-        if self.may_wait {
-            storage.multi_get(&engine_keys, &mut values)?;
-        } else if storage.multi_get_resident(&engine_keys, &mut values)? == Resident::WouldBlock {
-            return Err(Failure::WouldBlock);
-        }
+        let (storage, may_wait) = (&self.context.storage, self.may_wait);
+        let values = storage.in_slot(self.database, |slot| {
+            let engine_keys: Vec<_> = keys.iter().map(|key| keyspace::data_key(slot, key)).collect();
+            let engine_keys: Vec<&[u8]> = engine_keys.iter().map(Vec::as_slice).collect();
+            let mut values = Values::new();
+            if may_wait {
+                storage.multi_get(&engine_keys, &mut values)?;
+            } else if storage.multi_get_resident(&engine_keys, &mut values)? == Resident::WouldBlock {
+                return Err(Failure::WouldBlock);
+            }
+            Ok::<_, Failure>(values)
+        })?;
         let decoded = values.iter().map(|value| value.map(keyspace::decode).transpose());
         let decoded = decoded.collect::<Result<Vec<_>, _>>()?;
-        self.count(decoded.iter().flatten().count(), keys.len());
+        let found = decoded.iter().flatten().count();
+        self.hits += found as u64;
+        self.misses += (keys.len() - found) as u64;
         decoded.into_iter().for_each(|stored| visit(stored.map(|stored| stored.bytes)));
         Ok(())
+    }
+
+    fn work_bytes_max(&self) -> usize {
+        if self.may_wait { usize::MAX } else { WORK_BYTES_MAX }
     }
 }
 
@@ -128,6 +151,7 @@ impl Reads for EngineReads<'_> {
 pub(super) struct GroupAccess<'o, 'a> {
     overlay: &'o mut Overlay<'a>,
     database: u8,
+    slot: Slot,
     value_bytes_max: usize,
     scratch: Scratch,
     hits: u64,
@@ -136,7 +160,8 @@ pub(super) struct GroupAccess<'o, 'a> {
 
 impl<'o, 'a> GroupAccess<'o, 'a> {
     pub(super) fn new(overlay: &'o mut Overlay<'a>, database: u8, value_bytes_max: usize) -> Self {
-        Self { overlay, database, value_bytes_max, scratch: Scratch::take(), hits: 0, misses: 0 }
+        let slot = overlay.databases().slot(database);
+        Self { overlay, database, slot, value_bytes_max, scratch: Scratch::take(), hits: 0, misses: 0 }
     }
 
     /// How many keys were found and how many were not.
@@ -149,10 +174,20 @@ impl<'o, 'a> GroupAccess<'o, 'a> {
         self.value_bytes_max
     }
 
+    /// The instant of the group, in milliseconds since 1970.
+    pub(super) fn now_millis(&self) -> i64 {
+        i64::try_from(self.overlay.now().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// What is stored under the key, deadline and bytes, to change and put back.
+    pub(super) fn copy_of(&mut self, key: &[u8]) -> Outcome<Option<(Option<u64>, Vec<u8>)>> {
+        Ok(self.value(key)?.map(|stored| (stored.deadline, stored.bytes.to_vec())))
+    }
+
     /// Stores the bytes of `parts`, one behind the other, under the key.
     pub(super) fn put(&mut self, key: &[u8], deadline: Option<u64>, parts: &[&[u8]]) -> Outcome {
         let Scratch { key: engine_key, value } = &mut self.scratch;
-        keyspace::write_data_key(self.database, key, engine_key);
+        keyspace::write_data_key(self.slot, key, engine_key);
         value.clear();
         keyspace::encode_head(deadline, value);
         parts.iter().for_each(|part| value.extend_from_slice(part));
@@ -174,9 +209,25 @@ impl<'o, 'a> GroupAccess<'o, 'a> {
         Ok(self.overlay.delete_range(range)?)
     }
 
-    /// The database that the request works in.
+    /// The database that reads and writes are of.
     pub(super) fn database(&self) -> u8 {
         self.database
+    }
+
+    /// The slot of that database, for ranges of engine keys.
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Reads and writes from here on are of another database, 0 … 15.
+    pub(super) fn select(&mut self, database: u8) {
+        self.database = database;
+        self.slot = self.overlay.databases().slot(database);
+    }
+
+    /// Exchanges two databases, 0 … 15, for every request behind this one.
+    pub(super) fn swap_databases(&mut self, one: u8, other: u8) -> Outcome {
+        Ok(self.overlay.swap_databases(one, other)?)
     }
 }
 
@@ -189,7 +240,7 @@ impl Drop for GroupAccess<'_, '_> {
 impl Reads for GroupAccess<'_, '_> {
     fn value(&mut self, key: &[u8]) -> Outcome<Option<Stored<'_>>> {
         let Scratch { key: engine_key, value } = &mut self.scratch;
-        keyspace::write_data_key(self.database, key, engine_key);
+        keyspace::write_data_key(self.slot, key, engine_key);
         value.clear();
         if !self.overlay.get(engine_key, value)? {
             self.misses += 1;
@@ -206,5 +257,9 @@ impl Reads for GroupAccess<'_, '_> {
             visit(stored.map(|stored| stored.bytes));
         }
         Ok(())
+    }
+
+    fn work_bytes_max(&self) -> usize {
+        usize::MAX
     }
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cursors::Cursors;
-use crate::observe::Observe;
+use super::table::TABLE;
+use crate::config::LiveSettings;
+use crate::observe::{Calls, Observe};
 use crate::sequencer::Sequencer;
 use crate::storage::{ReaderPool, Storage};
 
@@ -26,6 +28,8 @@ pub struct Context {
     /// Finds the plugins there are, for ENGINE LIST. May block: it is called on a reader thread.
     pub engines: Arc<dyn Fn() -> Vec<EngineSummary> + Send + Sync>,
     pub(super) cursors: Cursors,
+    /// What is counted of each command, in the order of the table.
+    pub(super) calls: Box<[Calls]>,
 }
 
 impl Context {
@@ -48,12 +52,13 @@ impl Context {
             shutdown,
             engines,
             cursors: Cursors::default(),
+            calls: TABLE.iter().map(|_| Calls::default()).collect(),
         }
     }
 }
 
 /// Facts about the server that clients may ask for, and the limits that commands check.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ServerFacts {
     /// Every setting with its value as text, for CONFIG GET.
     pub settings: Vec<(String, String)>,
@@ -65,8 +70,12 @@ pub struct ServerFacts {
     pub data_directory: PathBuf,
     /// The longest value that a client may store, in bytes.
     pub value_bytes_max: usize,
-    /// How many clients may be connected at once.
-    pub clients_max: usize,
+    /// How many clients the open files of the process allow at once.
+    pub clients_possible: usize,
+    /// Whether DEBUG is allowed.
+    pub debug_commands: bool,
+    /// The settings that change while the server runs.
+    pub live: LiveSettings,
 }
 
 impl Default for ServerFacts {
@@ -77,7 +86,9 @@ impl Default for ServerFacts {
             config_file: PathBuf::new(),
             data_directory: PathBuf::new(),
             value_bytes_max: 64 << 20,
-            clients_max: 10_000,
+            clients_possible: usize::MAX,
+            debug_commands: false,
+            live: LiveSettings::default(),
         }
     }
 }

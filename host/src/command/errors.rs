@@ -21,7 +21,7 @@ pub(super) enum Failure {
     Reply(Cow<'static, str>),
     /// The engine did not answer a read, or did not take a mutation into a batch.
     Engine(EngineError),
-    /// Only a device can tell, and this thread does not wait for one.
+    /// It takes a device or long work, and this thread does not wait for either.
     WouldBlock,
 }
 
@@ -45,10 +45,13 @@ impl Failure {
         match self {
             Self::Reply(text) => Cow::Borrowed(text),
             Self::Engine(error) => Cow::Owned(of_read(error)),
-            Self::WouldBlock => Cow::Borrowed("ERR the value is not in memory"),
+            Self::WouldBlock => Cow::Borrowed("ERR the command takes too long here"),
         }
     }
 }
+
+/// The bytes of a client's word that an error shows.
+pub(super) const WORD_BYTES_SHOWN: usize = 128;
 
 pub(super) const SYNTAX: Failure = Failure::fixed("ERR syntax error");
 pub(super) const NOT_AN_INTEGER: Failure = Failure::fixed("ERR value is not an integer or out of range");
@@ -56,6 +59,13 @@ pub(super) const OVERFLOW: Failure = Failure::fixed("ERR increment or decrement 
 pub(super) const DECREMENT_OVERFLOW: Failure = Failure::fixed("ERR decrement would overflow");
 pub(super) const STRING_TOO_LONG: Failure =
     Failure::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+pub(super) const NO_SUCH_KEY: Failure = Failure::fixed("ERR no such key");
+pub(super) const SAME_OBJECT: Failure = Failure::fixed("ERR source and destination objects are the same");
+pub(super) const NO_SUCH_DATABASE: Failure = Failure::fixed("ERR DB index is out of range");
+pub(super) const NOT_IN_INT_RANGE: Failure =
+    Failure::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
+pub(super) const NO_EXPIRY: Failure =
+    Failure::fixed("ERR this server does not keep expiry times yet; store the key without one");
 pub(super) const INVALID_CURSOR: Failure = Failure::fixed("ERR invalid cursor");
 pub(super) const PATTERN_TOO_COSTLY: Failure =
     Failure::fixed("ERR the pattern takes too many steps to match a key; use fewer wildcards");
@@ -65,9 +75,14 @@ pub(super) fn wrong_arity(name: &str) -> Failure {
     Failure::Reply(format!("ERR wrong number of arguments for '{name}' command").into())
 }
 
+/// A word of a client in an error: its beginning, so that no reply is as long as a stranger likes.
+pub(super) fn shown(word: &[u8], bytes_max: usize) -> Cow<'_, str> {
+    String::from_utf8_lossy(&word[..word.len().min(bytes_max)])
+}
+
 /// The command has no such subcommand.
 pub(super) fn unknown_subcommand(command: &str, subcommand: &[u8]) -> Failure {
-    let shown = String::from_utf8_lossy(&subcommand[..subcommand.len().min(128)]);
+    let shown = shown(subcommand, WORD_BYTES_SHOWN);
     let command = command.to_ascii_uppercase();
     Failure::Reply(format!("ERR unknown subcommand '{shown}'. Try {command} HELP.").into())
 }

@@ -1,4 +1,4 @@
-//! The patterns of SCAN … MATCH and CONFIG GET, as Redis matches them.
+//! The patterns of KEYS, SCAN … MATCH and CONFIG GET, as Redis matches them.
 //!
 //! Promises: never recurses; gives up after a stated number of steps, so that no pattern can hold a thread.
 //!
@@ -18,6 +18,10 @@ pub(super) struct TooCostly;
 /// # Errors
 /// `TooCostly` after 1,048,576 steps.
 pub(super) fn matches(pattern: &[u8], text: &[u8]) -> Result<bool, TooCostly> {
+    if text.is_empty() {
+        // In Redis nothing but a lone `*` matches it, not even `**`.
+        return Ok(matches!(pattern, b"" | b"*"));
+    }
     let (mut at, mut position) = (0, 0);
     // Where to go on when what follows the last `*` does not match: one byte further.
     let mut retry: Option<(usize, usize)> = None;
@@ -97,6 +101,8 @@ mod tests {
             ("", "", true),
             ("", "a", false),
             ("*", "", true),
+            ("**", "", false),
+            ("a**", "a", true),
             ("a*c", "abbc", true),
             ("a*c", "abbcd", false),
             ("a*b*c", "axbxbyc", true),

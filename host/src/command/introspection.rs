@@ -1,46 +1,47 @@
 //! COMMAND: what the table says of every command.
 
-use super::errors::{Failure, Outcome, PATTERN_TOO_COSTLY, SYNTAX, unknown_subcommand, wrong_arity};
+use super::connection::print_help;
+use super::errors::{Failure, Outcome, PATTERN_TOO_COSTLY, SYNTAX};
 use super::table::{self, Row, TABLE};
 use super::{Arguments, Context, Replies, Session, glob};
 
-pub(super) fn command(
+/// The commands without their subcommands.
+fn commands() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().filter(|row| !row.is_subcommand())
+}
+
+pub(super) fn command(_: Arguments<'_>, _: &mut Session, _: &Context, replies: &mut dyn Replies) -> Outcome {
+    replies.array(commands().count());
+    commands().for_each(|row| describe(row, replies));
+    Ok(())
+}
+
+pub(super) fn count(_: Arguments<'_>, _: &mut Session, _: &Context, replies: &mut dyn Replies) -> Outcome {
+    replies.integer(commands().count() as i64);
+    Ok(())
+}
+
+pub(super) fn command_info(
     arguments: Arguments<'_>,
-    _: &mut Session,
-    _: &Context,
+    session: &mut Session,
+    context: &Context,
     replies: &mut dyn Replies,
 ) -> Outcome {
-    if arguments.len() == 1 {
-        replies.array(TABLE.len());
-        TABLE.iter().for_each(|row| info(row, replies));
-        return Ok(());
+    if arguments.len() == 2 {
+        return command(arguments, session, context, replies);
     }
-    match arguments.word(1).to_ascii_lowercase().as_slice() {
-        b"count" if arguments.len() > 2 => return Err(wrong_arity("command|count")),
-        b"count" => replies.integer(TABLE.len() as i64),
-        b"info" if arguments.len() == 2 => {
-            replies.array(TABLE.len());
-            TABLE.iter().for_each(|row| info(row, replies));
+    replies.array(arguments.len() - 2);
+    for name in arguments.from(2) {
+        match table::find_named(name) {
+            Some(row) => describe(row, replies),
+            None => replies.null(),
         }
-        b"info" => {
-            replies.array(arguments.len() - 2);
-            for name in arguments.from(2) {
-                match table::find(name) {
-                    Some(row) => info(row, replies),
-                    None => replies.null(),
-                }
-            }
-        }
-        b"docs" => docs(arguments, replies),
-        b"list" => return list(arguments, replies),
-        b"getkeys" => return getkeys(arguments, replies),
-        _ => return Err(unknown_subcommand("command", arguments.word(1))),
     }
     Ok(())
 }
 
-/// The ten parts that Redis 7 gives of a command; hints, key specifications and subcommands are empty.
-fn info(row: &Row, replies: &mut dyn Replies) {
+/// The ten parts that Redis 7 gives of a command; hints and key specifications are empty.
+fn describe(row: &'static Row, replies: &mut dyn Replies) {
     replies.array(10);
     replies.bulk(row.name.as_bytes());
     replies.integer(row.arity.into());
@@ -52,52 +53,117 @@ fn info(row: &Row, replies: &mut dyn Replies) {
     let categories = categories(row);
     replies.array(categories.len());
     categories.iter().for_each(|category| replies.simple(category));
-    (0..3).for_each(|_| replies.array(0));
+    (0..2).for_each(|_| replies.array(0));
+    replies.array(row.subcommands().count());
+    row.subcommands().for_each(|row| describe(row, replies));
 }
+
+/// Commands whose category Redis does not derive from their flags.
+const DANGEROUS: [&str; 8] = ["flushall", "flushdb", "info", "keys", "lastsave", "restore", "role", "swapdb"];
+const ADMINISTRATIVE: [&str; 2] = ["lastsave", "role"];
+const OF_CONNECTIONS: [&str; 2] = ["command", "wait"];
 
 fn categories(row: &Row) -> Vec<&'static str> {
     let has = |flag| row.flags.contains(&flag);
-    let mut categories = Vec::new();
-    categories.extend(match row.group {
-        "string" => Some("@string"),
-        "generic" => Some("@keyspace"),
-        "connection" => Some("@connection"),
-        _ => None,
-    });
-    categories.extend(has("readonly").then_some("@read"));
-    categories.extend(has("write").then_some("@write"));
-    categories.extend(has("admin").then_some("@admin"));
-    categories.push(if has("fast") { "@fast" } else { "@slow" });
-    categories
+    let named = |names: &[&str]| names.contains(&row.name);
+    let admin = has("admin") || named(&ADMINISTRATIVE);
+    // A container takes no part in what its subcommands are.
+    let of_group = !(row.has_subcommands && row.arity == -2);
+    let all = [
+        ("@keyspace", row.group == "generic" && !named(&OF_CONNECTIONS)),
+        ("@read", row.is_read_only && row.group != "scripting"),
+        ("@write", has("write") && row.group != "scripting"),
+        ("@string", row.group == "string"),
+        ("@bitmap", row.group == "bitmap"),
+        ("@admin", admin),
+        ("@fast", row.is_fast),
+        ("@slow", !row.is_fast),
+        ("@dangerous", admin || named(&DANGEROUS)),
+        ("@connection", (row.group == "connection" && of_group) || named(&OF_CONNECTIONS)),
+        ("@scripting", row.group == "scripting" && of_group),
+    ];
+    all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
 }
 
-fn docs(arguments: Arguments<'_>, replies: &mut dyn Replies) {
-    let rows: Vec<&Row> = match arguments.len() {
-        2 => TABLE.iter().collect(),
-        _ => arguments.from(2).filter_map(table::find).collect(),
+pub(super) fn docs(
+    arguments: Arguments<'_>,
+    _: &mut Session,
+    _: &Context,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let rows: Vec<&'static Row> = match arguments.len() {
+        2 => commands().collect(),
+        _ => arguments.from(2).filter_map(table::find_named).collect(),
     };
     replies.map(rows.len());
-    for row in rows {
-        replies.bulk(row.name.as_bytes());
-        replies.map(3);
-        for (name, text) in [("summary", row.summary), ("since", row.since), ("group", row.group)] {
-            replies.bulk(name.as_bytes());
-            replies.bulk(text.as_bytes());
-        }
+    rows.into_iter().for_each(|row| document(row, replies));
+    Ok(())
+}
+
+fn document(row: &'static Row, replies: &mut dyn Replies) {
+    let subcommands = row.subcommands().count();
+    replies.bulk(row.name.as_bytes());
+    replies.map(if subcommands > 0 { 4 } else { 3 });
+    for (name, text) in [("summary", row.summary), ("since", row.since), ("group", row.group)] {
+        replies.bulk(name.as_bytes());
+        replies.bulk(text.as_bytes());
+    }
+    if subcommands > 0 {
+        replies.bulk(b"subcommands");
+        replies.map(subcommands);
+        row.subcommands().for_each(|row| document(row, replies));
     }
 }
 
-fn list(arguments: Arguments<'_>, replies: &mut dyn Replies) -> Outcome {
-    let by_pattern = arguments.len() == 5
-        && arguments.word(2).eq_ignore_ascii_case(b"filterby")
-        && arguments.word(3).eq_ignore_ascii_case(b"pattern");
-    if !by_pattern && arguments.len() != 2 {
-        return Err(SYNTAX);
+/// Which names COMMAND LIST gives.
+enum Filter<'a> {
+    All,
+    Pattern(Vec<u8>),
+    Category(&'a [u8]),
+    /// There are no modules.
+    Module,
+}
+
+impl<'a> Filter<'a> {
+    fn parse(arguments: Arguments<'a>) -> Outcome<Self> {
+        if arguments.len() == 2 {
+            return Ok(Self::All);
+        }
+        if arguments.len() != 5 || !arguments.word(2).eq_ignore_ascii_case(b"filterby") {
+            return Err(SYNTAX);
+        }
+        match arguments.word(3).to_ascii_lowercase().as_slice() {
+            b"pattern" => Ok(Self::Pattern(arguments.word(4).to_ascii_lowercase())),
+            b"aclcat" => Ok(Self::Category(arguments.word(4))),
+            b"module" => Ok(Self::Module),
+            _ => Err(SYNTAX),
+        }
     }
-    let pattern = if by_pattern { arguments.word(4).to_ascii_lowercase() } else { b"*".to_vec() };
+
+    fn takes(&self, row: &Row) -> Outcome<bool> {
+        Ok(match self {
+            Self::All => !row.is_subcommand(),
+            Self::Pattern(pattern) => {
+                glob::matches(pattern, row.name.as_bytes()).map_err(|glob::TooCostly| PATTERN_TOO_COSTLY)?
+            }
+            Self::Category(wanted) => {
+                categories(row).iter().any(|category| category.as_bytes()[1..].eq_ignore_ascii_case(wanted))
+            }
+            Self::Module => false,
+        })
+    }
+}
+
+pub(super) fn list(
+    arguments: Arguments<'_>,
+    _: &mut Session,
+    _: &Context,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let filter = Filter::parse(arguments)?;
     let mut names = Vec::new();
     for row in &TABLE {
-        if glob::matches(&pattern, row.name.as_bytes()).map_err(|glob::TooCostly| PATTERN_TOO_COSTLY)? {
+        if filter.takes(row)? {
             names.push(row.name);
         }
     }
@@ -106,10 +172,12 @@ fn list(arguments: Arguments<'_>, replies: &mut dyn Replies) -> Outcome {
     Ok(())
 }
 
-fn getkeys(arguments: Arguments<'_>, replies: &mut dyn Replies) -> Outcome {
-    if arguments.len() < 4 {
-        return Err(wrong_arity("command|getkeys"));
-    }
+pub(super) fn getkeys(
+    arguments: Arguments<'_>,
+    _: &mut Session,
+    _: &Context,
+    replies: &mut dyn Replies,
+) -> Outcome {
     let row = table::find(arguments.word(2)).ok_or(Failure::fixed("ERR Invalid command specified"))?;
     let words = arguments.len() - 2;
     if !row.takes(words) {
@@ -121,5 +189,28 @@ fn getkeys(arguments: Arguments<'_>, replies: &mut dyn Replies) -> Outcome {
     }
     replies.array(keys.len());
     keys.iter().for_each(|place| replies.bulk(arguments.word(2 + place)));
+    Ok(())
+}
+
+pub(super) fn help(_: Arguments<'_>, _: &mut Session, _: &Context, replies: &mut dyn Replies) -> Outcome {
+    let lines = [
+        "(no subcommand)",
+        "    Return details about all Redis commands.",
+        "COUNT",
+        "    Return the total number of commands in this Redis server.",
+        "LIST",
+        "    Return a list of all commands in this Redis server.",
+        "INFO [<command-name> ...]",
+        "    Return details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "DOCS [<command-name> ...]",
+        "    Return documentation details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "GETKEYS <full-command>",
+        "    Return the keys from a full Redis command.",
+    ];
+    print_help("COMMAND", &lines, replies);
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! What works on keys, whatever their values are.
 
 use super::access::{GroupAccess, Reads};
-use super::errors::{Outcome, SYNTAX};
-use super::{Arguments, Context, Replies};
-use crate::storage::keyspace::{self, Bounds};
+use super::errors::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SAME_OBJECT, SYNTAX};
+use super::{Arguments, Context, Replies, number};
+use crate::storage::keyspace::{self, Bounds, DATABASES};
 
+/// DEL and UNLINK: the room of a value comes back later in either.
 pub(super) fn del(
     arguments: Arguments<'_>,
     access: &mut GroupAccess<'_, '_>,
@@ -18,6 +19,7 @@ pub(super) fn del(
     Ok(())
 }
 
+/// EXISTS and TOUCH: no time of access is kept.
 pub(super) fn exists(arguments: Arguments<'_>, reads: &mut dyn Reads, replies: &mut dyn Replies) -> Outcome {
     let keys: Vec<&[u8]> = arguments.from(1).collect();
     let mut there = 0;
@@ -36,6 +38,128 @@ pub(super) fn key_type(
     Ok(())
 }
 
+pub(super) fn rename(
+    arguments: Arguments<'_>,
+    access: &mut GroupAccess<'_, '_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let (from, to) = (arguments.word(1), arguments.word(2));
+    let (deadline, value) = access.copy_of(from)?.ok_or(NO_SUCH_KEY)?;
+    if from != to {
+        access.delete(from)?;
+        access.put(to, deadline, &[&value])?;
+    }
+    replies.simple("OK");
+    Ok(())
+}
+
+pub(super) fn renamenx(
+    arguments: Arguments<'_>,
+    access: &mut GroupAccess<'_, '_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let (from, to) = (arguments.word(1), arguments.word(2));
+    let (deadline, value) = access.copy_of(from)?.ok_or(NO_SUCH_KEY)?;
+    let renames = access.value(to)?.is_none();
+    if renames {
+        access.delete(from)?;
+        access.put(to, deadline, &[&value])?;
+    }
+    replies.integer(renames.into());
+    Ok(())
+}
+
+/// COPY from to [DB number] [REPLACE].
+pub(super) fn copy(
+    arguments: Arguments<'_>,
+    access: &mut GroupAccess<'_, '_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let (from, to) = (arguments.word(1), arguments.word(2));
+    let source = access.database();
+    let (mut target, mut replace) = (source, false);
+    let mut place = 3;
+    while place < arguments.len() {
+        let is = |name: &str| arguments.word(place).eq_ignore_ascii_case(name.as_bytes());
+        if is("replace") {
+            replace = true;
+        } else if is("db") && place + 1 < arguments.len() {
+            place += 1;
+            target = number::database(arguments.word(place))?;
+        } else {
+            return Err(SYNTAX);
+        }
+        place += 1;
+    }
+    if source == target && from == to {
+        return Err(SAME_OBJECT);
+    }
+    let copied = match access.copy_of(from)? {
+        None => false,
+        Some((deadline, value)) => {
+            access.select(target);
+            let copies = replace || access.value(to)?.is_none();
+            if copies {
+                access.put(to, deadline, &[&value])?;
+            }
+            copies
+        }
+    };
+    replies.integer(copied.into());
+    Ok(())
+}
+
+/// MOVE key database.
+pub(super) fn move_key(
+    arguments: Arguments<'_>,
+    access: &mut GroupAccess<'_, '_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let (key, source) = (arguments.word(1), access.database());
+    let target = number::database(arguments.word(2))?;
+    if source == target {
+        return Err(SAME_OBJECT);
+    }
+    let moved = match access.copy_of(key)? {
+        None => false,
+        Some((deadline, value)) => {
+            access.select(target);
+            let moves = access.value(key)?.is_none();
+            if moves {
+                access.put(key, deadline, &[&value])?;
+                access.select(source);
+                access.delete(key)?;
+            }
+            moves
+        }
+    };
+    replies.integer(moved.into());
+    Ok(())
+}
+
+pub(super) fn swapdb(
+    arguments: Arguments<'_>,
+    access: &mut GroupAccess<'_, '_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let index = |place, refusal| {
+        let number = number::parse(arguments.word(place)).and_then(|number| i32::try_from(number).ok());
+        number.ok_or(Failure::fixed(refusal))
+    };
+    let one = index(1, "ERR invalid first DB index")?;
+    let other = index(2, "ERR invalid second DB index")?;
+    let database = |index: i32| {
+        let database = u8::try_from(index).ok().filter(|database| *database < DATABASES);
+        database.ok_or(NO_SUCH_DATABASE)
+    };
+    let (one, other) = (database(one)?, database(other)?);
+    if one != other {
+        access.swap_databases(one, other)?;
+    }
+    replies.simple("OK");
+    Ok(())
+}
+
 pub(super) fn flushall(
     arguments: Arguments<'_>,
     access: &mut GroupAccess<'_, '_>,
@@ -49,7 +173,7 @@ pub(super) fn flushdb(
     access: &mut GroupAccess<'_, '_>,
     replies: &mut dyn Replies,
 ) -> Outcome {
-    flush(arguments, &keyspace::database(access.database()), access, replies)
+    flush(arguments, &keyspace::database(access.slot()), access, replies)
 }
 
 /// ASYNC and SYNC are the same here: the keys are gone at one instant, and their room comes back later.

@@ -1,8 +1,8 @@
 //! What a client may ask, one row a command.
 //!
-//! Promises: knows no socket and no protocol; every request is answered with exactly one reply (SHUTDOWN
-//! alone, when it succeeds, with none). The server finds the row of a request with `resolve` and goes by its
-//! class:
+//! Promises: knows no socket and no protocol; every request is answered with exactly one reply (SHUTDOWN,
+//! when it succeeds, and CLIENT REPLY with none). The server asks `admit` what a request is and goes by the class
+//! of its row:
 //!
 //! ```text
 //! Local  run_local                at once, on the event loop
@@ -12,73 +12,65 @@
 //! ```
 
 mod access;
+mod admission;
 mod arguments;
+mod auth;
+mod bitfield;
+mod bits;
+mod client;
 mod connection;
 mod context;
 mod cursors;
+mod debug;
+mod dump;
 mod engine;
 mod errors;
+mod float;
+mod function;
 mod glob;
 mod info;
 mod introspection;
 mod keys;
+mod latency;
+mod lcs;
+mod lzf;
+mod monitor;
 mod number;
+mod object;
+mod parameters;
 mod pipeline;
+mod random_key;
 mod range;
 mod replies;
 mod scan;
 mod server;
 mod session;
+mod slowlog;
 mod strings;
 mod table;
 #[cfg(test)]
 mod tests;
+mod timing;
 
-use adapter_api::Capabilities;
-
-use crate::storage::keyspace::USER_KEY_BYTES_MAX;
 use access::EngineReads;
+pub use admission::{Admission, admit, pause_of};
 pub use arguments::Arguments;
 pub use context::{Context, EngineSummary, ServerFacts, ShutdownHandle};
-use errors::{Failure, STRING_TOO_LONG};
+use errors::{Failure, Outcome};
 pub use pipeline::Pipeline;
 pub use replies::Replies;
-pub use session::{Protocol, Session};
-use table::Handler;
+pub use session::{Caller, Protocol, Session};
 pub use table::{Class, Row};
+use table::{Handler, ReadHandler};
+use timing::Timing;
 
 /// What became of a read on the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadOutcome {
     /// It was answered.
     Done,
-    /// Only a device can tell: nothing was written, run it on a reader thread.
+    /// It would hold the event loop up: nothing was written, run it on a reader thread.
     WouldBlock,
-}
-
-/// Finds the row of a request and checks arity and limits. On refusal the error reply has been written.
-pub fn resolve(
-    arguments: Arguments<'_>,
-    context: &Context,
-    replies: &mut dyn Replies,
-) -> Option<&'static Row> {
-    context.observe.counters.commands_processed.add(1);
-    let resolved = match table::find(arguments.word(0)) {
-        None => Err(unknown_command(arguments)),
-        Some(row) if !row.takes(arguments.len()) => Err(errors::wrong_arity(row.name)),
-        Some(row) => check_lengths(row, arguments, context).map(|()| row),
-    };
-    match resolved {
-        Err(failure) => {
-            refuse(&failure, context, replies);
-            None
-        }
-        Ok(row) => {
-            let several_keys = row.class == Class::Read && arguments.len() > 2;
-            let in_sequencer = several_keys && !context.storage.has(Capabilities::READ_VIEW);
-            Some(if in_sequencer { row.in_sequencer() } else { row })
-        }
-    }
 }
 
 /// Answers a request of class `Local`. Does not block.
@@ -89,42 +81,38 @@ pub fn run_local(
     context: &Context,
     replies: &mut dyn Replies,
 ) {
+    let timing = Timing::begin(row, arguments, context);
     let start = replies.position();
     let outcome = match row.handler {
         Handler::Local(handler) => handler(arguments, session, context, replies),
         _ => Err(misplaced(row)),
     };
-    if let Err(failure) = outcome {
-        replies.truncate(start);
-        refuse(&failure, context, replies);
-    }
+    timing.end(outcome.is_err(), row, arguments, session.caller(), context);
+    refuse_if_failed(outcome, start, context, replies);
 }
 
 /// Answers a request of class `Read` if that is possible without waiting for a device.
 pub fn run_read(
     row: &'static Row,
     arguments: Arguments<'_>,
-    database: u8,
+    caller: Caller,
     context: &Context,
     replies: &mut dyn Replies,
 ) -> ReadOutcome {
+    let timing = Timing::begin(row, arguments, context);
     let start = replies.position();
     let outcome = match row.handler {
         Handler::Read(handler) => {
-            handler(arguments, &mut EngineReads::new(context, database, false), replies)
+            read(handler, arguments, EngineReads::new(context, caller.database, false), replies)
         }
         _ => Err(misplaced(row)),
     };
-    match outcome {
-        Ok(()) => return ReadOutcome::Done,
-        Err(failure) => {
-            replies.truncate(start);
-            if matches!(failure, Failure::WouldBlock) {
-                return ReadOutcome::WouldBlock;
-            }
-            refuse(&failure, context, replies);
-        }
+    if matches!(outcome, Err(Failure::WouldBlock)) {
+        replies.truncate(start);
+        return ReadOutcome::WouldBlock;
     }
+    timing.end(outcome.is_err(), row, arguments, caller, context);
+    refuse_if_failed(outcome, start, context, replies);
     ReadOutcome::Done
 }
 
@@ -132,20 +120,40 @@ pub fn run_read(
 pub fn run_blocking(
     row: &'static Row,
     arguments: Arguments<'_>,
-    database: u8,
+    caller: Caller,
     context: &Context,
     replies: &mut dyn Replies,
 ) {
+    let timing = Timing::begin(row, arguments, context);
     let start = replies.position();
     let outcome = match row.handler {
-        Handler::Read(handler) => handler(arguments, &mut EngineReads::new(context, database, true), replies),
-        Handler::Scan(handler) => handler(arguments, database, context, replies),
+        Handler::Read(handler) => {
+            read(handler, arguments, EngineReads::new(context, caller.database, true), replies)
+        }
+        Handler::Scan(handler) => handler(arguments, caller.database, context, replies),
         _ => Err(misplaced(row)),
     };
+    timing.end(outcome.is_err(), row, arguments, caller, context);
+    refuse_if_failed(outcome, start, context, replies);
+}
+
+/// Replaces what a request has written since `start` by an error, if it failed.
+fn refuse_if_failed(outcome: Outcome, start: usize, context: &Context, replies: &mut dyn Replies) {
     if let Err(failure) = outcome {
         replies.truncate(start);
         refuse(&failure, context, replies);
     }
+}
+
+fn read(
+    handler: ReadHandler,
+    arguments: Arguments<'_>,
+    mut reads: EngineReads<'_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    handler(arguments, &mut reads, replies)?;
+    reads.count();
+    Ok(())
 }
 
 fn refuse(failure: &Failure, context: &Context, replies: &mut dyn Replies) {
@@ -157,42 +165,4 @@ fn refuse(failure: &Failure, context: &Context, replies: &mut dyn Replies) {
 fn misplaced(row: &Row) -> Failure {
     debug_assert!(false, "{} is of class {:?}", row.name, row.class);
     Failure::Reply(format!("ERR the server has a defect: {} came to the wrong place", row.name).into())
-}
-
-fn check_lengths(row: &Row, arguments: Arguments<'_>, context: &Context) -> Result<(), Failure> {
-    let value_bytes_max = context.settings.value_bytes_max;
-    if arguments.bytes() <= USER_KEY_BYTES_MAX.min(value_bytes_max) {
-        return Ok(());
-    }
-    if let Some(place) =
-        row.key_places(arguments.len()).find(|place| arguments.word(*place).len() > USER_KEY_BYTES_MAX)
-    {
-        let bytes = arguments.word(place).len();
-        let text = format!("ERR a key has at most {USER_KEY_BYTES_MAX} bytes, this one has {bytes}");
-        return Err(Failure::Reply(text.into()));
-    }
-    match arguments.from(1).any(|word| word.len() > value_bytes_max) {
-        true => Err(STRING_TOO_LONG),
-        false => Ok(()),
-    }
-}
-
-fn unknown_command(arguments: Arguments<'_>) -> Failure {
-    const SHOWN_BYTES: usize = 128;
-    let shown =
-        |word: &[u8], most: usize| String::from_utf8_lossy(&word[..word.len().min(most)]).into_owned();
-    let mut text = format!(
-        "ERR unknown command '{}', with args beginning with: ",
-        shown(arguments.word(0), SHOWN_BYTES)
-    );
-    let mut bytes = 0;
-    for word in arguments.from(1) {
-        if bytes >= SHOWN_BYTES {
-            break;
-        }
-        let word = shown(word, SHOWN_BYTES - bytes);
-        bytes += word.len() + 3;
-        text.push_str(&format!("'{word}' "));
-    }
-    Failure::Reply(text.into())
 }

@@ -5,13 +5,16 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use adapter_api::EngineError;
 
 use super::access::GroupAccess;
 use super::errors::{self, Outcome};
+use super::refuse_if_failed;
 use super::table::{Handler, Row};
-use super::{Arguments, Context, Replies};
+use super::timing::{Timing, note_latency};
+use super::{Arguments, Caller, Context, Replies};
 use crate::sequencer::{Overlay, Submission};
 use crate::storage::keyspace;
 
@@ -27,6 +30,8 @@ pub struct Pipeline<R> {
     words: Vec<Range<u32>>,
     /// Where the reply of each item that was evaluated or refused begins.
     answered: Vec<usize>,
+    /// When it was begun, if the operator wants to know of runs that take long.
+    begun: Option<Instant>,
 }
 
 struct Item {
@@ -37,7 +42,12 @@ struct Item {
 
 #[derive(Clone, Copy)]
 enum Kind {
-    Request { row: &'static Row, database: u8 },
+    /// `muted`: the client does not want the reply.
+    Request {
+        row: &'static Row,
+        caller: Caller,
+        muted: bool,
+    },
     Reply,
 }
 
@@ -45,9 +55,11 @@ impl<R: Replies + Send + 'static> Pipeline<R> {
     /// A run without requests yet, whose replies are appended to `replies`. `done` is called with them on the
     /// thread that holds the sequencer's role; it must not block.
     pub fn new(replies: R, context: Arc<Context>, done: impl FnOnce(R) + Send + 'static) -> Self {
+        let begun = (context.settings.live.latency_threshold_ms() > 0).then(Instant::now);
         Self {
             replies,
             context,
+            begun,
             done: Box::new(done),
             items: Vec::new(),
             bytes: Vec::new(),
@@ -56,8 +68,8 @@ impl<R: Replies + Send + 'static> Pipeline<R> {
         }
     }
 
-    /// Appends a request of class `Read` or `Write`; copies the words.
-    pub fn push_request(&mut self, row: &'static Row, database: u8, arguments: Arguments<'_>) {
+    /// Appends a request of class `Read` or `Write`, whose reply is left out if it is `muted`; copies the words.
+    pub fn push_request(&mut self, row: &'static Row, caller: Caller, muted: bool, arguments: Arguments<'_>) {
         let (first_byte, first_word) = (self.bytes.len(), self.words.len());
         for word in arguments.from(0) {
             let start = (self.bytes.len() - first_byte) as u32;
@@ -65,7 +77,7 @@ impl<R: Replies + Send + 'static> Pipeline<R> {
             self.words.push(start..start + word.len() as u32);
         }
         self.items.push(Item {
-            kind: Kind::Request { row, database },
+            kind: Kind::Request { row, caller, muted },
             bytes: first_byte..self.bytes.len(),
             words: first_word..self.words.len(),
         });
@@ -103,13 +115,14 @@ impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
     }
 
     fn reads(&self, visit: &mut dyn FnMut(&[u8])) {
+        let databases = self.context.storage.databases();
         for item in &self.items {
-            if let Kind::Request { row, database } = item.kind
+            if let Kind::Request { row, caller, .. } = item.kind
                 && row.reads_keys
             {
                 let arguments = self.arguments(item);
                 for place in row.key_places(arguments.len()) {
-                    visit(&keyspace::data_key(database, arguments.word(place)));
+                    visit(&keyspace::data_key(databases.slot(caller.database), arguments.word(place)));
                 }
             }
         }
@@ -120,15 +133,19 @@ impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
         let Some(item) = items.get(request) else { return };
         let start = replies.position();
         answered.push(start);
-        let Kind::Request { row, database } = item.kind else {
+        let Kind::Request { row, caller, muted } = item.kind else {
             return replies.encoded(&bytes[item.bytes.clone()]);
         };
         let arguments = Arguments::new(&bytes[item.bytes.clone()], &words[item.words.clone()]);
-        if let Err(failure) = in_group(row, arguments, database, context, overlay, replies) {
+        let timing = Timing::begin(row, arguments, context);
+        let outcome = in_group(row, arguments, caller.database, context, overlay, replies);
+        timing.end(outcome.is_err(), row, arguments, caller, context);
+        if outcome.is_err() {
             overlay.undo();
+        }
+        refuse_if_failed(outcome, start, context, replies);
+        if muted {
             replies.truncate(start);
-            context.observe.counters.error_replies.add(1);
-            replies.error(&failure.text());
         }
     }
 
@@ -144,6 +161,7 @@ impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
         self.answered.push(self.replies.position());
         match item.kind {
             Kind::Reply => self.replies.encoded(&self.bytes[item.bytes.clone()]),
+            Kind::Request { muted: true, .. } => {}
             Kind::Request { row, .. } => {
                 self.context.observe.counters.error_replies.add(1);
                 self.replies.error(&match row.handler {
@@ -155,6 +173,9 @@ impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
     }
 
     fn complete(self: Box<Self>) {
+        if let Some(begun) = self.begun {
+            note_latency("write-run", begun.elapsed(), &self.context);
+        }
         (self.done)(self.replies);
     }
 }

@@ -1,16 +1,18 @@
-//! RANGE start end [REV] [LIMIT n] [KEYS]: entries in the order of their keys.
+//! Runs of entries in the order of their keys: RANGE start end [REV] [LIMIT n] [KEYS], DELRANGE start end.
 //!
-//! Promises: `start` belongs to the range, `end` does not; `-` is before every key and `+` behind every key;
-//! all entries are of one instant if the engine has read views. The reply is a flat array key, value, … or,
-//! with KEYS, of keys. What is too much for one reply is refused, never cut off in silence.
+//! Promises: `start` belongs to the range, `end` does not; `-` is before every key and `+` behind every key.
+//! All entries of RANGE are of one instant if the engine has read views; the reply is a flat array key,
+//! value, … or, with KEYS, of keys; what is too much for one reply is refused, never cut off in silence.
+//! DELRANGE deletes them all at one instant and answers OK: it looks at none, so it knows no number.
 
 use std::ops::ControlFlow;
 
 use adapter_api::{Direction, EngineError, Entry};
 
+use super::access::GroupAccess;
 use super::errors::{Failure, Outcome, SYNTAX};
 use super::{Arguments, Context, Replies, number};
-use crate::storage::keyspace::{self, Bounds, USER_KEY_BYTES_MAX};
+use crate::storage::keyspace::{self, Bounds, Slot, USER_KEY_BYTES_MAX};
 
 /// The most entries in one reply.
 const ENTRIES_MAX: usize = 1_000_000;
@@ -21,11 +23,20 @@ const TOO_MUCH: Failure = Failure::fixed(
     "ERR the range is more than 1000000 entries or 64 MiB; use LIMIT and go on from the last key",
 );
 
-struct Request {
-    bounds: Bounds,
+struct Request<'a> {
+    start: Bound<'a>,
+    end: Bound<'a>,
     direction: Direction,
     limit: usize,
     keys_only: bool,
+}
+
+/// A key of the client's, or the end of all keys on one side.
+#[derive(Clone, Copy)]
+enum Bound<'a> {
+    First,
+    Key(&'a [u8]),
+    Last,
 }
 
 /// Entries one behind the other in one run of memory.
@@ -43,11 +54,12 @@ pub(super) fn range(
     context: &Context,
     replies: &mut dyn Replies,
 ) -> Outcome {
-    let request = parse(arguments, database)?;
+    let request = parse(arguments)?;
     let mut collected = Collected::default();
     let mut failure = None;
-    if request.limit > 0 && !request.bounds.as_range().is_empty() {
-        context.storage.walk(request.bounds.as_range(), request.direction, &mut |entry| match collected
+    if request.limit > 0 {
+        let bounds = |slot| between(request.start, request.end, slot);
+        context.storage.walk(database, &bounds, request.direction, &mut |entry| match collected
             .add(entry, request.keys_only)
         {
             Ok(()) if collected.entries < request.limit => ControlFlow::Continue(()),
@@ -67,9 +79,23 @@ pub(super) fn range(
     }
 }
 
-fn parse(arguments: Arguments<'_>, database: u8) -> Outcome<Request> {
+pub(super) fn delrange(
+    arguments: Arguments<'_>,
+    access: &mut GroupAccess<'_, '_>,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let bounds = between(bound(arguments.word(1))?, bound(arguments.word(2))?, access.slot());
+    if !bounds.as_range().is_empty() {
+        access.delete_range(bounds.as_range())?;
+    }
+    replies.simple("OK");
+    Ok(())
+}
+
+fn parse(arguments: Arguments<'_>) -> Outcome<Request<'_>> {
     let mut request = Request {
-        bounds: bounds(arguments.word(1), arguments.word(2), database)?,
+        start: bound(arguments.word(1))?,
+        end: bound(arguments.word(2))?,
         direction: Direction::Forward,
         limit: usize::MAX,
         keys_only: false,
@@ -93,19 +119,27 @@ fn parse(arguments: Arguments<'_>, database: u8) -> Outcome<Request> {
     Ok(request)
 }
 
-fn bounds(start: &[u8], end: &[u8], database: u8) -> Outcome<Bounds> {
-    if start.len().max(end.len()) > USER_KEY_BYTES_MAX {
-        let text =
-            format!("ERR a bound of the range is longer than a key may be, {USER_KEY_BYTES_MAX} bytes");
-        return Err(Failure::Reply(text.into()));
+fn bound(word: &[u8]) -> Outcome<Bound<'_>> {
+    match word {
+        b"-" => Ok(Bound::First),
+        b"+" => Ok(Bound::Last),
+        key if key.len() > USER_KEY_BYTES_MAX => {
+            let text =
+                format!("ERR a bound of the range is longer than a key may be, {USER_KEY_BYTES_MAX} bytes");
+            Err(Failure::Reply(text.into()))
+        }
+        key => Ok(Bound::Key(key)),
     }
-    let whole = keyspace::database(database);
-    let engine_key = |bound: &[u8]| match bound {
-        b"-" => whole.start.clone(),
-        b"+" => whole.end.clone(),
-        key => keyspace::data_key(database, key),
+}
+
+fn between(start: Bound<'_>, end: Bound<'_>, slot: Slot) -> Bounds {
+    let whole = keyspace::database(slot);
+    let engine_key = |bound| match bound {
+        Bound::First => whole.start.clone(),
+        Bound::Key(key) => keyspace::data_key(slot, key),
+        Bound::Last => whole.end.clone(),
     };
-    Ok(Bounds { start: engine_key(start), end: engine_key(end) })
+    Bounds { start: engine_key(start), end: engine_key(end) }
 }
 
 impl Collected {

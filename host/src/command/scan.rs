@@ -1,13 +1,14 @@
-//! SCAN: the keys of a database, a few at a time.
+//! The keys of a database: SCAN a few at a time, KEYS at once.
 //!
 //! Promises: every key that is there during the whole scan is returned exactly once, for keys are walked in
 //! order and a cursor stands for the last key seen. One call looks at no more keys than the stated bounds.
+//! KEYS answers as of one instant if the engine has read views, or refuses what is too much for one reply.
 
 use std::ops::ControlFlow;
 
-use adapter_api::Direction;
+use adapter_api::{Direction, KeyRange};
 
-use super::errors::{INVALID_CURSOR, Outcome, PATTERN_TOO_COSTLY, SYNTAX};
+use super::errors::{Failure, INVALID_CURSOR, Outcome, PATTERN_TOO_COSTLY, SYNTAX};
 use super::{Arguments, Context, Replies, glob, number};
 use crate::storage::keyspace;
 
@@ -16,6 +17,14 @@ const COUNT_DEFAULT: usize = 10;
 const COUNT_MAX: usize = 100_000;
 /// Nor at more keys once those that match have this many bytes.
 const REPLY_BYTES_MAX: usize = 8 << 20;
+
+/// How much memory the keys of one reply to KEYS may take.
+const KEYS_BYTES_MAX: usize = 256 << 20;
+/// How much a key takes beside its bytes.
+const KEY_BYTES: usize = size_of::<Vec<u8>>() + 16;
+
+const TOO_MANY_KEYS: Failure =
+    Failure::fixed("ERR the keys that match take more than 256 MiB; walk them with SCAN");
 
 /// What a call asks for.
 struct Request<'a> {
@@ -51,9 +60,41 @@ pub(super) fn scan(
     Ok(())
 }
 
+pub(super) fn keys(
+    arguments: Arguments<'_>,
+    database: u8,
+    context: &Context,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let pattern = Some(arguments.word(1)).filter(|pattern| *pattern != b"*");
+    let mut keys = Vec::new();
+    let mut bytes = 0;
+    let mut failure = None;
+    context.storage.walk(database, &keyspace::database, Direction::Forward, &mut |entry| {
+        let key = keyspace::user_key(entry.key);
+        match pattern.map_or(Ok(true), |pattern| glob::matches(pattern, key)) {
+            Ok(true) => {
+                bytes += key.len() + KEY_BYTES;
+                keys.push(key.to_vec());
+            }
+            Ok(false) => {}
+            Err(glob::TooCostly) => failure = Some(PATTERN_TOO_COSTLY),
+        }
+        if bytes > KEYS_BYTES_MAX {
+            failure = Some(TOO_MANY_KEYS);
+        }
+        if failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    replies.array(keys.len());
+    keys.iter().for_each(|key| replies.bulk(key));
+    Ok(())
+}
+
 fn parse<'a>(arguments: Arguments<'a>, database: u8, context: &Context) -> Outcome<Request<'a>> {
-    let cursor = std::str::from_utf8(arguments.word(1)).ok().and_then(|text| text.parse::<u64>().ok());
-    let cursor = cursor.filter(|_| arguments.word(1).first() != Some(&b'+')).ok_or(INVALID_CURSOR)?;
+    let cursor = cursor(arguments.word(1)).ok_or(INVALID_CURSOR)?;
     let mut request = Request { behind: None, pattern: None, count: COUNT_DEFAULT, any: true };
     for option in (2..arguments.len()).step_by(2) {
         let (name, value) = (arguments.word(option), arguments.word(option + 1));
@@ -77,20 +118,37 @@ fn parse<'a>(arguments: Arguments<'a>, database: u8, context: &Context) -> Outco
     Ok(request)
 }
 
+/// The number of a cursor, with a sign or without: clients of Redis send what C reads as a number.
+fn cursor(word: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(word).ok()?;
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if text.is_empty() {
+        return Some(0);
+    }
+    let number = digits.parse::<u64>().ok().filter(|_| !digits.starts_with('+'))?;
+    Some(if text.starts_with('-') { number.wrapping_neg() } else { number })
+}
+
 fn walk(request: &Request<'_>, database: u8, context: &Context) -> Outcome<Found> {
-    let mut found = Found::default();
     if !request.any {
-        return Ok(found);
+        return Ok(Found::default());
     }
-    let mut range = keyspace::user_range(database, request.behind.as_deref().unwrap_or_default(), None);
-    if request.behind.is_some() {
-        // The first key behind the one that was reached.
-        range.start.push(0);
-    }
+    context.storage.in_slot(database, |slot| {
+        let mut range = keyspace::user_range(slot, request.behind.as_deref().unwrap_or_default(), None);
+        if request.behind.is_some() {
+            // The first key behind the one that was reached.
+            range.start.push(0);
+        }
+        walk_range(request, range.as_range(), context)
+    })
+}
+
+fn walk_range(request: &Request<'_>, range: KeyRange<'_>, context: &Context) -> Outcome<Found> {
+    let mut found = Found::default();
     let (mut seen, mut bytes) = (0, 0);
     let mut last = Vec::new();
     let mut too_costly = false;
-    context.storage.scan(range.as_range(), Direction::Forward, &mut |entry| {
+    context.storage.scan(range, Direction::Forward, &mut |entry| {
         if seen == request.count || bytes > REPLY_BYTES_MAX {
             found.reached = Some(std::mem::take(&mut last));
             return ControlFlow::Break(());

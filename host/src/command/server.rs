@@ -1,8 +1,9 @@
-//! What concerns the server as a whole: TIME, SHUTDOWN, CONFIG.
+//! What concerns the server as a whole: TIME, SHUTDOWN, and what Redis says of saving and replicas.
 
-use super::errors::{Failure, Outcome, PATTERN_TOO_COSTLY, SYNTAX, unknown_subcommand, wrong_arity};
-use super::{Arguments, Context, Replies, Session, glob};
-use crate::storage::keyspace::DATABASES;
+use super::client::timeout;
+use super::errors::{Failure, Outcome, SYNTAX};
+use super::info::LAST_DURABLE_WRITE;
+use super::{Arguments, Context, Replies, Session, number};
 use adapter_api::Capabilities;
 
 pub(super) fn time(
@@ -39,82 +40,78 @@ pub(super) fn shutdown(
     Ok(())
 }
 
-pub(super) fn config(
+/// Whether there is anything to save: an engine in memory keeps nothing, and must not say that it did.
+fn check_durable(context: &Context) -> Outcome {
+    match context.storage.has(Capabilities::DURABLE) {
+        true => Ok(()),
+        false => Err(Failure::fixed("ERR the engine keeps nothing on disk, so nothing can be saved")),
+    }
+}
+
+pub(super) fn save(
+    _: Arguments<'_>,
+    _: &mut Session,
+    context: &Context,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    check_durable(context)?;
+    replies.simple("OK");
+    Ok(())
+}
+
+pub(super) fn bgsave(
     arguments: Arguments<'_>,
     _: &mut Session,
     context: &Context,
     replies: &mut dyn Replies,
 ) -> Outcome {
-    match arguments.word(1).to_ascii_lowercase().as_slice() {
-        b"get" if arguments.len() < 3 => Err(wrong_arity("config|get")),
-        b"get" => config_get(arguments, context, replies),
-        b"set" if arguments.len() < 4 => Err(wrong_arity("config|set")),
-        b"set" => Err(config_set(arguments, context)),
-        b"resetstat" if arguments.len() > 2 => Err(wrong_arity("config|resetstat")),
-        b"resetstat" => {
-            context.observe.counters.reset();
-            replies.simple("OK");
-            Ok(())
-        }
-        _ => Err(unknown_subcommand("config", arguments.word(1))),
+    if arguments.len() > 2 || (arguments.len() == 2 && !arguments.word(1).eq_ignore_ascii_case(b"schedule")) {
+        return Err(SYNTAX);
     }
-}
-
-fn config_get(arguments: Arguments<'_>, context: &Context, replies: &mut dyn Replies) -> Outcome {
-    let patterns: Vec<Vec<u8>> = arguments.from(2).map(<[u8]>::to_ascii_lowercase).collect();
-    let mut found = Vec::new();
-    for (name, value) in settings(context) {
-        let mut matched = false;
-        for pattern in &patterns {
-            matched |= glob::matches(pattern, name.to_ascii_lowercase().as_bytes())
-                .map_err(|glob::TooCostly| PATTERN_TOO_COSTLY)?;
-        }
-        if matched {
-            found.push((name, value));
-        }
-    }
-    replies.map(found.len());
-    for (name, value) in found {
-        replies.bulk(name.as_bytes());
-        replies.bulk(value.as_bytes());
-    }
+    check_durable(context)?;
+    replies.simple("Background saving started");
     Ok(())
 }
 
-/// Settings are read from the config file when the server starts; none changes while it runs.
-fn config_set(arguments: Arguments<'_>, context: &Context) -> Failure {
-    let name = String::from_utf8_lossy(arguments.word(2)).to_lowercase();
-    let known = settings(context).iter().any(|(known, _)| known.eq_ignore_ascii_case(&name));
-    Failure::Reply(match known {
-        true => format!(
-            "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config"
-        )
-        .into(),
-        false => format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into(),
-    })
+pub(super) fn bgrewriteaof(
+    _: Arguments<'_>,
+    _: &mut Session,
+    context: &Context,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    check_durable(context)?;
+    replies.simple("Background append only file rewriting started");
+    Ok(())
 }
 
-/// The settings that clients of Redis ask for, then the server's own; each name once.
-fn settings(context: &Context) -> Vec<(String, String)> {
-    let facts = &context.settings;
-    let durable = context.storage.has(Capabilities::DURABLE);
-    let of_redis = [
-        // Nothing is saved at intervals: what is answered OK is stored already, or never will be.
-        ("save", String::new()),
-        ("appendonly", if durable { "yes" } else { "no" }.to_string()),
-        ("appendfsync", if durable { "always" } else { "no" }.to_string()),
-        ("databases", DATABASES.to_string()),
-        ("dir", facts.data_directory.display().to_string()),
-        ("maxclients", facts.clients_max.to_string()),
-        ("maxmemory", "0".to_string()),
-        ("maxmemory-policy", "noeviction".to_string()),
-        ("port", facts.tcp_port.to_string()),
-        ("proto-max-bulk-len", facts.value_bytes_max.to_string()),
-    ];
-    let own = facts.settings.iter().cloned();
-    let mut settings: Vec<_> =
-        own.filter(|(name, _)| of_redis.iter().all(|(known, _)| known != name)).collect();
-    settings.extend(of_redis.map(|(name, value)| (name.to_string(), value)));
-    settings.sort();
-    settings
+/// When a write was last made durable, if the engine says so; else when the server started. In seconds.
+pub(super) fn lastsave(_: Arguments<'_>, _: u8, context: &Context, replies: &mut dyn Replies) -> Outcome {
+    let metrics = context.storage.metrics();
+    let durable = metrics.iter().find(|metric| metric.name == LAST_DURABLE_WRITE);
+    let seconds =
+        durable.and_then(|metric| i64::try_from(metric.value as u64 / 1000).ok()).filter(|at| *at > 0);
+    let started = context.storage.clock().wall().saturating_sub(context.observe.uptime());
+    replies.integer(seconds.unwrap_or(i64::try_from(started.as_secs()).unwrap_or(i64::MAX)));
+    Ok(())
+}
+
+pub(super) fn role(_: Arguments<'_>, _: &mut Session, _: &Context, replies: &mut dyn Replies) -> Outcome {
+    replies.array(3);
+    replies.bulk(b"master");
+    replies.integer(0);
+    replies.array(0);
+    Ok(())
+}
+
+/// There are no replicas, so nothing is waited for, however long the client would.
+pub(super) fn wait(
+    arguments: Arguments<'_>,
+    _: &mut Session,
+    _: &Context,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    number::integer(arguments.word(1))?;
+    timeout(arguments.word(2))?;
+    replies.integer(0);
+    Ok(())
 }

@@ -6,7 +6,9 @@
 
 mod error;
 mod file;
+mod live;
 mod options;
+mod password;
 mod sample;
 pub mod schema;
 pub mod suggest;
@@ -23,7 +25,9 @@ use std::time::Duration;
 use adapter_api::Durability;
 
 pub use error::{ConfigError, Origin};
+pub use live::LiveSettings;
 pub use options::engine_options;
+pub use password::{HIDDEN, Password};
 pub use sample::{explain, sample, table};
 pub use value::{Value, durability_text, size};
 
@@ -51,8 +55,12 @@ pub struct ServerSettings {
     pub listen: Vec<SocketAddr>,
     /// The unix socket to listen on as well.
     pub unix_socket: Option<PathBuf>,
-    /// Whether addresses that other machines reach are allowed.
+    /// What clients have to give before anything else.
+    pub password: Option<Password>,
+    /// Whether addresses that other machines reach are allowed without a password.
     pub insecure: bool,
+    /// Whether DEBUG is allowed.
+    pub debug_commands: bool,
     /// The most clients at once.
     pub max_clients: usize,
     /// The number of event loops.
@@ -63,6 +71,14 @@ pub struct ServerSettings {
     pub slow_client_timeout: Duration,
     /// How long an orderly end waits for clients.
     pub drain_timeout: Duration,
+    /// After how long of silence the other end of a connection is asked whether it is there.
+    pub keepalive: Option<Duration>,
+    /// From how many microseconds on a request is slow.
+    pub slowlog_micros: u64,
+    /// How many slow requests are kept.
+    pub slowlog_len_max: usize,
+    /// From how many milliseconds on an event is noted for LATENCY.
+    pub latency_threshold_ms: u64,
 }
 
 /// `[plugins]`: where engines come from.
@@ -119,6 +135,8 @@ pub struct Limits {
     pub input_bytes_max: usize,
     /// The most bytes of replies that wait for one client before its further requests wait too.
     pub output_bytes_max: usize,
+    /// The most bytes of replies that clients have not taken, over all clients.
+    pub unsent_bytes_max: usize,
     /// The most bytes of replies to one pipeline of requests.
     pub reply_bytes_max: usize,
     /// How much room is kept free on the data directory's file system.
@@ -206,6 +224,7 @@ impl Config {
             None => value::store(&setting.kind, &value, &mut self.settings),
         };
         let Some(plain) = plain else {
+            let value = if setting.is_secret() { HIDDEN.to_string() } else { value.to_string() };
             let dot = if entry.is_some() { "." } else { "" };
             let name = format!("{}{dot}{}", setting.name, entry.unwrap_or_default());
             let taken = setting.taken();
@@ -248,11 +267,11 @@ impl Config {
             return refused("server.listen", message.to_string());
         }
         let exposed = server.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
-        if let Some(address) = exposed.filter(|_| !server.insecure) {
+        if let Some(address) = exposed.filter(|_| !server.insecure && server.password.is_none()) {
             let message = format!(
-                "server.listen = {address} can be reached by other machines, and there are no passwords yet; \
-                 listen on 127.0.0.1, or write insecure = true under [server] (or --insecure) if whoever reaches \
-                 the port may read and delete everything"
+                "server.listen = {address} can be reached by other machines, and no password is set; write \
+                 requirepass = \"a long password\" under [server], or listen on 127.0.0.1, or write insecure = true \
+                 under [server] (or --insecure) if whoever reaches the port may read and delete everything"
             );
             return refused("server.listen", message);
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use adapter_api::Durability;
 
-use super::{GivenOption, Settings};
+use super::{GivenOption, Password, Settings};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -43,6 +43,8 @@ pub enum Kind {
     Paths(fn(&mut Settings, Vec<PathBuf>)),
     /// One address or a list of addresses, each `IP:PORT` or `localhost:PORT`.
     Addresses(fn(&mut Settings, Vec<SocketAddr>)),
+    /// A password, which is never shown; the empty text means none.
+    Secret(fn(&mut Settings, Option<Password>)),
     /// `true` or `false`.
     Flag(fn(&mut Settings, bool)),
     /// A whole number.
@@ -95,7 +97,7 @@ pub static SETTINGS: &[Setting] = &[
         default: r#"["127.0.0.1:6379"]"#,
         flag: Some("--listen"),
         help: "The TCP addresses to listen on: one, or a list. Port 0 lets the operating system choose; the log \
-               says which. An address that other machines can reach needs server.insecure.",
+               says which. An address that other machines can reach needs server.requirepass or server.insecure.",
     },
     Setting {
         name: "server.unix_socket",
@@ -106,12 +108,29 @@ pub static SETTINGS: &[Setting] = &[
                same machine.",
     },
     Setting {
+        name: "server.requirepass",
+        kind: Kind::Secret(|settings, value| settings.server.password = value),
+        default: r#""""#,
+        flag: None,
+        help: "The password that clients give with AUTH or HELLO before anything else; empty for none. Written with # \
+               and its SHA-256, the file does not hold it. Make it long: a wrong one is answered late, but there may \
+               be many who guess.",
+    },
+    Setting {
         name: "server.insecure",
         kind: Kind::Flag(|settings, value| settings.server.insecure = value),
         default: "false",
         flag: Some("--insecure"),
-        help: "Allows addresses that other machines can reach. There are no passwords yet: whoever reaches the \
-               port reads and deletes everything. Only for networks where everybody may.",
+        help: "Allows addresses that other machines can reach although server.requirepass is empty. Whoever reaches \
+               the port reads and deletes everything. Only for networks where everybody may.",
+    },
+    Setting {
+        name: "server.debug_commands",
+        kind: Kind::Flag(|settings, value| settings.server.debug_commands = value),
+        default: "false",
+        flag: None,
+        help: "Allows DEBUG, whose SLEEP holds up every client of an event loop. For tests of programs that use the \
+               server, not for service.",
     },
     Setting {
         name: "server.max_clients",
@@ -123,7 +142,8 @@ pub static SETTINGS: &[Setting] = &[
         },
         default: "10000",
         flag: None,
-        help: "How many clients may be connected at once; further ones get an error and are closed.",
+        help: "How many clients may be connected at once; further ones get an error and are closed. Each needs an open \
+               file: the limit of the process is raised as far as it may be, and the log says how far.",
     },
     Setting {
         name: "server.loops",
@@ -174,6 +194,58 @@ pub static SETTINGS: &[Setting] = &[
         default: "10",
         flag: None,
         help: "How long an orderly end waits for requests in progress and for clients to take their replies.",
+    },
+    Setting {
+        name: "server.tcp_keepalive_s",
+        kind: Kind::Integer {
+            min: 0,
+            max: 86_400,
+            unit: "seconds",
+            set: |settings, value| settings.server.keepalive = seconds(value),
+        },
+        default: "300",
+        flag: None,
+        help: "After how long of silence the operating system asks whether the other end of a TCP connection is still \
+               there, so that clients whose machine vanished are noticed; 0 never asks.",
+    },
+    Setting {
+        name: "server.slowlog_log_slower_than_us",
+        kind: Kind::Integer {
+            min: 0,
+            max: 1_000_000_000_000,
+            unit: "microseconds",
+            set: |settings, value| settings.server.slowlog_micros = value,
+        },
+        default: "10000",
+        flag: None,
+        help: "A request on which the server works this long is shown by SLOWLOG GET. Waiting for the disk or for other \
+               clients is not counted. Below 1000 every request is timed, which costs each a little; above, those that \
+               may be slow.",
+    },
+    Setting {
+        name: "server.slowlog_max_len",
+        kind: Kind::Integer {
+            min: 0,
+            max: 1_000_000,
+            unit: "requests",
+            set: |settings, value| settings.server.slowlog_len_max = value as usize,
+        },
+        default: "128",
+        flag: None,
+        help: "How many slow requests are kept, the newest; 0 keeps none.",
+    },
+    Setting {
+        name: "server.latency_monitor_threshold_ms",
+        kind: Kind::Integer {
+            min: 0,
+            max: 86_400_000,
+            unit: "milliseconds",
+            set: |settings, value| settings.server.latency_threshold_ms = value,
+        },
+        default: "0",
+        flag: None,
+        help: "What takes this long is noted for LATENCY: the work on a request, and the way of a run of writes through \
+               the engine, the disk included. 0 notes nothing.",
     },
     Setting {
         name: "storage.dir",
@@ -272,6 +344,18 @@ pub static SETTINGS: &[Setting] = &[
                until it has taken replies. A single reply may be larger.",
     },
     Setting {
+        name: "limits.unsent_bytes_max",
+        kind: Kind::Bytes {
+            min: MIB,
+            max: 1024 * GIB,
+            set: |settings, value| settings.limits.unsent_bytes_max = value as usize,
+        },
+        default: r#""1GiB""#,
+        flag: None,
+        help: "How many bytes of replies that clients have not taken the server holds, of all clients together. Above \
+               it, the client that owes most is closed.",
+    },
+    Setting {
         name: "limits.reply_bytes_max",
         kind: Kind::Bytes {
             min: MIB,
@@ -359,6 +443,11 @@ impl Setting {
         matches!(self.kind, Kind::Pins(_) | Kind::EngineOptions(_))
     }
 
+    /// Whether its value is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret(_))
+    }
+
     /// The values that are taken, for people.
     pub fn taken(&self) -> String {
         match &self.kind {
@@ -369,6 +458,9 @@ impl Setting {
             Kind::Addresses(_) => {
                 "an IP address with a port, such as \"127.0.0.1:6379\" or \"[::1]:6379\", or a list of them"
                     .to_string()
+            }
+            Kind::Secret(_) => {
+                "a text, \"#\" and the SHA-256 of one in 64 hexadecimal digits, or \"\" for none".to_string()
             }
             Kind::Flag(_) => "true or false".to_string(),
             Kind::Integer { min, max, unit, .. } => format!("a whole number of {unit} from {min} to {max}"),

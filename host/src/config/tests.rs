@@ -122,8 +122,8 @@ fn an_unknown_key_names_the_line_and_the_nearest_key() {
         ),
         ("[sevrer]\nlisten = []", "1: unknown table [sevrer]; did you mean [server]?"),
         (
-            "[server]\nrequirepass = \"x\"",
-            "2: unknown key server.requirepass; `enginebay config default` shows every key",
+            "[server]\nabracadabra = \"x\"",
+            "2: unknown key server.abracadabra; `enginebay config default` shows every key",
         ),
         ("server = 5", "1: server is a table; write [server] and its keys on the lines below"),
     ];
@@ -238,13 +238,19 @@ fn a_refused_flag_is_named() {
 }
 
 #[test]
-fn an_address_that_others_reach_needs_insecure() {
+fn an_address_that_others_reach_needs_a_password_or_consent() {
     for address in ["0.0.0.0:6379", "[::]:6379", "192.168.1.5:1", "[::ffff:10.0.0.1]:1"] {
         let message = refusal(&format!("[server]\nlisten = \"{address}\""));
         assert!(
-            message.starts_with("2: server.listen = ") && message.contains("insecure = true"),
+            message.starts_with("2: server.listen = ")
+                && message.contains("insecure = true")
+                && message.contains("requirepass"),
             "{message}"
         );
+        let with_password = settings(&format!("[server]\nlisten = \"{address}\"\nrequirepass = \"long\""));
+        assert!(with_password.server.password.is_some_and(|password| password.is(b"long")));
+        let without = refusal(&format!("[server]\nlisten = \"{address}\"\nrequirepass = \"\""));
+        assert!(without.contains("no password is set"), "{without}");
         assert_eq!(
             settings(&format!("[server]\nlisten = \"{address}\"\ninsecure = true")).server.listen.len(),
             1
@@ -253,6 +259,16 @@ fn an_address_that_others_reach_needs_insecure() {
     for address in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         assert_eq!(settings(&format!("[server]\nlisten = \"{address}\"")).server.listen.len(), 1);
     }
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let config = load("[server]\nrequirepass = \"sekrit\"", Vec::new()).unwrap();
+    let explained = explain(&config);
+    assert!(explained.contains("server.requirepass = \"(hidden)\"") && !explained.contains("sekrit"));
+    assert!(config.values().all(|(_, value)| !value.contains("sekrit")));
+    let refused = refusal("[server]\nrequirepass = [\"sekrit\", 5]");
+    assert!(refused.starts_with("2: server.requirepass = (hidden) is not taken"), "{refused}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use adapter_api::Durability;
 use toml::de::DeValue;
 
 use super::schema::{DURABILITY_INTERVAL_MAX, Kind};
-use super::{GivenOption, Origin, Settings};
+use super::{GivenOption, HIDDEN, Origin, Password, Settings};
 
 /// A value as it was written, before anybody asked whether it fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +122,12 @@ pub fn store(kind: &Kind, value: &Value, settings: &mut Settings) -> Option<Stri
         }
         Kind::Addresses(set) => {
             set(settings, value.as_texts()?.into_iter().map(address).collect::<Option<_>>()?);
+        }
+        Kind::Secret(set) => {
+            let password = Password::from_setting(value.as_text()?.as_bytes());
+            let shown = if password.is_some() { HIDDEN } else { "" };
+            set(settings, password);
+            return Some(quoted(shown));
         }
         Kind::Flag(set) => match value {
             Value::Flag(flag) => set(settings, *flag),

@@ -4,7 +4,7 @@
 //! of the server. What CLIENT LIST prints of a client is written here by its connection.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,19 @@ pub struct Client {
     last_active: AtomicU64,
     database: AtomicU8,
     protocol: AtomicU8,
+    monitors: AtomicBool,
+    keeps_place: AtomicBool,
+    dismissed: AtomicBool,
     labels: Mutex<Labels>,
+}
+
+/// What a client is apart from an ordinary one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientFlag {
+    /// It watches every request: MONITOR.
+    Monitors,
+    /// It is not closed to make room: CLIENT NO-EVICT.
+    KeepsPlace,
 }
 
 /// The texts that a client gives itself, and its last command.
@@ -29,6 +41,7 @@ struct Labels {
     library_name: String,
     library_version: String,
     last_command: &'static str,
+    dismissal: Option<&'static str>,
 }
 
 impl Client {
@@ -41,6 +54,9 @@ impl Client {
             last_active: AtomicU64::new(0),
             database: AtomicU8::new(0),
             protocol: AtomicU8::new(2),
+            monitors: AtomicBool::new(false),
+            keeps_place: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
             labels: Mutex::default(),
         }
     }
@@ -48,6 +64,44 @@ impl Client {
     /// Its number, from 1.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where it connected to.
+    pub fn local_address(&self) -> &str {
+        &self.local_address
+    }
+
+    /// Sets or clears a flag.
+    pub fn set(&self, flag: ClientFlag, on: bool) {
+        self.flag(flag).store(on, Ordering::Relaxed);
+    }
+
+    /// Whether the flag is set.
+    pub fn has(&self, flag: ClientFlag) -> bool {
+        self.flag(flag).load(Ordering::Relaxed)
+    }
+
+    fn flag(&self, flag: ClientFlag) -> &AtomicBool {
+        match flag {
+            ClientFlag::Monitors => &self.monitors,
+            ClientFlag::KeepsPlace => &self.keeps_place,
+        }
+    }
+
+    /// Tells it to go, for a reason that is logged. Its event loop closes it at the next call for attention.
+    pub fn dismiss(&self, reason: &'static str) {
+        self.labels().dismissal.get_or_insert(reason);
+        self.dismissed.store(true, Ordering::Release);
+    }
+
+    /// Why it has to go, if it has.
+    pub fn dismissal(&self) -> Option<&'static str> {
+        if self.dismissed.load(Ordering::Acquire) { self.labels().dismissal } else { None }
     }
 
     /// Its name, empty if it has none.
@@ -99,9 +153,15 @@ impl Client {
         let idle = age.saturating_sub(Duration::from_millis(self.last_active.load(Ordering::Relaxed)));
         let labels = self.labels().clone();
         let command = if labels.last_command.is_empty() { "NULL" } else { labels.last_command };
+        let mut flags = String::new();
+        flags.extend(self.has(ClientFlag::Monitors).then_some('O'));
+        flags.extend(self.has(ClientFlag::KeepsPlace).then_some('e'));
+        if flags.is_empty() {
+            flags.push('N');
+        }
         format!(
-            "id={} addr={} laddr={} name={} age={} idle={} flags=N db={} sub=0 psub=0 multi=-1 cmd={} \
-             user=default resp={} lib-name={} lib-ver={}",
+            "id={} addr={} laddr={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 cmd={} \
+             user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
             self.address,
             self.local_address,
@@ -140,6 +200,11 @@ impl Clients {
     /// Removes a client.
     pub fn disconnected(&self, id: u64) {
         self.lock().remove(&id);
+    }
+
+    /// The client of that number, if it is connected.
+    pub fn find(&self, id: u64) -> Option<Arc<Client>> {
+        self.lock().get(&id).cloned()
     }
 
     /// How many clients are connected.

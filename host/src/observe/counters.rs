@@ -30,8 +30,6 @@ pub struct Counters {
     pub connections_received: Counter,
     /// Connections refused because there were too many.
     pub connections_rejected: Counter,
-    /// Requests answered, errors included.
-    pub commands_processed: Counter,
     /// Error replies.
     pub error_replies: Counter,
     /// Keys that a reading command found.
@@ -46,10 +44,9 @@ pub struct Counters {
 
 impl Counters {
     /// Every counter with its name in INFO.
-    pub fn named(&self) -> [(&'static str, &Counter); 8] {
+    pub fn named(&self) -> [(&'static str, &Counter); 7] {
         [
             ("total_connections_received", &self.connections_received),
-            ("total_commands_processed", &self.commands_processed),
             ("total_net_input_bytes", &self.bytes_received),
             ("total_net_output_bytes", &self.bytes_sent),
             ("rejected_connections", &self.connections_rejected),

@@ -1,15 +1,27 @@
-//! What the server knows of itself: counters and the list of clients.
+//! What the server knows of itself: counters, the list of clients, what was slow, who watches.
 //!
 //! Promises: plain data that any layer may read and count in, without locks on the path of a request. The
 //! server registers clients and counts bytes; commands print.
 
+mod attention;
+mod calls;
 mod client;
 mod counters;
+mod latency;
+mod monitors;
+mod pause;
+mod slowlog;
 
 use std::time::{Duration, Instant};
 
-pub use client::{Client, Clients};
+pub use attention::Attention;
+pub use calls::{Calls, SAMPLED_CALLS};
+pub use client::{Client, ClientFlag, Clients};
 pub use counters::{Counter, Counters};
+pub use latency::{Latency, Sample, Spikes};
+pub use monitors::Monitors;
+pub use pause::Pause;
+pub use slowlog::{SlowRequest, Slowlog, shortened};
 
 /// The counters and the clients of one running server.
 #[derive(Debug)]
@@ -18,6 +30,16 @@ pub struct Observe {
     pub counters: Counters,
     /// Who is connected.
     pub clients: Clients,
+    /// How event loops are asked to look at their clients.
+    pub attention: Attention,
+    /// Whether requests wait.
+    pub pause: Pause,
+    /// Who watches every request.
+    pub monitors: Monitors,
+    /// The newest slow requests.
+    pub slowlog: Slowlog,
+    /// What took long, by kind of event.
+    pub latency: Latency,
     started: Instant,
     run_id: String,
 }
@@ -36,7 +58,27 @@ impl Observe {
             RandomState::new().build_hasher().finish()
         };
         let run_id = format!("{:016x}{:016x}{:08x}", random(), random(), random() as u32);
-        Self { counters: Counters::default(), clients: Clients::default(), started: Instant::now(), run_id }
+        Self {
+            counters: Counters::default(),
+            clients: Clients::default(),
+            attention: Attention::default(),
+            pause: Pause::default(),
+            monitors: Monitors::default(),
+            slowlog: Slowlog::default(),
+            latency: Latency::default(),
+            started: Instant::now(),
+            run_id,
+        }
+    }
+
+    /// Tells a client to go; its event loop closes it. Says whether there is such a client.
+    pub fn dismiss(&self, client: u64, reason: &'static str) -> bool {
+        let found = self.clients.find(client);
+        if let Some(client) = &found {
+            client.dismiss(reason);
+            self.attention.call();
+        }
+        found.is_some()
     }
 
     /// How long the server has been running.

@@ -21,6 +21,12 @@ pub const BULK_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// The longest request that any setting may allow, in bytes; positions are kept in 32 bits.
 pub const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
 
+/// The most words that a request of a stranger may have: of a client that has not given its password.
+pub const STRANGER_WORDS_MAX: usize = 10;
+
+/// The longest word of a stranger's request, in bytes.
+pub const STRANGER_BULK_BYTES_MAX: usize = 16 * 1024;
+
 /// Words whose places are kept allocated between requests.
 const KEPT_WORDS: usize = 1024;
 
@@ -41,6 +47,10 @@ pub enum ProtocolError {
     InvalidMultibulkLength,
     /// The length behind `$` is no number, negative or above the limit.
     InvalidBulkLength,
+    /// The count behind `*` is above [`STRANGER_WORDS_MAX`], and the client is a stranger.
+    StrangersMultibulkLength,
+    /// The length behind `$` is above [`STRANGER_BULK_BYTES_MAX`], and the client is a stranger.
+    StrangersBulkLength,
     /// A word does not begin with `$` but with this byte.
     ExpectedBulk(u8),
     /// A word is not followed by a line break: its length was wrong.
@@ -63,6 +73,8 @@ impl fmt::Display for ProtocolError {
         match self {
             Self::InvalidMultibulkLength => out.write_str("invalid multibulk length"),
             Self::InvalidBulkLength => out.write_str("invalid bulk length"),
+            Self::StrangersMultibulkLength => out.write_str("unauthenticated multibulk length"),
+            Self::StrangersBulkLength => out.write_str("unauthenticated bulk length"),
             Self::ExpectedBulk(byte @ b' '..=b'~') => {
                 write!(out, "expected '$', got '{}'", char::from(*byte))
             }
@@ -103,6 +115,8 @@ pub struct Decoder {
     position: usize,
     /// No line break begins before this byte.
     searched: usize,
+    /// The requests are those of a client that has not given its password.
+    stranger: bool,
 }
 
 impl Decoder {
@@ -112,7 +126,20 @@ impl Decoder {
             bulk_bytes: limits.bulk_bytes.min(BULK_BYTES_MAX),
             request_bytes: limits.request_bytes.min(REQUEST_BYTES_MAX),
         };
-        Self { limits, words: Vec::new(), expected: Expected::Request, position: 0, searched: 0 }
+        Self {
+            limits,
+            words: Vec::new(),
+            expected: Expected::Request,
+            position: 0,
+            searched: 0,
+            stranger: false,
+        }
+    }
+
+    /// From the next request on, whether they come from a client that has not given its password: what it may
+    /// send is as little as Redis allows one.
+    pub fn set_stranger(&mut self, stranger: bool) {
+        self.stranger = stranger;
     }
 
     /// Looks at `bytes`, which begin with the request and hold all of it that arrived. `Some(length)`: the request
@@ -169,6 +196,9 @@ impl Decoder {
         if count > WORDS_MAX as i64 {
             return Err(ProtocolError::InvalidMultibulkLength);
         }
+        if self.stranger && count > STRANGER_WORDS_MAX as i64 {
+            return Err(ProtocolError::StrangersMultibulkLength);
+        }
         self.expected = Expected::Length { missing: count.max(0) as usize };
         Ok(true)
     }
@@ -183,6 +213,9 @@ impl Decoder {
         let length = line.and_then(number).and_then(|length| usize::try_from(length).ok());
         let length = length.filter(|length| *length <= self.limits.bulk_bytes);
         let length = length.ok_or(ProtocolError::InvalidBulkLength)?;
+        if self.stranger && length > STRANGER_BULK_BYTES_MAX {
+            return Err(ProtocolError::StrangersBulkLength);
+        }
         if self.position + length + 2 > self.limits.request_bytes {
             return Err(ProtocolError::TooBigRequest(self.limits.request_bytes));
         }

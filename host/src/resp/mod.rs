@@ -27,7 +27,8 @@ mod inline;
 mod input;
 
 pub use decode::{
-    BULK_BYTES_MAX, Decoder, LINE_BYTES_MAX, Limits, ProtocolError, REQUEST_BYTES_MAX, WORDS_MAX,
+    BULK_BYTES_MAX, Decoder, LINE_BYTES_MAX, Limits, ProtocolError, REQUEST_BYTES_MAX,
+    STRANGER_BULK_BYTES_MAX, STRANGER_WORDS_MAX, WORDS_MAX,
 };
 pub use encode::{Encoder, Version};
 pub use input::Input;

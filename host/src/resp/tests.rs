@@ -234,3 +234,19 @@ fn garbage_never_panics_and_does_not_depend_on_its_split() {
         assert_eq!(whole, pieces, "{} split at {split}", bytes.escape_ascii());
     }
 }
+
+#[test]
+fn a_stranger_may_send_little() {
+    let ends = |bytes: &[u8]| {
+        let mut reader = Reader::new(LIMITS);
+        reader.decoder.set_stranger(true);
+        (reader.arrive(bytes), reader.requests.len())
+    };
+    let word = |length: usize| format!("${length}\r\n{}\r\n", "x".repeat(length));
+    let largest = format!("*10\r\n{}", word(16 * 1024).repeat(10));
+    assert_eq!(ends(largest.as_bytes()), (Ok(()), 1));
+    assert_eq!(ends(b"*11\r\n").0, Err(ProtocolError::StrangersMultibulkLength));
+    assert_eq!(ends(b"*1\r\n$16385\r\n").0, Err(ProtocolError::StrangersBulkLength));
+    assert_eq!(ends(b"*1048577\r\n").0, Err(ProtocolError::InvalidMultibulkLength));
+    assert_eq!(decode(&[b"*11\r\n$16385\r\n"], LIMITS).1, Ok(()), "a friend may send more");
+}

@@ -1,10 +1,11 @@
 //! One group's way through the sequencer: evaluate, apply, answer.
 //!
 //! Promises: every request of every submission is evaluated and applied, or refused, exactly once in the
-//! end; no batch is larger than the engine takes; an answer goes out only after what it says is applied.
+//! end; no batch is larger than the engine takes, nor goes on behind a swap of databases; an answer goes out
+//! only after what it says is applied.
 //!
 //! ```text
-//! run ─▶ evaluate requests in order on the overlay, until all are or the batch is full ─▶ apply ─▶ go on
+//! run ─▶ evaluate requests in order on the overlay, until all are or the batch ends ─▶ apply ─▶ go on
 //!                                                                       │
 //!   Rejected, Full, Unsupported: discard, then one request at a time ◀──┤
 //!   anything else: the outcome is unknown, refuse all of the batch   ◀──┘
@@ -127,7 +128,7 @@ impl Run<'_> {
                 break;
             }
             place = self.after(place);
-            if self.role.writes.bytes() > self.batch_bytes_max() {
+            if self.role.writes.bytes() > self.batch_bytes_max() || self.role.writes.databases().is_some() {
                 break;
             }
         }
@@ -176,6 +177,9 @@ impl Run<'_> {
             Ok(()) => {
                 if marks {
                     instants.marked();
+                }
+                if let Some(databases) = writes.databases() {
+                    self.storage.set_databases(databases);
                 }
                 Ok(())
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use adapter_api::{Batch, BatchBuilder, Buffer, Capabilities, EngineError, KeyRange, Values};
 
-use crate::storage::Storage;
+use crate::storage::{Databases, Storage};
 
 /// The writes of one group so far, and what was fetched for it.
 #[derive(Default)]
@@ -25,6 +25,9 @@ pub(super) struct Writes {
     /// Values fetched before the first request; they hold as long as nothing was applied.
     fetched: Values,
     fetched_keys: HashMap<Vec<u8>, usize>,
+    /// What the slots of the databases are once the batch is applied, if the request now evaluated changes
+    /// them. It is the last one of its batch.
+    databases: Option<Databases>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +65,7 @@ impl Writes {
 
     /// Takes back what was written since `begin_request`.
     pub(super) fn undo(&mut self) {
+        self.databases = None;
         for (key, before) in self.replaced.drain(..).rev() {
             match before {
                 Some(write) => drop(self.keys.insert(key, write)),
@@ -82,6 +86,12 @@ impl Writes {
         self.batch.bytes()
     }
 
+    /// The slots of the databases once the batch is applied, if it changes them: nothing may be written behind
+    /// that in the same batch.
+    pub(super) fn databases(&self) -> Option<Databases> {
+        self.databases
+    }
+
     /// What the group wrote so far.
     pub(super) fn batch(&self) -> Batch<'_> {
         self.batch.as_batch()
@@ -99,6 +109,7 @@ impl Writes {
             *self = Self::default();
             return;
         }
+        self.databases = None;
         self.batch.clear();
         self.keys.clear();
         self.ranges.clear();
@@ -189,6 +200,23 @@ impl Overlay<'_> {
             self.writes.note(&key, Write::Deleted);
         }
         self.writes.ranges.push((range.start().to_vec(), range.end().map(<[u8]>::to_vec)));
+        Ok(())
+    }
+
+    /// Which slot each database has.
+    pub fn databases(&self) -> Databases {
+        self.storage.databases()
+    }
+
+    /// Exchanges the slots of two databases once the batch is applied, which ends with this request: those
+    /// behind it find the databases swapped, this one does not.
+    ///
+    /// # Errors
+    /// `Rejected` if the engine takes no such key; nothing is changed then.
+    pub fn swap_databases(&mut self, one: u8, other: u8) -> Result<(), EngineError> {
+        let swapped = self.databases().swapped(one, other);
+        self.put(&Databases::key(), &swapped.encode())?;
+        self.writes.databases = Some(swapped);
         Ok(())
     }
 

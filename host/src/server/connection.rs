@@ -16,7 +16,7 @@ use super::replies::Answers;
 use super::settings::Settings;
 use super::socket::Socket;
 use crate::command::{Class, Context, Pipeline, Replies, Row, Session};
-use crate::observe::Client;
+use crate::observe::{Client, ClientFlag};
 use crate::resp::{Decoder, Input, Limits, Version};
 
 /// Runs of requests of one connection that the sequencer may have at a time. Two keep the disk busy while more
@@ -29,6 +29,9 @@ pub(super) const PIPELINE_BYTES_MAX: usize = 1024 * 1024;
 /// An unfinished request of so many bytes is welcome even when the inputs of all clients are too large.
 const INPUT_BYTES_ALWAYS: usize = 64 * 1024;
 
+/// The unsent replies with which further requests wait of a client that has not given its password.
+const STRANGER_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
 /// What connections of one event loop share.
 pub(super) struct Shared {
     pub(super) context: Arc<Context>,
@@ -38,6 +41,15 @@ pub(super) struct Shared {
     pub(super) clients: Arc<AtomicUsize>,
     /// The bytes in the inputs of all clients of all loops.
     pub(super) input_bytes: Arc<AtomicUsize>,
+    /// The unsent replies of all clients of all loops, in bytes.
+    pub(super) unsent_bytes: Arc<AtomicUsize>,
+}
+
+impl Shared {
+    /// Whether clients have to go because they leave too many replies untaken.
+    pub(super) fn owes_too_much(&self) -> bool {
+        self.unsent_bytes.load(Ordering::Relaxed) > self.settings.unsent_bytes_max
+    }
 }
 
 /// A request that is whole but has not run: its length in the input, and what it asks for.
@@ -79,6 +91,8 @@ pub(super) struct Connection {
     pub(super) stopped: bool,
     /// Waits for the sequencer to have room.
     pub(super) stalled: bool,
+    /// Waits until then because of a wrong password; nothing is sent either.
+    pub(super) punished_until: Option<Instant>,
     /// Stands in the event loop's queue of connections with work.
     pub(super) queued: bool,
     /// Had a turn in this round of the event loop.
@@ -97,8 +111,9 @@ pub(super) struct Connection {
     /// Since when the client takes none of its replies.
     blocked_since: Option<Instant>,
     last_arrival: Instant,
-    /// What this connection added to `Shared::input_bytes`.
+    /// What this connection added to `Shared::input_bytes` and `Shared::unsent_bytes`.
     counted_input: usize,
+    counted_unsent: usize,
 }
 
 impl Connection {
@@ -115,11 +130,14 @@ impl Connection {
         // behind it are still understood.
         let request_bytes = settings.request_bytes_max;
         let limits = Limits { bulk_bytes: request_bytes, request_bytes };
+        let session = Session::new(client, &shared.context);
+        let mut decoder = Decoder::new(limits);
+        decoder.set_stranger(session.is_stranger());
         Self {
             token,
-            session: Session::new(client),
+            session,
             input: Input::new(),
-            decoder: Decoder::new(limits),
+            decoder,
             waiting: None,
             output: Answers::new(Version::Two, settings.reply_bytes_max),
             pipeline: None,
@@ -128,6 +146,7 @@ impl Connection {
             starved: true,
             stopped: false,
             stalled: false,
+            punished_until: None,
             queued: false,
             touched: false,
             last_command: None,
@@ -139,6 +158,7 @@ impl Connection {
             blocked_since: None,
             last_arrival: now,
             counted_input: 0,
+            counted_unsent: 0,
         }
     }
 
@@ -170,7 +190,9 @@ impl Connection {
         let too_many = self.submissions >= SUBMISSIONS_MAX && self.pipeline.is_none();
         let scan_waits =
             self.waiting.is_some_and(|request| request.row.class == Class::Scan) && self.is_behind();
-        let too_slow = self.unsent() > shared.settings.output_bytes_max;
+        let most = shared.settings.output_bytes_max;
+        let most = if self.session.is_stranger() { most.min(STRANGER_OUTPUT_BYTES_MAX) } else { most };
+        let too_slow = self.unsent() > most;
         !(self.stopped || self.reading || too_many || scan_waits || too_slow)
     }
 
@@ -235,15 +257,17 @@ impl Connection {
         self.starved = false;
     }
 
-    /// Counts the input among those of all clients. Called after each turn.
-    pub(super) fn count_input(&mut self, shared: &Shared) {
-        let held = self.input.len();
-        if held > self.counted_input {
-            shared.input_bytes.fetch_add(held - self.counted_input, Ordering::Relaxed);
-        } else if held < self.counted_input {
-            shared.input_bytes.fetch_sub(self.counted_input - held, Ordering::Relaxed);
-        }
-        self.counted_input = held;
+    /// Counts the input and the unsent replies among those of all clients. Called after each turn and flush.
+    pub(super) fn count_bytes(&mut self, shared: &Shared) {
+        recount(&shared.input_bytes, &mut self.counted_input, self.input.len());
+        let unsent = self.unsent();
+        recount(&shared.unsent_bytes, &mut self.counted_unsent, unsent);
+    }
+
+    /// Takes back what it added to the counts of all clients, at its end.
+    pub(super) fn uncount_bytes(&mut self, shared: &Shared) {
+        recount(&shared.input_bytes, &mut self.counted_input, 0);
+        recount(&shared.unsent_bytes, &mut self.counted_unsent, 0);
     }
 
     /// Answers with an error, behind the replies before it.
@@ -293,6 +317,9 @@ impl Connection {
 
     /// Sends what the socket takes. `Err` if the client is gone.
     pub(super) fn flush(&mut self, shared: &Shared, now: Instant) -> Result<(), ()> {
+        if self.punished_until.is_some_and(|until| until > now) {
+            return Ok(());
+        }
         let start = self.sent;
         let bytes = self.output.bytes();
         while self.sent < bytes.len() {
@@ -322,23 +349,53 @@ impl Connection {
     }
 
     /// Whether the clock alone may make the client go.
-    pub(super) fn may_become_overdue(&self, settings: &Settings) -> bool {
-        self.blocked_since.is_some() || settings.idle_timeout.is_some()
+    pub(super) fn may_become_overdue(&self, idle_timeout: Option<Duration>) -> bool {
+        self.blocked_since.is_some() || self.is_unfinished() || idle_timeout.is_some()
+    }
+
+    /// Whether it began a request and has not sent the rest.
+    fn is_unfinished(&self) -> bool {
+        self.starved && !self.input.is_empty()
     }
 
     /// Why the client has to go by the clock, if it has.
-    pub(super) fn overdue(&self, settings: &Settings, now: Instant) -> Option<String> {
+    pub(super) fn overdue(
+        &self,
+        settings: &Settings,
+        idle_timeout: Option<Duration>,
+        now: Instant,
+    ) -> Option<String> {
         let late = |since: Instant, timeout: Duration| now.saturating_duration_since(since) >= timeout;
-        if self.blocked_since.is_some_and(|since| late(since, settings.slow_client_timeout)) {
-            let seconds = settings.slow_client_timeout.as_secs_f32();
-            return Some(format!("it read none of {} bytes of replies for {seconds} s", self.unsent()));
+        let slow = settings.slow_client_timeout;
+        if self.blocked_since.is_some_and(|since| late(since, slow)) {
+            let (bytes, seconds) = (self.unsent(), slow.as_secs_f32());
+            return Some(format!("it read none of {bytes} bytes of replies for {seconds} s"));
         }
-        let timeout = settings.idle_timeout?;
+        if self.is_unfinished() && late(self.last_arrival, slow) {
+            return Some(format!("it left a request unfinished for {} s", slow.as_secs_f32()));
+        }
+        let timeout = idle_timeout?;
         let idle = !self.is_behind() && self.unsent() == 0 && late(self.last_arrival, timeout);
         idle.then(|| format!("it sent nothing for {} s", timeout.as_secs_f32()))
+    }
+
+    /// The unsent replies of a client that takes none, unless it may keep its place.
+    pub(super) fn debt(&self) -> Option<usize> {
+        let keeps_place = self.session.client().has(ClientFlag::KeepsPlace);
+        self.blocked_since.filter(|_| !keeps_place).map(|_| self.unsent())
     }
 
     fn unsent(&self) -> usize {
         self.output.position() - self.sent
     }
+}
+
+/// Corrects a sum of all clients by what one of them has now.
+fn recount(sum: &AtomicUsize, counted: &mut usize, now: usize) {
+    if now > *counted {
+        sum.fetch_add(now - *counted, Ordering::Relaxed);
+    } else if now < *counted {
+        sum.fetch_sub(*counted - now, Ordering::Relaxed);
+    }
+    *counted = now;
 }

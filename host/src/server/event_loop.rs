@@ -12,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ use super::completion::Completion;
 use super::connection::{Connection, Filled, PIPELINE_BYTES_MAX, Shared};
 use super::listener::{Accepted, Acceptor, Listener};
 use super::routing::Step;
+use crate::command::Replies;
+use crate::observe::ClientFlag;
 
 /// The token of the completion queue's waker. Connections have their client's number, which counts from 1.
 pub(super) const WAKER: Token = Token(usize::MAX);
@@ -69,6 +72,10 @@ pub(super) struct EventLoop {
     queue: VecDeque<Token>,
     /// Connections that wait for the sequencer to have room.
     stalled: Vec<Token>,
+    /// Connections that wait until then: for the end of a pause, or after a wrong password.
+    paused: Vec<(Instant, Token)>,
+    /// The calls for attention that were followed.
+    calls_seen: u64,
     /// Connections that had a turn in this round.
     touched: Vec<Token>,
     round_bytes: usize,
@@ -98,6 +105,8 @@ impl EventLoop {
             connections: HashMap::new(),
             queue: VecDeque::new(),
             stalled: Vec::new(),
+            paused: Vec::new(),
+            calls_seen: 0,
             touched: Vec::new(),
             round_bytes: 0,
             scratch: vec![0; READ_BYTES],
@@ -130,9 +139,11 @@ impl EventLoop {
                 self.complete(completion);
             }
             self.resume_stalled();
+            self.resume_paused();
             for _ in 0..self.queue.len() {
                 self.turn();
             }
+            self.attend();
             self.end_round();
             self.sweep();
             if self.is_over() {
@@ -149,8 +160,9 @@ impl EventLoop {
         }
         let rests = self.doors.iter().filter_map(|door| door.rests_until);
         let room = (!self.stalled.is_empty()).then(|| self.now + ROOM_POLL);
+        let pauses = self.paused.iter().map(|(until, _)| *until);
         let sweep = self.sweeps.then_some(self.next_sweep);
-        let wake = rests.chain(room).chain(sweep).chain(self.deadline).min()?;
+        let wake = rests.chain(pauses).chain(room).chain(sweep).chain(self.deadline).min()?;
         Some(wake.saturating_duration_since(Instant::now()))
     }
 
@@ -202,6 +214,54 @@ impl EventLoop {
         }
     }
 
+    fn resume_paused(&mut self) {
+        if self.paused.is_empty() {
+            return;
+        }
+        let now = self.now;
+        let due: Vec<_> = self.paused.extract_if(.., |(until, _)| *until <= now).collect();
+        for (_, token) in due {
+            self.resume(token);
+        }
+    }
+
+    fn resume(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(&token) {
+            connection.stalled = false;
+            connection.punished_until.take_if(|until| *until <= self.now);
+            self.enqueue(token);
+        }
+    }
+
+    /// Follows a call for attention: clients that have to go go, those that were paused try again, those that
+    /// monitor get their lines.
+    fn attend(&mut self) {
+        let observe = Arc::clone(&self.shared.context.observe);
+        let calls = observe.attention.calls();
+        if mem::replace(&mut self.calls_seen, calls) == calls {
+            return;
+        }
+        for (_, token) in mem::take(&mut self.paused) {
+            self.resume(token);
+        }
+        for client in observe.monitors.with_lines() {
+            if let Some(connection) = self.connections.get_mut(&Token(client as usize)) {
+                connection.output.encoded(&observe.monitors.take(client));
+                if !mem::replace(&mut connection.touched, true) {
+                    self.touched.push(connection.token);
+                }
+            }
+        }
+        let dismissed = |connection: &Connection| {
+            connection.session.client().dismissal().map(|reason| (connection.token, reason))
+        };
+        for (token, reason) in self.connections.values().filter_map(dismissed).collect::<Vec<_>>() {
+            log::info!("closed client {}: {reason}", token.0);
+            self.close(token);
+        }
+        self.sweeps |= self.shared.context.settings.live.idle_timeout().is_some();
+    }
+
     /// Gives the connection at the front of the queue its turn.
     fn turn(&mut self) {
         let Some(token) = self.queue.pop_front() else { return };
@@ -218,17 +278,19 @@ impl EventLoop {
         // A panic is a defect of a command; it costs the client that came upon it its connection, no more.
         let kept = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             log::error!("a request of client {} ended in a panic, which is a defect", token.0);
-            false
+            Turn::Broken
         });
-        connection.count_input(&self.shared);
-        if connection.stalled {
-            self.stalled.push(token);
+        connection.count_bytes(&self.shared);
+        match kept {
+            Turn::NoRoom => self.stalled.push(token),
+            Turn::PausedUntil(until) => self.paused.push((until, token)),
+            Turn::Ended | Turn::Broken => {}
         }
         let after = connection.pipeline.as_ref().map_or(0, |pipeline| pipeline.bytes());
         self.round_bytes += after.saturating_sub(before);
-        if !kept {
+        if kept == Turn::Broken {
             self.close(token);
-        } else if self.round_bytes > ROUND_BYTES {
+        } else if self.round_bytes > ROUND_BYTES || self.shared.owes_too_much() {
             self.end_round();
         }
     }
@@ -237,6 +299,7 @@ impl EventLoop {
     fn end_round(&mut self) {
         self.round_bytes = 0;
         let touched = mem::take(&mut self.touched);
+        let idle_timeout = self.shared.context.settings.live.idle_timeout();
         for token in &touched {
             if let Some(connection) = self.connections.get_mut(token) {
                 connection.submit(&self.shared);
@@ -246,7 +309,8 @@ impl EventLoop {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             connection.touched = false;
             let gone = connection.flush(&self.shared, self.now).is_err();
-            self.sweeps |= connection.may_become_overdue(&self.shared.settings);
+            connection.count_bytes(&self.shared);
+            self.sweeps |= connection.may_become_overdue(idle_timeout);
             if gone || connection.is_finished() {
                 self.close(*token);
             } else if connection.has_work(&self.shared) {
@@ -256,13 +320,33 @@ impl EventLoop {
         // Keeps the allocation for the next round.
         self.touched = touched;
         self.touched.clear();
+        self.collect_debts();
+    }
+
+    /// Closes those that owe most while the clients of all loops leave too many replies untaken.
+    fn collect_debts(&mut self) {
+        while self.shared.owes_too_much() {
+            let debts = self.connections.values().filter_map(|it| Some((it.debt()?, it.token)));
+            // Another loop's clients may be those who owe.
+            let Some((bytes, token)) = debts.max() else { return };
+            let most = self.shared.settings.unsent_bytes_max;
+            log::warn!(
+                "closed client {}: it left {bytes} bytes of replies untaken, and all clients together more than \
+                 limits.unsent_bytes_max = {most}",
+                token.0
+            );
+            self.close(token);
+        }
     }
 
     fn close(&mut self, token: Token) {
         if let Some(mut connection) = self.connections.remove(&token) {
-            connection.input = Default::default();
-            connection.count_input(&self.shared);
-            self.shared.context.observe.clients.disconnected(connection.session.id);
+            connection.uncount_bytes(&self.shared);
+            let observe = &self.shared.context.observe;
+            if connection.session.client().has(ClientFlag::Monitors) {
+                observe.monitors.remove(connection.session.id);
+            }
+            observe.clients.disconnected(connection.session.id);
             self.shared.clients.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -276,7 +360,7 @@ impl EventLoop {
             }
             for _ in 0..ROUND_ACCEPTS {
                 let door = &mut self.doors[index];
-                match door.acceptor.accept() {
+                match door.acceptor.accept(self.shared.settings.keepalive) {
                     Ok(accepted) => {
                         door.rests_until = None;
                         self.admit(accepted);
@@ -307,7 +391,9 @@ impl EventLoop {
         let Accepted { mut socket, address, local_address } = accepted;
         let observe = &self.shared.context.observe;
         observe.counters.connections_received.add(1);
-        if self.shared.clients.fetch_add(1, Ordering::Relaxed) >= self.shared.settings.max_clients {
+        if self.shared.clients.fetch_add(1, Ordering::Relaxed)
+            >= self.shared.context.settings.live.clients_max()
+        {
             self.shared.clients.fetch_sub(1, Ordering::Relaxed);
             observe.counters.connections_rejected.add(1);
             // A fresh socket has room for a line; should the client be gone already, nobody misses it.
@@ -334,24 +420,28 @@ impl EventLoop {
             return;
         }
         let settings = &self.shared.settings;
-        let shortest = settings.idle_timeout.unwrap_or(Duration::MAX).min(settings.slow_client_timeout);
+        let idle_timeout = self.shared.context.settings.live.idle_timeout();
+        let shortest = idle_timeout.unwrap_or(Duration::MAX).min(settings.slow_client_timeout);
         let interval = (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
         self.next_sweep = self.now + interval;
         let overdue = |(token, connection): (&Token, &Connection)| {
-            connection.overdue(settings, self.now).map(|reason| (*token, reason))
+            connection.overdue(settings, idle_timeout, self.now).map(|reason| (*token, reason))
         };
         for (token, reason) in self.connections.iter().filter_map(overdue).collect::<Vec<_>>() {
             log::warn!("closed client {}: {reason}", token.0);
             self.close(token);
         }
-        let settings = &self.shared.settings;
-        self.sweeps = self.connections.values().any(|connection| connection.may_become_overdue(settings));
+        self.sweeps = self.connections.values().any(|connection| connection.may_become_overdue(idle_timeout));
     }
 
     /// Stops accepting and reading; what has arrived is still answered.
     fn begin_shutdown(&mut self) {
         self.deadline = Some(self.now + self.shared.settings.drain_timeout);
         self.doors.clear();
+        self.shared.context.observe.pause.end();
+        for (_, token) in mem::take(&mut self.paused) {
+            self.resume(token);
+        }
         let tokens: Vec<_> = self.connections.keys().copied().collect();
         for token in tokens {
             if let Some(connection) = self.connections.get_mut(&token) {
@@ -380,33 +470,51 @@ impl Drop for EventLoop {
     }
 }
 
-/// Looks at requests and reads more until there is nothing to do or the turn is over. Says whether the connection
-/// lives on.
-fn work(connection: &mut Connection, shared: &Shared, scratch: &mut [u8], now: Instant) -> bool {
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// There is nothing more to do now, or others are next.
+    Ended,
+    /// The next request waits for the sequencer to have room.
+    NoRoom,
+    /// The next request waits until then.
+    PausedUntil(Instant),
+    /// The connection cannot live on.
+    Broken,
+}
+
+/// Looks at requests and reads more until there is nothing to do or the turn is over.
+fn work(connection: &mut Connection, shared: &Shared, scratch: &mut [u8], now: Instant) -> Turn {
     let mut reads = 0;
+    let mut turn = Turn::Ended;
     for _ in 0..TURN_REQUESTS {
         match connection.step(shared) {
             Step::Ran => {}
             Step::Waits => break,
             Step::NoRoom => {
-                connection.stalled = true;
+                turn = Turn::NoRoom;
+                break;
+            }
+            Step::WaitsUntil(end) => {
+                turn = Turn::PausedUntil(end);
                 break;
             }
             Step::NeedsBytes if reads == TURN_READS => break,
             Step::NeedsBytes => match connection.fill(shared, scratch, now) {
                 Filled::Bytes => reads += 1,
                 Filled::Nothing => break,
-                Filled::Broken => return false,
+                Filled::Broken => return Turn::Broken,
             },
         }
         if connection.pipeline.as_ref().is_some_and(|pipeline| pipeline.bytes() > PIPELINE_BYTES_MAX) {
             break;
         }
     }
+    connection.stalled = turn != Turn::Ended;
     if let Some(command) = connection.last_command.take() {
         connection.session.client().active(command);
     }
-    true
+    turn
 }
 
 fn is_about_the_client(error: &io::Error) -> bool {

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mio::{Interest, Registry, Token};
 
@@ -199,14 +200,18 @@ pub(super) struct Accepted {
 }
 
 impl Acceptor {
-    /// The next client that connected.
-    pub(super) fn accept(&self) -> io::Result<Accepted> {
+    /// The next client that connected. `keepalive` is after how long a silence it is asked whether it is there.
+    pub(super) fn accept(&self, keepalive: Option<Duration>) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, address) = listener.accept()?;
                 // Replies go out in whole runs already; waiting for more would only delay them. Should the
                 // client be gone, the first read says so.
                 let _ = socket.set_nodelay(true);
+                if let Some(silence) = keepalive {
+                    // Without it a machine that vanished is noticed later, if ever; the client is served the same.
+                    let _ = ask_for_life(&socket, silence);
+                }
                 let local_address =
                     socket.local_addr().map_or_else(|_| String::new(), |local| local.to_string());
                 Ok(Accepted { socket: Socket::Tcp(socket), address: address.to_string(), local_address })
@@ -225,6 +230,16 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// Has the operating system ask after so long a silence whether the client's machine is there, and end the
+/// connection after three questions without an answer.
+fn ask_for_life(socket: &mio::net::TcpStream, silence: Duration) -> rustix::io::Result<()> {
+    use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
+    set_socket_keepalive(socket, true)?;
+    set_tcp_keepidle(socket, silence)?;
+    set_tcp_keepintvl(socket, (silence / 3).max(Duration::from_secs(1)))?;
+    set_tcp_keepcnt(socket, 3)
 }
 
 /// Removes the socket at `path` if nobody answers there.

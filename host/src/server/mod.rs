@@ -72,7 +72,9 @@ impl Server {
         let settings = Arc::new(settings.in_range());
         let mut server = Self { loops: Vec::new(), shutdown: context.shutdown.clone(), listeners };
         let clients = Arc::new(AtomicUsize::new(0));
-        let input_bytes = Arc::new(AtomicUsize::new(0));
+        let (input_bytes, unsent_bytes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        context.settings.live.set_clients_max(settings.max_clients);
+        context.settings.live.set_idle_timeout(settings.idle_timeout);
         for _ in 0..settings.loops {
             let poll = Poll::new().map_err(BindError::Resources)?;
             let completions = CompletionQueue::new(&poll, WAKER).map_err(BindError::Resources)?;
@@ -82,8 +84,11 @@ impl Server {
                 completions: Arc::new(completions),
                 clients: Arc::clone(&clients),
                 input_bytes: Arc::clone(&input_bytes),
+                unsent_bytes: Arc::clone(&unsent_bytes),
             };
             let completions = Arc::clone(&shared.completions);
+            let called = Arc::clone(&shared.completions);
+            context.observe.attention.on_call(move || called.wake());
             server
                 .loops
                 .push(EventLoop::new(poll, server.listeners.all(), shared).map_err(BindError::Resources)?);

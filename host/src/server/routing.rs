@@ -11,10 +11,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::completion::{Ticket, Worker};
 use super::connection::{Connection, Request, Shared};
-use crate::command::{self, Arguments, Class, ReadOutcome, Replies, Row};
+use crate::command::{self, Admission, Arguments, Caller, Class, ReadOutcome, Replies, Row};
 
 /// What came of looking at the next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +28,27 @@ pub(super) enum Step {
     Waits,
     /// The next request has to wait until the sequencer has room.
     NoRoom,
+    /// The next request has to wait until then, or until a pause is ended.
+    WaitsUntil(Instant),
 }
 
 impl Connection {
     /// Looks at the next request.
     pub(super) fn step(&mut self, shared: &Shared) -> Step {
+        if let Some(until) = self.punished_until {
+            return Step::WaitsUntil(until);
+        }
         if !self.may_step(shared) {
             return Step::Waits;
         }
         let request = match self.waiting.take() {
-            Some(request) => request,
+            Some(request) => match command::pause_of(request.row, &shared.context) {
+                None => request,
+                Some(end) => {
+                    self.waiting = Some(request);
+                    return Step::WaitsUntil(end);
+                }
+            },
             None => match self.next_request(shared) {
                 Ok(request) => request,
                 Err(step) => return step,
@@ -83,10 +95,16 @@ impl Connection {
         }
         let mut refusal = self.fresh_answers(shared);
         let arguments = Arguments::new(self.input.unread(), self.decoder.words());
-        match command::resolve(arguments, &shared.context, &mut refusal) {
-            Some(row) => Ok(Request { length, row }),
-            None => {
-                self.put(refusal.bytes(), shared);
+        match command::admit(arguments, &mut self.session, &shared.context, &mut refusal) {
+            Admission::Run(row) => Ok(Request { length, row }),
+            Admission::WaitUntil(end, row) => {
+                self.waiting = Some(Request { length, row });
+                Err(Step::WaitsUntil(end))
+            }
+            Admission::Refused => {
+                if !self.session.is_muted() {
+                    self.put(refusal.bytes(), shared);
+                }
                 self.input.consume(length);
                 Err(Step::Ran)
             }
@@ -97,13 +115,19 @@ impl Connection {
         // It may list the clients, this one included.
         self.session.client().active(request.row.name);
         if !self.is_behind() {
+            let start = self.output.position();
             let arguments = Arguments::new(self.input.unread(), self.decoder.words());
             command::run_local(request.row, arguments, &mut self.session, &shared.context, &mut self.output);
+            if self.session.is_muted() {
+                self.output.truncate(start);
+            }
         } else {
             let mut answers = self.fresh_answers(shared);
             let arguments = Arguments::new(self.input.unread(), self.decoder.words());
             command::run_local(request.row, arguments, &mut self.session, &shared.context, &mut answers);
-            self.put(answers.bytes(), shared);
+            if !self.session.is_muted() {
+                self.put(answers.bytes(), shared);
+            }
             if answers.version() != self.output.version() {
                 // Requests from here on are answered in another protocol than those in the pipeline.
                 self.submit(shared);
@@ -111,6 +135,8 @@ impl Connection {
             }
         }
         self.stopped |= self.session.closing;
+        self.decoder.set_stranger(self.session.is_stranger());
+        self.punished_until = self.session.penalty.take().map(|penalty| Instant::now() + penalty);
     }
 
     /// Puts an encoded reply behind the replies before it.
@@ -124,35 +150,42 @@ impl Connection {
 
     fn run_read(&mut self, request: Request, shared: &Shared) {
         let arguments = Arguments::new(self.input.unread(), self.decoder.words());
-        let database = self.session.database;
-        let outcome = command::run_read(request.row, arguments, database, &shared.context, &mut self.output);
+        let caller = self.session.caller();
+        let start = self.output.position();
+        let outcome = command::run_read(request.row, arguments, caller, &shared.context, &mut self.output);
         if outcome == ReadOutcome::WouldBlock {
             self.start_reader(request, shared);
+        } else if self.session.is_muted() {
+            self.output.truncate(start);
         }
     }
 
     fn push(&mut self, request: Request, shared: &Shared) {
-        let database = self.session.database;
+        let (caller, muted) = (self.session.caller(), self.session.is_muted());
         self.pipeline(shared);
         let Some(pipeline) = &mut self.pipeline else { return };
         let arguments = Arguments::new(self.input.unread(), self.decoder.words());
-        pipeline.push_request(request.row, database, arguments);
+        pipeline.push_request(request.row, caller, muted, arguments);
     }
 
     fn start_reader(&mut self, request: Request, shared: &Shared) {
         self.reading = true;
         let job = ReaderJob {
             row: request.row,
-            database: self.session.database,
+            caller: self.session.caller(),
             bytes: self.input.unread()[..request.length].into(),
             words: self.decoder.words().into(),
         };
         let ticket = Ticket::new(&shared.completions, self.token, Worker::Reader);
         let mut answers = self.fresh_answers(shared);
+        let muted = self.session.is_muted();
         let context = Arc::clone(&shared.context);
         shared.context.readers.run(Box::new(move || {
             let arguments = Arguments::new(&job.bytes, &job.words);
-            command::run_blocking(job.row, arguments, job.database, &context, &mut answers);
+            command::run_blocking(job.row, arguments, job.caller, &context, &mut answers);
+            if muted {
+                answers.truncate(0);
+            }
             ticket.answer(answers);
         }));
     }
@@ -161,7 +194,7 @@ impl Connection {
 /// A request on its way to a reader thread.
 struct ReaderJob {
     row: &'static Row,
-    database: u8,
+    caller: Caller,
     bytes: Box<[u8]>,
     words: Box<[Range<u32>]>,
 }

@@ -13,7 +13,7 @@ pub struct Settings {
     pub unix_socket: Option<PathBuf>,
     /// How many event loops share the connections, 1 … 64. Each is a thread.
     pub loops: usize,
-    /// How many clients may be connected at once; one more gets an error and is closed.
+    /// How many clients may be connected at once; one more gets an error and is closed. CONFIG SET changes it.
     pub max_clients: usize,
     /// The longest request; a longer one ends its connection. At most 2 GiB counts.
     pub request_bytes_max: usize,
@@ -24,12 +24,16 @@ pub struct Settings {
     pub input_bytes_max: usize,
     /// The unsent replies with which a connection's further requests wait until the client reads.
     pub output_bytes_max: usize,
+    /// The unsent replies of all clients together, above which the client that owes most is closed.
+    pub unsent_bytes_max: usize,
     /// The replies that one run of requests may produce. A value that would exceed it is replaced by an error.
     pub reply_bytes_max: usize,
-    /// A client that sends nothing for so long is closed; `None` lets it stay.
+    /// A client that sends nothing for so long is closed; `None` lets it stay. CONFIG SET changes it.
     pub idle_timeout: Option<Duration>,
-    /// A client with unsent replies that reads none for so long is closed.
+    /// A client that reads none of its unsent replies, or leaves a request unfinished, for so long is closed.
     pub slow_client_timeout: Duration,
+    /// After so long a silence the operating system asks whether a TCP client's machine is still there.
+    pub keepalive: Option<Duration>,
     /// How long a shutdown waits for requests in progress and for clients to take their replies.
     pub drain_timeout: Duration,
 }
@@ -45,9 +49,11 @@ impl Default for Settings {
             value_bytes_max: 64 << 20,
             input_bytes_max: 1 << 30,
             output_bytes_max: 1 << 20,
+            unsent_bytes_max: 1 << 30,
             reply_bytes_max: 256 << 20,
             idle_timeout: None,
             slow_client_timeout: Duration::from_secs(60),
+            keepalive: Some(Duration::from_secs(300)),
             drain_timeout: Duration::from_secs(10),
         }
     }

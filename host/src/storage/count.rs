@@ -24,14 +24,11 @@ impl Storage {
     /// # Errors
     /// What the engine says.
     pub fn count(&self, database: u8) -> Result<u64, EngineError> {
-        let bounds = keyspace::database(database);
-        if self.has(Capabilities::EXACT_COUNT | Capabilities::ESTIMATE)
-            && let Some(count) = self.count_from_total(bounds.as_range())?
-        {
+        if let Some(count) = self.count_from_total(database)? {
             return Ok(count);
         }
         let mut count = 0;
-        self.walk(bounds.as_range(), Direction::Forward, &mut |_| {
+        self.walk(database, &keyspace::database, Direction::Forward, &mut |_| {
             count += 1;
             ControlFlow::Continue(())
         })?;
@@ -43,13 +40,11 @@ impl Storage {
     /// # Errors
     /// What the engine says.
     pub fn count_about(&self, database: u8) -> Result<u64, EngineError> {
-        let bounds = keyspace::database(database);
+        let bounds = keyspace::database(self.databases().slot(database));
         if self.is_vacant(bounds.as_range())? {
             return Ok(0);
         }
-        if self.has(Capabilities::EXACT_COUNT | Capabilities::ESTIMATE)
-            && let Some(count) = self.count_from_total(bounds.as_range())?
-        {
+        if let Some(count) = self.count_from_total(database)? {
             return Ok(count);
         }
         match self.has(Capabilities::ESTIMATE) {
@@ -59,14 +54,20 @@ impl Storage {
         }
     }
 
-    /// The engine's exact total less what lies outside the range; `None` if that is much, or if it changed
-    /// while the total was taken.
-    fn count_from_total(&self, inside: KeyRange<'_>) -> Result<Option<u64>, EngineError> {
-        let Some(before) = self.outside(inside)? else { return Ok(None) };
-        let total = self.estimate(KeyRange::all())?;
-        let unchanged = self.outside(inside)?.is_some_and(|after| after == before);
-        let usable = total.exact && unchanged;
-        Ok(if usable { total.entries.checked_sub(before.entries) } else { None })
+    /// The engine's exact total less what lies outside the database; `None` if it keeps none, if that is
+    /// much, or if it changed while the total was taken.
+    fn count_from_total(&self, database: u8) -> Result<Option<u64>, EngineError> {
+        if !self.has(Capabilities::EXACT_COUNT | Capabilities::ESTIMATE) {
+            return Ok(None);
+        }
+        self.in_slot(database, |slot| {
+            let bounds = keyspace::database(slot);
+            let Some(before) = self.outside(bounds.as_range())? else { return Ok(None) };
+            let total = self.estimate(KeyRange::all())?;
+            let unchanged = self.outside(bounds.as_range())?.is_some_and(|after| after == before);
+            let usable = total.exact && unchanged;
+            Ok(if usable { total.entries.checked_sub(before.entries) } else { None })
+        })
     }
 
     /// What lies outside the range, unless that is much.
@@ -103,13 +104,14 @@ mod tests {
 
     fn filled(engine: TestEngine, elsewhere: u64) -> Storage {
         let storage = opened(engine);
+        let databases = storage.databases();
         let mut batch = BatchBuilder::new();
         for number in 0..10 {
-            batch.put(&data_key(3, &[number]), b"\0").unwrap();
+            batch.put(&data_key(databases.slot(3), &[number]), b"\0").unwrap();
         }
         batch.put(&keyspace::meta_key("clock"), b"12345678").unwrap();
         for number in 0..elsewhere {
-            batch.put(&data_key(9, &number.to_be_bytes()), b"\0").unwrap();
+            batch.put(&data_key(databases.slot(9), &number.to_be_bytes()), b"\0").unwrap();
         }
         storage.apply(batch.as_batch()).unwrap();
         storage
@@ -131,9 +133,7 @@ mod tests {
     #[test]
     fn a_count_from_the_total_walks_no_more_than_its_bound_outside() {
         let storage = filled(TestEngine::counting(), 2 * OUTSIDE_MAX);
-        let range = keyspace::database(3);
-        assert_eq!(storage.count_from_total(range.as_range()).unwrap(), None);
-        let range = keyspace::database(9);
-        assert_eq!(storage.count_from_total(range.as_range()).unwrap(), Some(2 * OUTSIDE_MAX));
+        assert_eq!(storage.count_from_total(3).unwrap(), None);
+        assert_eq!(storage.count_from_total(9).unwrap(), Some(2 * OUTSIDE_MAX));
     }
 }

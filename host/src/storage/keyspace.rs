@@ -2,10 +2,11 @@
 //!
 //! Promises: the user's keys of one database lie together, in their own order; what the host itself stores
 //! lies in spaces of its own, so no client can reach it. Called by commands (keys, values, ranges), by the
-//! sequencer (its mark in the meta space) and by `Storage::count`.
+//! sequencer (its mark in the meta space) and by `Storage::count`. Which slot a database has says
+//! `storage::databases`.
 //!
 //! ```text
-//! engine key   [space][database][user key]          space: 0 meta · 1 data · 2 expiry · 3 index
+//! engine key   [space][slot][user key]              space: 0 meta · 1 data · 2 expiry · 3 index
 //! value        [flags][deadline][bytes]             data space only
 //!                │       └─ u64 little-endian, milliseconds since 1970, there if flag 1 is set
 //!                └─ 1: has a deadline; every other bit is 0
@@ -26,17 +27,32 @@ const META: u8 = 0;
 const DATA: u8 = 1;
 const HAS_DEADLINE: u8 = 1;
 
+/// Where the keys of one database lie. Not the number of the database, which SWAPDB gives to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot(u8);
+
+impl Slot {
+    pub(super) const fn new(number: u8) -> Self {
+        debug_assert!(number < DATABASES);
+        Self(number)
+    }
+
+    pub(super) const fn number(self) -> u8 {
+        self.0
+    }
+}
+
 /// The engine's key of a user's key.
-pub fn data_key(database: u8, user_key: &[u8]) -> Vec<u8> {
+pub fn data_key(slot: Slot, user_key: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(PREFIX_BYTES + user_key.len());
-    write_data_key(database, user_key, &mut key);
+    write_data_key(slot, user_key, &mut key);
     key
 }
 
 /// Replaces what is in `key` by the engine's key of a user's key.
-pub fn write_data_key(database: u8, user_key: &[u8], key: &mut Vec<u8>) {
+pub fn write_data_key(slot: Slot, user_key: &[u8], key: &mut Vec<u8>) {
     key.clear();
-    key.extend_from_slice(&[DATA, database]);
+    key.extend_from_slice(&[DATA, slot.0]);
     key.extend_from_slice(user_key);
 }
 
@@ -66,9 +82,9 @@ impl Bounds {
     }
 }
 
-/// Every key of one database.
-pub fn database(database: u8) -> Bounds {
-    Bounds { start: vec![DATA, database], end: vec![DATA, database + 1] }
+/// Every key of the database in this slot.
+pub fn database(slot: Slot) -> Bounds {
+    Bounds { start: vec![DATA, slot.0], end: vec![DATA, slot.0 + 1] }
 }
 
 /// Every key of every database.
@@ -77,11 +93,10 @@ pub fn all_databases() -> Bounds {
 }
 
 /// The user's keys from `start` on and before `end`; without an `end`, to the last of the database.
-pub fn user_range(database_number: u8, start: &[u8], end: Option<&[u8]>) -> Bounds {
-    let whole = database(database_number);
+pub fn user_range(slot: Slot, start: &[u8], end: Option<&[u8]>) -> Bounds {
     Bounds {
-        start: data_key(database_number, start),
-        end: end.map_or(whole.end, |end| data_key(database_number, end)),
+        start: data_key(slot, start),
+        end: end.map_or_else(|| database(slot).end, |end| data_key(slot, end)),
     }
 }
 
@@ -164,14 +179,17 @@ mod tests {
     fn databases_share_no_key_and_keep_the_order_of_user_keys() {
         for user_key in [&b""[..], b"a", b"\xff\xff\xff"] {
             for number in 0..DATABASES {
-                let key = data_key(number, user_key);
-                let holders = (0..DATABASES).filter(|other| database(*other).as_range().contains(&key));
+                let key = data_key(Slot(number), user_key);
+                let holders = (0..DATABASES).filter(|other| database(Slot(*other)).as_range().contains(&key));
                 assert_eq!(holders.collect::<Vec<_>>(), [number]);
                 assert!(all_databases().as_range().contains(&key));
                 assert_eq!(super::user_key(&key), user_key);
             }
         }
-        assert!(data_key(3, b"a") < data_key(3, b"a\0") && data_key(3, b"") < data_key(3, b"\0"));
+        assert!(
+            data_key(Slot(3), b"a") < data_key(Slot(3), b"a\0")
+                && data_key(Slot(3), b"") < data_key(Slot(3), b"\0")
+        );
         assert!(!all_databases().as_range().contains(&meta_key("clock")));
     }
 
@@ -185,11 +203,11 @@ mod tests {
 
     #[test]
     fn a_user_range_without_an_end_reaches_the_last_key_of_its_database() {
-        let range = user_range(2, b"m", None);
+        let range = user_range(Slot(2), b"m", None);
         assert!(
-            range.as_range().contains(&data_key(2, b"\xff\xff"))
-                && !range.as_range().contains(&data_key(3, b""))
+            range.as_range().contains(&data_key(Slot(2), b"\xff\xff"))
+                && !range.as_range().contains(&data_key(Slot(3), b""))
         );
-        assert!(!user_range(2, b"m", Some(b"n")).as_range().contains(&data_key(2, b"n")));
+        assert!(!user_range(Slot(2), b"m", Some(b"n")).as_range().contains(&data_key(Slot(2), b"n")));
     }
 }

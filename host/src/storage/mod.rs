@@ -5,6 +5,7 @@
 //! layer nobody knows plugins, below it nobody knows clients.
 
 mod count;
+mod databases;
 mod disk_reserve;
 pub mod keyspace;
 mod lanes;
@@ -29,7 +30,10 @@ use adapter_api::{
     Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, Resident, StorageEngine, Values,
 };
 
+use databases::CurrentDatabases;
+pub use databases::Databases;
 use disk_reserve::DiskReserve;
+use keyspace::{Bounds, Slot};
 use lanes::{Background, LaneThreads};
 pub use reader_pool::{Job, READER_THREADS_DEFAULT, ReaderPool};
 pub use salvage::{Salvage, Salvaged};
@@ -49,6 +53,7 @@ pub struct Storage {
     disk_reserve: Option<DiskReserve>,
     /// Even: no `apply` is running. Every `apply` counts up by two, by one when it begins.
     applies: AtomicU64,
+    databases: CurrentDatabases,
 }
 
 impl Storage {
@@ -84,7 +89,9 @@ impl Storage {
             disk_reserve: None,
             readers: Arc::new(ReaderPool::start(reader_threads).map_err(no_thread)?),
             applies: AtomicU64::new(0),
+            databases: CurrentDatabases::default(),
         };
+        storage.resume_databases()?;
         storage.start_lanes()?;
         Ok(storage)
     }
@@ -200,22 +207,28 @@ impl Storage {
         Ok(if one_instant { Resident::Hit } else { Resident::WouldBlock })
     }
 
-    /// Calls `visit` with the entries of a range of engine keys in order until it answers `Break`: as of one
-    /// instant if the engine has read views. May wait for a device.
+    /// Calls `visit` with the entries of a part of a database in order until it answers `Break`: as of one
+    /// instant if the engine has read views. `bounds` draws the part in the database's slot. May wait for a
+    /// device.
     ///
     /// # Errors
     /// What the engine says, such as `ViewTooOld` for a walk that took too long.
     pub fn walk(
         &self,
-        range: KeyRange<'_>,
+        database: u8,
+        bounds: &dyn Fn(Slot) -> Bounds,
         direction: Direction,
         visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         if !self.has(Capabilities::READ_VIEW) {
-            return self.engine.scan(range, direction, visit);
+            return self.scan(bounds(self.databases().slot(database)).as_range(), direction, visit);
         }
-        let view = self.engine.read_view()?;
-        let mut cursor = view.cursor(range, direction)?;
+        let (view, bounds) =
+            self.in_slot(database, |slot| self.engine.read_view().map(|view| (view, bounds(slot))))?;
+        if bounds.as_range().is_empty() {
+            return Ok(());
+        }
+        let mut cursor = view.cursor(bounds.as_range(), direction)?;
         while let Some(entry) = cursor.next()? {
             if visit(entry).is_break() {
                 break;
@@ -224,8 +237,9 @@ impl Storage {
         Ok(())
     }
 
-    /// Like `walk`, but nothing is held up for it and it never ends in `ViewTooOld`: entries that change
-    /// meanwhile are seen before or after the change.
+    /// Calls `visit` with the entries of a range of engine keys in order until it answers `Break`. Unlike
+    /// `walk` it holds nothing up and never ends in `ViewTooOld`: entries that change meanwhile are seen before
+    /// or after the change. May wait for a device.
     ///
     /// # Errors
     /// What the engine says.
@@ -235,6 +249,9 @@ impl Storage {
         direction: Direction,
         visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
+        if range.is_empty() {
+            return Ok(());
+        }
         self.engine.scan(range, direction, visit)
     }
 

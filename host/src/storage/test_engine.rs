@@ -17,6 +17,7 @@ use adapter_api::{
     Visit,
 };
 
+use super::databases::CurrentDatabases;
 use super::lanes::LaneThreads;
 use super::{ReaderPool, Storage};
 
@@ -75,6 +76,11 @@ impl TestEngine {
         Self { state: Arc::default(), capabilities, batch_bytes_max: 1 << 30 }
     }
 
+    /// One that goes on with what another one keeps.
+    pub(crate) fn over(state: Arc<State>) -> Self {
+        Self { state, ..Self::new() }
+    }
+
     /// One that counts its entries.
     pub(crate) fn counting() -> Self {
         let engine = Self::new();
@@ -113,7 +119,7 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
     let mut description = Description::new("test", "1.2.3", "an engine for tests");
     description.capabilities = engine.capabilities;
     description.batch_bytes_max = engine.batch_bytes_max;
-    Storage {
+    let storage = Storage {
         engine: StorageAdapter::around(engine, description),
         guarantees: Guarantees::new()
             .kept(Promise::Semantics, "it is an ordered map")
@@ -127,7 +133,10 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
         disk_reserve: None,
         readers: Arc::new(ReaderPool::start(1).unwrap()),
         applies: AtomicU64::new(0),
-    }
+        databases: CurrentDatabases::default(),
+    };
+    storage.resume_databases().unwrap();
+    storage
 }
 
 /// A clock that tests set.

@@ -113,7 +113,7 @@ fn an_engine_is_opened_with_running_lanes_and_closed_in_order() {
         keys.push(entry.key.to_vec());
         ControlFlow::Continue(())
     };
-    storage.walk(KeyRange::all(), Direction::Reverse, &mut note).unwrap();
+    storage.scan(KeyRange::all(), Direction::Reverse, &mut note).unwrap();
     assert_eq!(keys, [b"b", b"a"]);
     storage.close().unwrap();
     drop(storage);

@@ -1,4 +1,4 @@
-//! RANGE and SCAN: what walks keys in their order.
+//! RANGE, DELRANGE, SCAN, KEYS and RANDOMKEY: what walks keys in their order.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +97,10 @@ fn scan_filters_and_refuses_as_in_redis() {
     bench.check(&[
         ("SCAN 0 TYPE list", "[2 \"0\" [0"),
         ("SCAN x", "-ERR invalid cursor"),
-        ("SCAN +0", "-ERR invalid cursor"),
+        ("SCAN +", "-ERR invalid cursor"),
+        ("SCAN +0 COUNT 9", "[2 \"0\" [3 \"one\" \"three\" \"two\""),
+        ("SCAN -0 TYPE list", "[2 \"0\" [0"),
+        ("SCAN -1", "-ERR invalid cursor"),
         ("SCAN 99999999999999999999999", "-ERR invalid cursor"),
         ("SCAN 12345", "-ERR invalid cursor"),
         ("SCAN 0 COUNT", "-ERR syntax error"),
@@ -109,4 +112,67 @@ fn scan_filters_and_refuses_as_in_redis() {
     let cursor = reply.split('"').nth(1).unwrap().to_string();
     assert_eq!(bench.run("SELECT 3"), "+OK");
     assert_eq!(bench.run(&format!("SCAN {cursor}")), "-ERR invalid cursor");
+}
+
+#[test]
+fn delrange_deletes_from_start_to_before_end() {
+    let mut bench = Bench::new();
+    bench.check(&[
+        ("MSET a 1 b 2 c 3 d 4", "+OK"),
+        ("DELRANGE b d", "+OK"),
+        ("KEYS *", "[2 \"a\" \"d\""),
+        ("DELRANGE d a", "+OK"),
+        ("DELRANGE d d", "+OK"),
+        ("DBSIZE", ":2"),
+        ("SELECT 1", "+OK"),
+        ("SET a 1", "+OK"),
+        ("DELRANGE - +", "+OK"),
+        ("DBSIZE", ":0"),
+        ("SELECT 0", "+OK"),
+        ("DBSIZE", ":2"),
+        ("DELRANGE b +", "+OK"),
+        ("KEYS *", "[1 \"a\""),
+    ]);
+}
+
+#[test]
+fn keys_answers_what_matches() {
+    let mut bench = Bench::new();
+    bench.run("MSET one 1 two 2 three 3");
+    assert_eq!(bench.run_words(["SET", "", "empty"]), "+OK");
+    bench.check(&[
+        ("KEYS t*", "[2 \"three\" \"two\""),
+        ("KEYS *", "[4 \"\" \"one\" \"three\" \"two\""),
+        ("KEYS **", "[3 \"one\" \"three\" \"two\""),
+        ("KEYS x", "[0"),
+        ("KEYS [no]*e", "[1 \"one\""),
+        ("SELECT 1", "+OK"),
+        ("KEYS *", "[0"),
+    ]);
+}
+
+#[test]
+fn keys_that_are_too_costly_to_match_are_refused() {
+    let mut bench = Bench::new();
+    let key = vec![b'a'; 8192];
+    assert_eq!(bench.run_words([&b"SET"[..], &key, b"v"]), "+OK");
+    let pattern = [b"*".to_vec(), vec![b'a'; 4096], b"b".to_vec()].concat();
+    let refused = bench.run_words([&b"KEYS"[..], &pattern]);
+    assert!(refused.starts_with("-ERR the pattern takes too many steps"), "{refused}");
+}
+
+#[test]
+fn every_key_can_be_the_random_one() {
+    for engine in [TestEngine::new(), TestEngine::counting(), TestEngine::plain()] {
+        let mut bench = Bench::over(engine);
+        assert_eq!(bench.run("RANDOMKEY"), "nil");
+        bench.run("SET a 1");
+        assert_eq!(bench.run("RANDOMKEY"), "\"a\"");
+        for number in 0..200 {
+            bench.run(&format!("SET key:{number} v"));
+        }
+        // Ten times as many draws as keys: few are missed, even where "a" comes half of the time.
+        let seen: BTreeSet<_> = (0..2000).map(|_| bench.run("RANDOMKEY")).collect();
+        assert!(seen.len() > 170, "{} of 201", seen.len());
+    }
 }

@@ -141,6 +141,7 @@ impl<S: Read + Write> Client<S> {
             let mut bytes = vec![0; (expected.len() - got.len()).min(64 * 1024)];
             match self.0.read(&mut bytes) {
                 Ok(len) if len > 0 => got.extend_from_slice(&bytes[..len]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 ended => panic!("{ended:?} after {}", got.escape_ascii()),
             }
         }
@@ -161,6 +162,7 @@ impl<S: Read + Write> Client<S> {
             match self.0.read(&mut bytes) {
                 Ok(0) => return rest,
                 Ok(len) => rest.extend_from_slice(&bytes[..len]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // The server closed the connection while bytes of ours were under way.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return rest,
                 Err(error) => panic!("{error} after {} bytes", rest.len()),
