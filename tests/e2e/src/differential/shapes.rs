@@ -100,7 +100,7 @@ const CONNECTION: [(u32, &str); 31] = [
     (1, "COMMAND LIST FILTERBY PATTERN names"),
     (2, "COMMAND GETKEYS name key*"),
     (1, "COMMAND GETKEYS (MSET (key value)+|BITOP AND key key+|LCS key key|COPY key key|SET key value GET)"),
-    (1, "CONFIG (GET|SET) 'nosuch' value"),
+    (1, "CONFIG SET 'nosuch' value"),
     (1, "CONFIG GET 'nosuch'"),
     (1, "FUNCTION FLUSH [ASYNC|SYNC|odd]"),
     (1, "TIME"),
