@@ -416,7 +416,7 @@ impl Files<'_> {
                 None if tail.in_place_of.is_some() && surveyed.begin_cut() == tail.in_place_of => {
                     pool.live.push_back(Live { name, len, last: tail.end.next - 1 });
                 }
-                None => pool.retired.push_back(Retired { name, len }),
+                None => pool.retired.push_back(Retired { name, len, was_durable: true }),
             }
         }
         pool.retired.extend(self.spares(names)?);
@@ -425,7 +425,7 @@ impl Files<'_> {
 
     fn spares(&self, names: &Names) -> Result<Vec<Retired>> {
         let files = names.spare_files(&**self.directory)?;
-        Ok(files.into_iter().map(|(name, len)| Retired { name, len }).collect())
+        Ok(files.into_iter().map(|(name, len)| Retired { name, len, was_durable: false }).collect())
     }
 
     fn preparer(&self, log_id: u64, pool: Pool) -> (Arc<Mutex<Pool>>, Arc<Counters>, Preparer) {

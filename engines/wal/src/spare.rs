@@ -44,6 +44,16 @@ pub(crate) struct Live {
 pub(crate) struct Retired {
     pub name: String,
     pub len: u64,
+    /// Whether all of it was ever durable. A spare file that an earlier life left behind may be there because its
+    /// sync failed: common kernels then count its bytes and its length as clean, and no later sync writes them.
+    pub was_durable: bool,
+}
+
+impl Retired {
+    /// Whether it can become a segment of this length.
+    fn fits(&self, segment_len: u64) -> bool {
+        self.was_durable && self.len == segment_len
+    }
 }
 
 /// All files of the log but the current segment. Locked for moments only, never across I/O.
@@ -75,14 +85,14 @@ impl Pool {
     /// Makes a segment the next one used. What was ready has lower numbers, and numbers ascend in the order
     /// of use: it is prepared anew.
     pub(crate) fn put_first(&mut self, segment: Segment) {
-        let passed_over = self.ready.drain(..).map(|it| Retired { name: it.name, len: it.len });
+        let passed_over = self.ready.drain(..).map(|it| Retired { name: it.name, len: it.len, was_durable: true });
         self.retired.extend(passed_over);
         self.ready.push_back(segment);
     }
 
     /// Whether the oldest retired file should be removed: it does not fit, or there are more than to keep.
     pub(crate) fn has_superfluous(&self, keep: usize, segment_len: u64) -> bool {
-        self.retired.len() > keep || self.retired.front().is_some_and(|oldest| oldest.len != segment_len)
+        self.retired.len() > keep || self.retired.front().is_some_and(|oldest| !oldest.fits(segment_len))
     }
 }
 
@@ -186,7 +196,7 @@ impl Preparer {
     fn begin(&mut self, len: u64) -> io::Result<Blank> {
         // What does not fit is removed on the way: oldest first, always.
         while let Some(old) = self.take_retired_for(len) {
-            if old.len == len {
+            if old.fits(len) {
                 return self.recycle(old);
             }
             self.remove(&old)?;

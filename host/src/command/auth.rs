@@ -61,13 +61,6 @@ fn authenticate(user: &[u8], password: &[u8], session: &mut Session, context: &C
     Err(WRONG_PASSWORD)
 }
 
-/// What stands behind the version in HELLO.
-#[derive(Default)]
-struct HelloOptions<'a> {
-    user_and_password: Option<(&'a [u8], &'a [u8])>,
-    name: Option<&'a str>,
-}
-
 pub(super) fn hello(
     arguments: Arguments<'_>,
     session: &mut Session,
@@ -85,19 +78,13 @@ pub(super) fn hello(
             Some(_) => return Err(Failure::fixed("NOPROTO unsupported protocol version")),
         };
     }
-    let options = hello_options(arguments)?;
-    if let Some((user, password)) = options.user_and_password {
-        authenticate(user, password, session, context)?;
-    }
+    hello_options(arguments, session, context)?;
     if session.is_stranger() {
         return Err(Failure::fixed(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> \
              <pass> option can be used to authenticate the client and select the RESP protocol version at the \
              same time",
         ));
-    }
-    if let Some(name) = options.name {
-        session.client().set_name(name);
     }
     set_protocol(protocol, session, replies);
     replies.map(7);
@@ -118,24 +105,24 @@ pub(super) fn hello(
     Ok(())
 }
 
-fn hello_options(arguments: Arguments<'_>) -> Outcome<HelloOptions<'_>> {
-    let mut options = HelloOptions::default();
+/// What stands behind the version, one after the other: what came before an error has happened, as in Redis.
+fn hello_options(arguments: Arguments<'_>, session: &mut Session, context: &Context) -> Outcome {
     let mut option = 2;
     while option < arguments.len() {
         let word = arguments.word(option);
         let left = arguments.len() - option - 1;
         if word.eq_ignore_ascii_case(b"auth") && left >= 2 {
-            options.user_and_password = Some((arguments.word(option + 1), arguments.word(option + 2)));
+            authenticate(arguments.word(option + 1), arguments.word(option + 2), session, context)?;
             option += 3;
         } else if word.eq_ignore_ascii_case(b"setname") && left >= 1 {
-            options.name = Some(client_text(arguments.word(option + 1)).ok_or(BAD_NAME)?);
+            session.client().set_name(client_text(arguments.word(option + 1)).ok_or(BAD_NAME)?);
             option += 2;
         } else {
             let shown = shown(word, WORD_BYTES_SHOWN);
             return Err(Failure::Reply(format!("ERR Syntax error in HELLO option '{shown}'").into()));
         }
     }
-    Ok(options)
+    Ok(())
 }
 
 fn set_protocol(protocol: Protocol, session: &mut Session, replies: &mut dyn Replies) {

@@ -45,16 +45,19 @@ fn describe(row: &'static Row, replies: &mut dyn Replies) {
     replies.array(10);
     replies.bulk(row.name.as_bytes());
     replies.integer(row.arity.into());
-    replies.array(row.flags.len());
+    replies.set(row.flags.len());
     row.flags.iter().for_each(|flag| replies.simple(flag));
     for place in [row.first_key, row.last_key, row.step] {
         replies.integer(place.into());
     }
     let categories = categories(row);
-    replies.array(categories.len());
+    replies.set(categories.len());
     categories.iter().for_each(|category| replies.simple(category));
-    (0..2).for_each(|_| replies.array(0));
-    replies.array(row.subcommands().count());
+    (0..2).for_each(|_| replies.set(0));
+    match row.subcommands().count() {
+        0 => replies.set(0),
+        count => replies.array(count),
+    }
     row.subcommands().for_each(|row| describe(row, replies));
 }
 

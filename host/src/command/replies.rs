@@ -28,6 +28,9 @@ pub trait Replies {
     /// The head of an array; `len` replies follow.
     fn array(&mut self, len: usize);
 
+    /// The head of a set, which RESP2 shows as an array; `len` replies follow.
+    fn set(&mut self, len: usize);
+
     /// The head of a map; `pairs` times a key and a value follow.
     fn map(&mut self, pairs: usize);
 

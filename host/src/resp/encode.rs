@@ -84,6 +84,14 @@ impl Encoder {
         self.head(b'*', false, len as u64);
     }
 
+    /// The head of a set; `len` replies follow.
+    pub fn set(&mut self, len: usize) {
+        match self.version {
+            Version::Two => self.array(len),
+            Version::Three => self.head(b'~', false, len as u64),
+        }
+    }
+
     /// The head of a map; `pairs` times a key and a value follow.
     pub fn map(&mut self, pairs: usize) {
         match self.version {

@@ -98,6 +98,10 @@ impl Replies for Answers {
         self.encoder.array(len);
     }
 
+    fn set(&mut self, len: usize) {
+        self.encoder.set(len);
+    }
+
     fn map(&mut self, pairs: usize) {
         self.encoder.map(pairs);
     }

@@ -176,13 +176,11 @@ fn snapshot_atomic_as_written_brings_an_older_document_back() {
 }
 
 #[test]
-#[ignore = "a directory sync that failed at the first start leaves the name of the log marked clean; the next open trusts it"]
 fn logmap_survives_a_failed_directory_sync_and_a_kill_at_its_first_start() {
     outcome("logmap_failed_directory_sync").unwrap();
 }
 
 #[test]
-#[ignore = "a spare file whose sync failed is used again after a kill, though its length may be on no disk"]
 fn logmap_survives_a_failed_file_sync_and_a_kill_at_its_first_start() {
     outcome("logmap_failed_file_sync").unwrap();
 }

@@ -3,11 +3,13 @@
 //! Promises: it takes nothing from the server's code, so the two cannot agree on a mistake; every read ends
 //! within a minute.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use crate::frame::{Frame, malformed};
 
 /// How long the client waits for an answer before it takes the server for dead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,6 +51,33 @@ impl Reply {
     /// An array of bulk replies.
     pub fn bulks<T: AsRef<[u8]>>(items: impl IntoIterator<Item = T>) -> Self {
         Self::Array(items.into_iter().map(Self::bulk).collect())
+    }
+
+    /// The meaning of a reply's bytes.
+    pub fn of(frame: Frame) -> io::Result<Self> {
+        if frame.is_null() {
+            return Ok(Self::Null);
+        }
+        let (kind, text) = (frame.kind(), frame.text());
+        Ok(match (kind, frame.body) {
+            (b'=', Some(mut body)) => Self::Bulk(body.split_off(4.min(body.len()))),
+            (b'!', Some(body)) => Self::Error(String::from_utf8_lossy(&body).into_owned()),
+            (_, Some(body)) => Self::Bulk(body),
+            (b'-', None) => Self::Error(text),
+            (b':', None) => Self::Integer(text.parse().map_err(|_| malformed(&frame.head))?),
+            (b',', None) => Self::Double(text.parse().map_err(|_| malformed(&frame.head))?),
+            (b'#', None) => Self::Boolean(text == "t"),
+            (b'*' | b'~' | b'>', None) => Self::Array(Self::several(frame.parts)?),
+            (b'%' | b'|', None) => {
+                let parts = Self::several(frame.parts)?;
+                Self::Map(parts.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+            }
+            _ => Self::Simple(text),
+        })
+    }
+
+    fn several(frames: Vec<Frame>) -> io::Result<Vec<Self>> {
+        frames.into_iter().map(Self::of).collect()
     }
 
     /// The text of a simple, error or bulk reply.
@@ -221,45 +250,12 @@ impl Client {
 
     /// Reads one reply.
     pub fn receive(&mut self) -> io::Result<Reply> {
-        let mut line = Vec::new();
-        self.input.read_until(b'\n', &mut line)?;
-        let (kind, text) = match line.as_slice() {
-            [kind, text @ .., b'\r', b'\n'] => (*kind, String::from_utf8_lossy(text).into_owned()),
-            [] => return Err(io::ErrorKind::UnexpectedEof.into()),
-            other => return Err(malformed(other)),
-        };
-        let number = || text.parse::<i64>().map_err(|_| malformed(&line));
-        Ok(match kind {
-            b'+' => Reply::Simple(text),
-            b'-' => Reply::Error(text),
-            b':' => Reply::Integer(number()?),
-            b'$' if text == "-1" => Reply::Null,
-            b'*' if text == "-1" => Reply::Null,
-            b'_' => Reply::Null,
-            b'$' => Reply::Bulk(self.bytes(number()?)?),
-            b'=' => Reply::Bulk(self.bytes(number()?)?.split_off(4)),
-            b'#' => Reply::Boolean(text == "t"),
-            b',' => Reply::Double(text.parse().map_err(|_| malformed(&line))?),
-            b'*' | b'~' | b'>' => Reply::Array(self.several(number()?)?),
-            b'%' => {
-                let parts = self.several(2 * number()?)?;
-                Reply::Map(parts.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
-            }
-            _ => return Err(malformed(&line)),
-        })
+        Reply::of(self.receive_frame()?)
     }
 
-    fn several(&mut self, count: i64) -> io::Result<Vec<Reply>> {
-        (0..count).map(|_| self.receive()).collect()
-    }
-
-    fn bytes(&mut self, len: i64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)? + 2];
-        self.input.read_exact(&mut bytes)?;
-        match bytes.split_off(bytes.len() - 2).as_slice() {
-            b"\r\n" => Ok(bytes),
-            other => Err(malformed(other)),
-        }
+    /// Reads one reply as its bytes.
+    pub fn receive_frame(&mut self) -> io::Result<Frame> {
+        Frame::read(&mut self.input)
     }
 }
 
@@ -278,9 +274,4 @@ pub fn encode<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
 fn describe<T: AsRef<[u8]>>(words: &[T]) -> String {
     let words = words.iter().take(4).map(|word| word.as_ref()[..word.as_ref().len().min(40)].escape_ascii());
     words.map(|word| word.to_string()).collect::<Vec<_>>().join(" ")
-}
-
-fn malformed(line: &[u8]) -> io::Error {
-    let text = line[..line.len().min(80)].escape_ascii();
-    io::Error::new(io::ErrorKind::InvalidData, format!("the server sent a malformed reply: {text}"))
 }

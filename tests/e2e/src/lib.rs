@@ -6,8 +6,11 @@
 
 pub mod build;
 pub mod client;
+pub mod differential;
+pub mod frame;
 pub mod server;
 pub mod variants;
 
 pub use client::{Client, Reply};
+pub use frame::Frame;
 pub use server::{Config, Server};

@@ -62,6 +62,9 @@ impl Replies for Recorder {
     fn array(&mut self, len: usize) {
         self.push(format!("[{len}"));
     }
+    fn set(&mut self, len: usize) {
+        self.array(len);
+    }
     fn map(&mut self, pairs: usize) {
         self.push(format!("{{{pairs}"));
     }
