@@ -12,6 +12,7 @@ use anyhow::{Result, ensure};
 use fastrand::Rng;
 
 use crate::data::{self, ABSENT, ENTRY_BYTES, check, check_entry, key, value};
+use crate::loop_device;
 use crate::store::{Change, Settings, Store};
 use crate::stores;
 use crate::timed::{self, Outcome};
@@ -39,6 +40,8 @@ pub struct Plan {
     pub groups: Vec<String>,
     /// Bytes of memory for its cache.
     pub cache_bytes: u64,
+    /// The block device that it alone lives on, if written bytes are to be the device's.
+    pub device: Option<String>,
 }
 
 impl Plan {
@@ -120,6 +123,9 @@ impl Life<'_> {
 
     /// Bytes written to the device so far.
     fn written(&self) -> Result<f64> {
+        if let Some(device) = &self.plan.device {
+            return Ok(loop_device::written_bytes(device, &self.plan.directory)? as f64);
+        }
         let own = self.store.written_bytes().map(|bytes| bytes as f64);
         own.map_or_else(|| usage::kernel_written_bytes().map(|bytes| bytes as f64), Ok)
     }

@@ -11,6 +11,7 @@
 
 mod data;
 mod life;
+mod loop_device;
 mod memory_limit;
 mod rounds;
 mod rows;
@@ -75,6 +76,8 @@ struct PhaseArguments {
     window_ms: u64,
     #[arg(long)]
     cache_bytes: u64,
+    #[arg(long)]
+    device: Option<String>,
     #[arg(long, value_delimiter = ',')]
     groups: Vec<String>,
 }
@@ -108,6 +111,7 @@ fn phase(arguments: PhaseArguments) -> Result<Figures> {
         window: Duration::from_millis(arguments.window_ms),
         groups: arguments.groups,
         cache_bytes: arguments.cache_bytes,
+        device: arguments.device,
     };
     match arguments.phase {
         Phase::Life => life::run(&plan),

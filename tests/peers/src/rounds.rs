@@ -12,6 +12,7 @@ use clap::Args;
 use tempfile::TempDir;
 
 use crate::life::Figures;
+use crate::loop_device::LoopDevice;
 use crate::memory_limit::{MemoryLimit, drop_page_cache};
 use crate::rows::ROWS;
 use crate::stores::{self, LIMIT, RIVALS};
@@ -57,6 +58,10 @@ pub struct Arguments {
     /// Also write every figure, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Give each store's life a loop device of its own and count what reaches it, ours too; needs root, and is
+    /// for the rows of amplification: a loop device has a speed of its own
+    #[arg(long)]
+    loop_device: bool,
     /// Only see whether everything works: few keys, short runs, figures that mean nothing
     #[arg(long)]
     quick: bool,
@@ -86,7 +91,8 @@ pub fn run(arguments: &Arguments) -> Result<Results> {
     let contenders = contenders(&arguments.stores)?;
     let words: Vec<_> = std::env::args().skip(1).collect();
     let command = format!("cargo run --release -- {}", words.join(" "));
-    let mut results = Results { command, quick: arguments.quick, ..Results::default() };
+    let mut results =
+        Results { command, quick: arguments.quick, loop_device: arguments.loop_device, ..Results::default() };
     for round in 0..arguments.rounds {
         for contender in &contenders {
             tell(&format!("round {} of {}: {}", round + 1, arguments.rounds, contender.name));
@@ -145,22 +151,27 @@ fn turn(arguments: &Arguments, contender: &Contender, figures: &mut Figures) -> 
         !arguments.groups.is_empty() && arguments.groups.iter().all(|it| it == LARGE || it == "kill");
     let folder = || tempfile::Builder::new().prefix("peers-").tempdir_in(&parent);
     if !only_apart {
-        let folder = folder()?;
-        figures.extend(finish(phase(arguments, contender, &folder, "life")?, "life")?);
+        let device = arguments.loop_device.then(|| LoopDevice::new(&parent)).transpose()?;
+        let folder = match &device {
+            Some(device) => tempfile::tempdir_in(device.mounted())?,
+            None => folder()?,
+        };
+        let name = device.as_ref().map(LoopDevice::name);
+        figures.extend(finish(phase(arguments, contender, &folder, "life", name)?, "life")?);
     }
     let is_durable = stores::is_durable(&contender.store)?;
     if is_durable && (arguments.groups.is_empty() || wants("kill")) {
         let folder = folder()?;
-        let child = phase(arguments, contender, &folder, "fill")?;
+        let child = phase(arguments, contender, &folder, "fill", None)?;
         kill_when_filled(child)?;
-        figures.extend(finish(phase(arguments, contender, &folder, "recover")?, "recover")?);
+        figures.extend(finish(phase(arguments, contender, &folder, "recover", None)?, "recover")?);
     }
     if is_durable && wants(LARGE) {
         let folder = folder()?;
-        finish(phase(arguments, contender, &folder, "fill-large")?, "fill-large")?;
+        finish(phase(arguments, contender, &folder, "fill-large", None)?, "fill-large")?;
         drop_page_cache()?;
         let limit = MemoryLimit::new(large_memory(arguments))?;
-        let child = phase(arguments, contender, &folder, "read-large")?;
+        let child = phase(arguments, contender, &folder, "read-large", None)?;
         limit.hold(&child)?;
         figures.extend(finish(child, "read-large")?);
     }
@@ -176,7 +187,13 @@ fn large_memory(arguments: &Arguments) -> u64 {
     (keys(arguments) * LARGE_FACTOR * crate::data::ENTRY_BYTES / LARGE_OVER_MEMORY).max(64 << 20)
 }
 
-fn phase(arguments: &Arguments, contender: &Contender, folder: &TempDir, phase: &str) -> Result<Child> {
+fn phase(
+    arguments: &Arguments,
+    contender: &Contender,
+    folder: &TempDir,
+    phase: &str,
+    device: Option<&str>,
+) -> Result<Child> {
     let is_large = phase.ends_with("large");
     let keys = keys(arguments) * if is_large { LARGE_FACTOR } else { 1 };
     let window = arguments.window_ms.unwrap_or(if arguments.quick { WINDOW_MS_QUICK } else { WINDOW_MS });
@@ -187,6 +204,7 @@ fn phase(arguments: &Arguments, contender: &Contender, folder: &TempDir, phase: 
     command.arg("--directory").arg(folder.path());
     command.args(["--keys", &keys.to_string(), "--window-ms", &window.to_string()]);
     command.args(["--cache-bytes", &cache.to_string()]);
+    command.args(device.iter().flat_map(|device| ["--device", *device]));
     if !arguments.groups.is_empty() {
         command.args(["--groups", &arguments.groups.join(",")]);
     }

@@ -24,6 +24,8 @@ pub struct Results {
     pub command: String,
     /// Whether it was only tried whether everything works.
     pub quick: bool,
+    /// Whether written bytes are those of a loop device, for every store.
+    pub loop_device: bool,
     /// What failed, for the end of the table.
     pub failures: Vec<String>,
     /// By store.
@@ -87,8 +89,12 @@ impl Results {
         if self.quick {
             out += "# QUICK: too short to mean anything; it only shows that everything works\n";
         }
-        out += "# written bytes: ours by the host's count of what engines write; rivals' by the kernel's account of\n";
-        out += "# the process, which misleads for mapped files (heed)\n";
+        out += if self.loop_device {
+            "# written bytes: what reached the loop device of each store; rates on a loop device are not a disk's\n"
+        } else {
+            "# written bytes: ours by the host's count of what engines write; others' by the kernel's account of the\n\
+             # process, which counts whole folios and misleads for mapped files: see --loop-device\n"
+        };
         let _ = write!(out, "{:<46}{:<5}", "", "unit");
         for name in &stores {
             let _ = write!(out, "{name:>11}");
@@ -111,6 +117,10 @@ impl Results {
 
     fn ratios(&self, out: &mut String, row: &Row, stores: &[&str], best: Option<&str>) {
         for engine in stores.iter().filter(|name| !RIVALS.contains(name)) {
+            // Of costs only those that are judged: a ratio of two small ones says nothing.
+            if !row.is_rate && row.goal(engine).is_none() {
+                continue;
+            }
             let shown =
                 |spread: Spread| format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max);
             let to_best = best.and_then(|best| self.ratio(row, engine, best)).map(shown);

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use surrealkv::{CompactRangeOptions, Durability, LSMIterator, Mode, Transaction, Tree, TreeBuilder};
+use surrealkv::{CompactRangeOptions, Durability, Error, LSMIterator, Mode, Transaction, Tree, TreeBuilder};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::data::{KEY_BYTES, Key, Value};
@@ -38,14 +38,20 @@ impl Surrealkv {
 
 impl Store for Surrealkv {
     fn write(&self, changes: &[Change], _: usize) -> Result<()> {
-        let mut txn = self.begin(self.relaxed)?;
-        for Change { key, value } in changes {
-            match value {
-                Some(value) => txn.set(&key[..], &value[..])?,
-                None => txn.delete(&key[..])?,
+        loop {
+            let mut txn = self.begin(self.relaxed)?;
+            for Change { key, value } in changes {
+                match value {
+                    Some(value) => txn.set(&key[..], &value[..])?,
+                    None => txn.delete(&key[..])?,
+                }
+            }
+            match self.runtime.block_on(txn.commit()) {
+                // Two threads wrote one key at once: its user does it again, and so do we, in the time.
+                Err(Error::TransactionWriteConflict) => {}
+                outcome => return Ok(outcome?),
             }
         }
-        Ok(self.runtime.block_on(txn.commit())?)
     }
 
     fn load(&self, entries: &mut dyn Iterator<Item = (Key, Value)>) -> Result<()> {
