@@ -10,7 +10,6 @@
 //! Needs librocksdb and libclang of the system. Nothing else should run on the machine.
 
 mod data;
-mod life;
 mod loop_device;
 mod memory_limit;
 mod rounds;
@@ -20,6 +19,7 @@ mod stores;
 mod table;
 mod timed;
 mod usage;
+mod workload;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use life::{Figures, Plan};
+use workload::{Figures, Plan};
 
 /// Our engines beside the stores that one would embed instead.
 #[derive(Debug, Parser)]
@@ -50,8 +50,8 @@ enum Child {
 /// What a child process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Phase {
-    /// The whole life.
-    Life,
+    /// The whole workload, save what follows.
+    Workload,
     /// Fills a store, says so, and waits to be killed.
     Fill,
     /// Opens what was filled and killed.
@@ -114,16 +114,16 @@ fn phase(arguments: PhaseArguments) -> Result<Figures> {
         device: arguments.device,
     };
     match arguments.phase {
-        Phase::Life => life::run(&plan),
-        Phase::Recover => life::recover(&plan),
+        Phase::Workload => workload::run(&plan),
+        Phase::Recover => workload::recover(&plan),
         Phase::ReadLarge => {
             // The other side closes our input when the limit of memory holds.
             std::io::stdin().read_to_end(&mut Vec::new())?;
-            life::read_large(&plan)
+            workload::read_large(&plan)
         }
-        Phase::FillLarge => life::fill_large(&plan).map(|()| Figures::new()),
+        Phase::FillLarge => workload::fill_large(&plan).map(|()| Figures::new()),
         Phase::Fill => {
-            let _store = life::fill(&plan)?;
+            let _store = workload::fill(&plan)?;
             let mut output = std::io::stdout().lock();
             writeln!(output, "{}", rounds::FILLED)?;
             output.flush()?;

@@ -11,12 +11,12 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use tempfile::TempDir;
 
-use crate::life::Figures;
 use crate::loop_device::LoopDevice;
 use crate::memory_limit::{MemoryLimit, drop_page_cache};
 use crate::rows::ROWS;
 use crate::stores::{self, LIMIT, RIVALS};
 use crate::table::Results;
+use crate::workload::Figures;
 
 /// What a child says when it is filled and may be killed.
 pub const FILLED: &str = "filled";
@@ -58,7 +58,7 @@ pub struct Arguments {
     /// Also write every figure, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Give each store's life a loop device of its own and count what reaches it, ours too; needs root, and is
+    /// Give each store a loop device of its own and count what reaches it, ours too; needs root, and is
     /// for the rows of amplification: a loop device has a speed of its own
     #[arg(long)]
     loop_device: bool,
@@ -139,7 +139,7 @@ fn contender(name: String) -> Result<Contender> {
     Ok(Contender { name: file.trim_start_matches("libengine_").to_string(), store })
 }
 
-/// One store's turn: its life, a kill, and data larger than memory.
+/// One store's turn: the workload, a kill, and data larger than memory.
 fn turn(arguments: &Arguments, contender: &Contender, figures: &mut Figures) -> Result<()> {
     let parent = arguments
         .dir
@@ -157,7 +157,7 @@ fn turn(arguments: &Arguments, contender: &Contender, figures: &mut Figures) -> 
             None => folder()?,
         };
         let name = device.as_ref().map(LoopDevice::name);
-        figures.extend(finish(phase(arguments, contender, &folder, "life", name)?, "life")?);
+        figures.extend(finish(phase(arguments, contender, &folder, "workload", name)?, "workload")?);
     }
     let is_durable = stores::is_durable(&contender.store)?;
     if is_durable && (arguments.groups.is_empty() || wants("kill")) {

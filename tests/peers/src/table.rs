@@ -10,9 +10,9 @@ use bench::judge::Verdict;
 use bench::pairs::Spread;
 use serde::Serialize;
 
-use crate::life::Figures;
 use crate::rows::{Basis, ROWS, Row};
 use crate::stores::{LIMIT, RIVALS};
+use crate::workload::Figures;
 
 /// The rivals that are LSM trees.
 const LSM_RIVALS: [&str; 3] = ["rocksdb", "fjall", "surrealkv"];

@@ -1,6 +1,6 @@
 //! The servers that are compared: Debian's redis-server and ours, started alike.
 //!
-//! Promises: each life of a server has a folder of its own on the file system that was asked for, and an
+//! Promises: each server has a folder of its own on the file system that was asked for, and an
 //! address of its own; both are built and configured as a user would have them.
 
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub enum Contestant {
 }
 
 /// Starts servers.
-pub struct Stable {
+pub struct Launcher {
     host: PathBuf,
     engine: String,
     options: Vec<String>,
@@ -33,7 +33,7 @@ pub struct Stable {
 }
 
 /// A server with its folder. The folder goes with the value.
-pub struct Life {
+pub struct Running {
     /// The process.
     pub server: ServerProcess,
     /// Which server it is.
@@ -41,8 +41,8 @@ pub struct Life {
     folder: TempDir,
 }
 
-impl Stable {
-    /// Builds our host and the engine, a name or a plugin's path, in release mode. Servers will live below
+impl Launcher {
+    /// Builds our host and the engine, a name or a plugin's path, in release mode. Their folders will be below
     /// `parent`, or below cargo's target folder.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Stable {
     ///
     /// # Errors
     /// If it is not ready in time.
-    pub fn start(&self, contestant: Contestant) -> Result<Life> {
+    pub fn start(&self, contestant: Contestant) -> Result<Running> {
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(&self.parent)?;
         self.start_in(contestant, folder)
     }
@@ -85,21 +85,21 @@ impl Stable {
     ///
     /// # Errors
     /// If it does not end or start.
-    pub fn restart(&self, life: Life) -> Result<Life> {
-        life.server.stop()?;
-        self.start_in(life.contestant, life.folder)
+    pub fn restart(&self, running: Running) -> Result<Running> {
+        running.server.stop()?;
+        self.start_in(running.contestant, running.folder)
     }
 
     /// Kills a server and starts it again on what it stored.
     ///
     /// # Errors
     /// If it does not start.
-    pub fn kill_and_restart(&self, life: Life) -> Result<Life> {
-        life.server.kill()?;
-        self.start_in(life.contestant, life.folder)
+    pub fn kill_and_restart(&self, running: Running) -> Result<Running> {
+        running.server.kill()?;
+        self.start_in(running.contestant, running.folder)
     }
 
-    fn start_in(&self, contestant: Contestant, folder: TempDir) -> Result<Life> {
+    fn start_in(&self, contestant: Contestant, folder: TempDir) -> Result<Running> {
         let address = free_address()?;
         let data = folder.path().join("data");
         let port = address.port().to_string();
@@ -126,11 +126,11 @@ impl Stable {
         };
         command.current_dir(folder.path());
         let server = ServerProcess::start(command, address, &folder.path().join("log"))?;
-        Ok(Life { server, contestant, folder })
+        Ok(Running { server, contestant, folder })
     }
 }
 
-impl Life {
+impl Running {
     /// A new connection.
     ///
     /// # Errors

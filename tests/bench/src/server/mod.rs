@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-pub use contestant::{Contestant, Life, Stable};
+pub use contestant::{Contestant, Launcher, Running};
 pub use runs::Scale;
 
 use crate::pairs::{Pairs, Side, interleaved};
@@ -63,18 +63,24 @@ impl Request {
 /// If a server does not do what it should; no figure is made up for it.
 pub fn measure(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Results> {
     request.check()?;
-    let stable = Stable::build(&request.engine, &request.options, request.parent.as_deref())?;
-    let ours = stable.start(Contestant::Enginebay)?;
+    let launcher = Launcher::build(&request.engine, &request.options, request.parent.as_deref())?;
+    let ours = launcher.start(Contestant::Enginebay)?;
     let is_durable = ours.is_durable()?;
     let redis = if is_durable { Contestant::RedisDurable } else { Contestant::RedisInMemory };
-    let rival = stable.start(redis)?;
-    let mut table =
-        Table { request, stable: &stable, engine: ours.engine()?, is_durable, rows: Vec::new(), progress };
+    let rival = launcher.start(redis)?;
+    let mut table = Table {
+        request,
+        launcher: &launcher,
+        engine: ours.engine()?,
+        is_durable,
+        rows: Vec::new(),
+        progress,
+    };
     let (described_ours, described_rival) = (ours.description()?, rival.description()?);
     table.benchmark(&ours, &rival)?;
     table.mixes(&ours, &rival)?;
     drop((ours, rival));
-    table.lives(redis)?;
+    table.restarts(redis)?;
     Ok(Results {
         command: request.command.clone(),
         time: now(),
@@ -88,7 +94,7 @@ pub fn measure(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Resu
 
 struct Table<'a> {
     request: &'a Request,
-    stable: &'a Stable,
+    launcher: &'a Launcher,
     engine: String,
     is_durable: bool,
     rows: Vec<Row>,
@@ -123,7 +129,7 @@ impl Table<'_> {
         Ok(())
     }
 
-    fn benchmark(&mut self, ours: &Life, rival: &Life) -> Result<()> {
+    fn benchmark(&mut self, ours: &Running, rival: &Running) -> Result<()> {
         let (request, scale) = (self.request, self.request.scale);
         let wanted: Vec<_> = rows::BENCHMARK.iter().filter(|row| request.wants(row.spec)).collect();
         if wanted.is_empty() {
@@ -134,9 +140,9 @@ impl Table<'_> {
         let mut reader = None;
         for row in wanted {
             if !row.is_write && reader.is_none() {
-                let life = self.stable.start(Contestant::RedisInMemory)?;
-                life.fill(scale.keys)?;
-                reader = Some(life);
+                let running = self.launcher.start(Contestant::RedisInMemory)?;
+                running.fill(scale.keys)?;
+                reader = Some(running);
             }
             let redis = reader.as_ref().filter(|_| !row.is_write).unwrap_or(rival);
             let run = |side| runs::benchmark(if side == Side::Ours { ours } else { redis }, row, scale);
@@ -146,7 +152,7 @@ impl Table<'_> {
         Ok(())
     }
 
-    fn mixes(&mut self, ours: &Life, rival: &Life) -> Result<()> {
+    fn mixes(&mut self, ours: &Running, rival: &Running) -> Result<()> {
         let (request, scale) = (self.request, self.request.scale);
         let wants = |specs: &[RowSpec]| specs.iter().any(|spec| request.wants(*spec));
         if !wants(&[rows::MIX_TOTAL, rows::MIX_GET_P99, rows::MIX_OPEN, rows::MIX_PIPELINE]) {
@@ -155,25 +161,25 @@ impl Table<'_> {
         // The rows before have put values there that are not the ones that our GETs check.
         ours.fill(scale.keys)?;
         rival.fill(scale.keys)?;
-        let life = |side| if side == Side::Ours { ours } else { rival };
+        let running = |side| if side == Side::Ours { ours } else { rival };
         if wants(&[rows::MIX_TOTAL, rows::MIX_GET_P99]) {
             let title = rows::MIX_TOTAL.title;
             let both = self.pairs(
                 title,
                 |samples: &[Sample; 2]| samples[0].value,
-                |side| runs::mix(life(side), scale),
+                |side| runs::mix(running(side), scale),
             )?;
             let [total, gets] = [0, 1].map(|which| both.each(|samples| samples[which].clone()));
             self.add(rows::MIX_TOTAL, total)?;
             self.add(rows::MIX_GET_P99, gets)?;
         }
         if wants(&[rows::MIX_OPEN]) {
-            let run = |side| runs::mix_open(life(side), scale);
+            let run = |side| runs::mix_open(running(side), scale);
             let runs = self.pairs(rows::MIX_OPEN.title.trim(), |sample| sample.value, run)?;
             self.add(rows::MIX_OPEN, runs)?;
         }
         if wants(&[rows::MIX_PIPELINE]) {
-            let run = |side| runs::mix_pipeline(life(side), scale);
+            let run = |side| runs::mix_pipeline(running(side), scale);
             let runs = self.pairs(rows::MIX_PIPELINE.title, |sample| sample.value, run)?;
             self.add(rows::MIX_PIPELINE, runs)?;
         }
@@ -181,11 +187,11 @@ impl Table<'_> {
     }
 
     /// The rows for which every run has a server of its own.
-    fn lives(&mut self, redis: Contestant) -> Result<()> {
-        let (request, stable, scale) = (self.request, self.stable, self.request.scale);
+    fn restarts(&mut self, redis: Contestant) -> Result<()> {
+        let (request, launcher, scale) = (self.request, self.launcher, self.request.scale);
         let contestant = |side| if side == Side::Ours { Contestant::Enginebay } else { redis };
         if request.wants(rows::MEMORY) || request.wants(rows::RESTART_ORDERLY) {
-            let run = |side| runs::memory_and_restart(stable, contestant(side), scale);
+            let run = |side| runs::memory_and_restart(launcher, contestant(side), scale);
             let both = self.pairs(rows::MEMORY.title, |(memory, _)| memory.value, run)?;
             self.add(rows::MEMORY, both.each(|(memory, _)| memory.clone()))?;
             if self.is_durable {
@@ -194,7 +200,7 @@ impl Table<'_> {
             }
         }
         if self.is_durable && request.wants(rows::RESTART_KILL) {
-            let run = |side| runs::restart_after_kill(stable, contestant(side), scale);
+            let run = |side| runs::restart_after_kill(launcher, contestant(side), scale);
             let runs = self.pairs(rows::RESTART_KILL.title, |sample| sample.value, run)?;
             self.add(rows::RESTART_KILL, runs)?;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::contestant::{Contestant, Life, Stable};
+use super::contestant::{Contestant, Launcher, Running};
 use super::rows::{BenchmarkRow, OFFERED_PER_SECOND};
 use crate::driver::{self, Group, GroupOutcome, Load, Pace};
 use crate::load::{Kind, RandomKeys};
@@ -56,11 +56,11 @@ struct Used {
 }
 
 impl Used {
-    fn by(life: &Life) -> Result<Self> {
-        let mut client = life.client()?;
-        let is_ours = life.contestant == Contestant::Enginebay;
+    fn by(running: &Running) -> Result<Self> {
+        let mut client = running.client()?;
+        let is_ours = running.contestant == Contestant::Enginebay;
         let metrics = if is_ours { client.engine_metrics()? } else { HashMap::new() };
-        let (kernel_written, cpu_seconds) = (life.server.written_bytes(), life.server.cpu_seconds()?);
+        let (kernel_written, cpu_seconds) = (running.server.written_bytes(), running.server.cpu_seconds()?);
         Ok(Self { cpu_seconds, kernel_written, metrics, info: client.info()? })
     }
 
@@ -98,11 +98,11 @@ impl Used {
 
 /// Runs between two looks at what the server has used, once it is at rest; checks that it did what it was
 /// sent. `run` returns how many commands were answered, and what it says of them.
-fn measured<T>(life: &Life, run: impl FnOnce() -> Result<(f64, T)>) -> Result<(Sample, T)> {
-    life.server.come_to_rest()?;
-    let before = Used::by(life)?;
+fn measured<T>(running: &Running, run: impl FnOnce() -> Result<(f64, T)>) -> Result<(Sample, T)> {
+    running.server.come_to_rest()?;
+    let before = Used::by(running)?;
     let (commands, said) = run()?;
-    let after = Used::by(life)?;
+    let after = Used::by(running)?;
     let errors = after.counted(&before, "total_error_replies")?;
     ensure!(errors == 0.0, "the server answered {errors} errors during a run");
     let processed = after.counted(&before, "total_commands_processed")?;
@@ -116,12 +116,12 @@ fn measured<T>(life: &Life, run: impl FnOnce() -> Result<(f64, T)>) -> Result<(S
 ///
 /// # Errors
 /// If anything went wrong in it.
-pub fn benchmark(life: &Life, row: &BenchmarkRow, scale: Scale) -> Result<Sample> {
+pub fn benchmark(running: &Running, row: &BenchmarkRow, scale: Scale) -> Result<Sample> {
     let mut run = row.run;
     run.keys = scale.keys;
     run.requests = (run.requests / scale.divisor).max(1000);
-    let (sample, figures) = measured(life, || {
-        let figures = run.against(life.server.address())?;
+    let (sample, figures) = measured(running, || {
+        let figures = run.against(running.server.address())?;
         Ok((run.requests as f64, figures))
     })?;
     let (p50_ms, p99_ms) = (Some(figures.p50_ms), Some(figures.p99_ms));
@@ -132,14 +132,14 @@ fn group(name: &'static str, connections: usize, kind: Kind, keys: u64) -> Group
     Group { name, connections, requests: Box::new(move |seed| Box::new(RandomKeys::new(kind, keys, seed))) }
 }
 
-fn load(life: &Life, groups: Vec<Group>, pipeline: usize, pace: Pace, scale: Scale) -> Load {
+fn load(running: &Running, groups: Vec<Group>, pipeline: usize, pace: Pace, scale: Scale) -> Load {
     let Scale { warm_up, window, .. } = scale;
-    Load { address: life.server.address(), groups, pipeline, pace, warm_up, window }
+    Load { address: running.server.address(), groups, pipeline, pace, warm_up, window }
 }
 
 /// Runs a load of our own; the sample's value is requests a second over all groups.
-fn own(life: &Life, load: &Load) -> Result<(Sample, Vec<GroupOutcome>)> {
-    let (sample, groups) = measured(life, || {
+fn own(running: &Running, load: &Load) -> Result<(Sample, Vec<GroupOutcome>)> {
+    let (sample, groups) = measured(running, || {
         let groups = driver::run(load)?;
         // What was sent while warming up was done too, and cost CPU time.
         let answered = groups.iter().map(|group| group.answered as f64).sum();
@@ -163,10 +163,10 @@ fn gets(groups: &[GroupOutcome]) -> Result<&GroupOutcome> {
 ///
 /// # Errors
 /// If anything went wrong in it.
-pub fn mix(life: &Life, scale: Scale) -> Result<[Sample; 2]> {
+pub fn mix(running: &Running, scale: Scale) -> Result<[Sample; 2]> {
     let half = CLIENTS / 2;
     let groups = vec![group("SET", half, Kind::Set, scale.keys), group("GET", half, Kind::Get, scale.keys)];
-    let (total, groups) = own(life, &load(life, groups, 1, Pace::Closed, scale))?;
+    let (total, groups) = own(running, &load(running, groups, 1, Pace::Closed, scale))?;
     let gets = with_times(Sample::default(), gets(&groups)?);
     let value = gets.p99_ms.unwrap_or_default();
     Ok([total, Sample { value, ..gets }])
@@ -176,11 +176,11 @@ pub fn mix(life: &Life, scale: Scale) -> Result<[Sample; 2]> {
 ///
 /// # Errors
 /// If anything went wrong in it.
-pub fn mix_open(life: &Life, scale: Scale) -> Result<Sample> {
+pub fn mix_open(running: &Running, scale: Scale) -> Result<Sample> {
     let half = CLIENTS / 2;
     let groups = vec![group("SET", half, Kind::Set, scale.keys), group("GET", half, Kind::Get, scale.keys)];
     let pace = Pace::Open { per_second: OFFERED_PER_SECOND };
-    let (sample, groups) = own(life, &load(life, groups, 1, pace, scale))?;
+    let (sample, groups) = own(running, &load(running, groups, 1, pace, scale))?;
     let sample = with_times(sample, gets(&groups)?);
     Ok(Sample { value: sample.p99_ms.unwrap_or_default(), ..sample })
 }
@@ -189,9 +189,9 @@ pub fn mix_open(life: &Life, scale: Scale) -> Result<Sample> {
 ///
 /// # Errors
 /// If anything went wrong in it.
-pub fn mix_pipeline(life: &Life, scale: Scale) -> Result<Sample> {
+pub fn mix_pipeline(running: &Running, scale: Scale) -> Result<Sample> {
     let groups = vec![group("both", CLIENTS, Kind::Alternating, scale.keys)];
-    let (sample, groups) = own(life, &load(life, groups, PIPELINE, Pace::Closed, scale))?;
+    let (sample, groups) = own(running, &load(running, groups, PIPELINE, Pace::Closed, scale))?;
     Ok(groups.first().map_or(sample.clone(), |outcome| with_times(sample, outcome)))
 }
 
@@ -201,36 +201,36 @@ pub fn mix_pipeline(life: &Life, scale: Scale) -> Result<Sample> {
 /// # Errors
 /// If anything went wrong, or a key is lost.
 pub fn memory_and_restart(
-    stable: &Stable,
+    launcher: &Launcher,
     contestant: Contestant,
     scale: Scale,
 ) -> Result<(Sample, Option<Sample>)> {
-    let life = stable.start(contestant)?;
-    life.server.come_to_rest()?;
-    let empty = life.server.resident_bytes()?;
-    life.fill(scale.keys)?;
-    life.server.come_to_rest()?;
-    let grown = life.server.resident_bytes()?.saturating_sub(empty);
+    let running = launcher.start(contestant)?;
+    running.server.come_to_rest()?;
+    let empty = running.server.resident_bytes()?;
+    running.fill(scale.keys)?;
+    running.server.come_to_rest()?;
+    let grown = running.server.resident_bytes()?.saturating_sub(empty);
     let memory = Sample { value: grown as f64 / scale.keys as f64, ..Sample::default() };
-    if !life.is_durable()? {
+    if !running.is_durable()? {
         return Ok((memory, None));
     }
-    let life = stable.restart(life)?;
-    Ok((memory, Some(started(&life, scale)?)))
+    let running = launcher.restart(running)?;
+    Ok((memory, Some(started(&running, scale)?)))
 }
 
 /// How long a server takes to start again after a kill, straight after its last answer.
 ///
 /// # Errors
 /// If anything went wrong, or a key is lost.
-pub fn restart_after_kill(stable: &Stable, contestant: Contestant, scale: Scale) -> Result<Sample> {
-    let life = stable.start(contestant)?;
-    life.fill(scale.keys)?;
-    started(&stable.kill_and_restart(life)?, scale)
+pub fn restart_after_kill(launcher: &Launcher, contestant: Contestant, scale: Scale) -> Result<Sample> {
+    let running = launcher.start(contestant)?;
+    running.fill(scale.keys)?;
+    started(&launcher.kill_and_restart(running)?, scale)
 }
 
-fn started(life: &Life, scale: Scale) -> Result<Sample> {
-    let value = life.server.started_in().as_secs_f64();
-    life.client()?.check_filled(scale.keys)?;
+fn started(running: &Running, scale: Scale) -> Result<Sample> {
+    let value = running.server.started_in().as_secs_f64();
+    running.client()?.check_filled(scale.keys)?;
     Ok(Sample { value, ..Sample::default() })
 }

@@ -1,7 +1,7 @@
-//! A store's life in one process: it is filled, read, written, overwritten, emptied by half, closed, opened.
+//! The workload of one store, in one process: it is filled, read, written, overwritten, emptied by half, closed, opened.
 //!
 //! Promises: every value that a get or a range returns is checked; of a scan the order and the number of all
-//! entries, and one value in 64, since the walk is what is measured. The first error ends the life without
+//! entries, and one value in 64, since the walk is what is measured. The first error ends it without
 //! figures. Called in a child process, so that memory and CPU time are one store's own.
 
 use std::collections::BTreeMap;
@@ -59,34 +59,34 @@ impl Plan {
     }
 }
 
-/// Lives it, and returns what was measured.
+/// Runs it, and returns what was measured.
 ///
 /// # Errors
 /// The first thing that went wrong.
 pub fn run(plan: &Plan) -> Result<Figures> {
-    let mut life = Life { plan, store: plan.open("data", false)?, figures: Figures::new() };
-    life.load()?;
+    let mut workload = Workload { plan, store: plan.open("data", false)?, figures: Figures::new() };
+    workload.load()?;
     if plan.wants("get") {
-        life.gets()?;
+        workload.gets()?;
     }
     if plan.wants("range") {
-        life.ranges()?;
+        workload.ranges()?;
     }
     if plan.wants("put") {
-        life.puts()?;
+        workload.puts()?;
     }
     if plan.wants("batch") {
-        life.batches()?;
+        workload.batches()?;
     }
     if plan.wants("overwrite") {
-        life.overwrites()?;
+        workload.overwrites()?;
     }
     if plan.wants("delete") {
-        life.deletes()?;
+        workload.deletes()?;
     }
-    life.note("peak_anon_mib", usage::memory_mib("RssAnon:")?);
-    life.note("peak_mib", usage::memory_mib("VmHWM:")?);
-    let Life { store, mut figures, .. } = life;
+    workload.note("peak_anon_mib", usage::memory_mib("RssAnon:")?);
+    workload.note("peak_mib", usage::memory_mib("VmHWM:")?);
+    let Workload { store, mut figures, .. } = workload;
     let deleted = plan.wants("delete") && plan.store != stores::LIMIT;
     let left = if deleted { plan.keys - plan.keys / 2 } else { plan.keys };
     if plan.wants("reopen") && plan.store != stores::LIMIT {
@@ -100,13 +100,13 @@ pub fn run(plan: &Plan) -> Result<Figures> {
     Ok(figures)
 }
 
-struct Life<'a> {
+struct Workload<'a> {
     plan: &'a Plan,
     store: Box<dyn Store>,
     figures: Figures,
 }
 
-impl Life<'_> {
+impl Workload<'_> {
     fn note(&mut self, name: &str, figure: f64) {
         self.figures.insert(name.to_string(), figure);
     }
