@@ -123,9 +123,9 @@ fn phase(arguments: PhaseArguments) -> Result<Figures> {
         }
         Phase::FillLarge => workload::fill_large(&plan).map(|()| Figures::new()),
         Phase::Fill => {
-            let _store = workload::fill(&plan)?;
+            let (_store, keys) = workload::fill(&plan)?;
             let mut output = std::io::stdout().lock();
-            writeln!(output, "{}", rounds::FILLED)?;
+            writeln!(output, "{} {keys}", rounds::FILLED)?;
             output.flush()?;
             // The kill comes now. If whoever would do it has ended, so does this.
             std::io::stdin().read_to_end(&mut Vec::new())?;

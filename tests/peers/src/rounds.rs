@@ -18,7 +18,7 @@ use crate::stores::{self, LIMIT, RIVALS};
 use crate::table::Results;
 use crate::workload::Figures;
 
-/// What a child says when it is filled and may be killed.
+/// What a child says when it is filled and may be killed, with the number of keys behind it.
 pub const FILLED: &str = "filled";
 /// Of ours, those that take part unless others are named.
 const OURS: [&str; 2] = ["logmap", "memory"];
@@ -35,7 +35,7 @@ const LARGE_OVER_MEMORY: u64 = 2;
 const LARGE: &str = "large";
 
 /// The command line.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// Only these: rivals, `limit`, names of our engines, paths of plugins
     #[arg(long, value_delimiter = ',')]
@@ -163,8 +163,8 @@ fn turn(arguments: &Arguments, contender: &Contender, figures: &mut Figures) -> 
     if is_durable && (arguments.groups.is_empty() || wants("kill")) {
         let folder = folder()?;
         let child = phase(arguments, contender, &folder, "fill", None)?;
-        kill_when_filled(child)?;
-        figures.extend(finish(phase(arguments, contender, &folder, "recover", None)?, "recover")?);
+        let filled = Arguments { keys: Some(kill_when_filled(child)?), ..arguments.clone() };
+        figures.extend(finish(phase(&filled, contender, &folder, "recover", None)?, "recover")?);
     }
     if is_durable && wants(LARGE) {
         let folder = folder()?;
@@ -225,13 +225,15 @@ fn finish(child: Child, phase: &str) -> Result<Figures> {
     serde_json::from_str(line).with_context(|| format!("{phase} printed {line:?}"))
 }
 
-fn kill_when_filled(mut child: Child) -> Result<()> {
+/// Kills a child once it is filled; returns with how many keys.
+fn kill_when_filled(mut child: Child) -> Result<u64> {
     let stdout = child.stdout.take().context("its output is piped")?;
-    let is_filled = BufReader::new(stdout).lines().map_while(Result::ok).any(|line| line == FILLED);
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    let keys = lines.find_map(|line| line.strip_prefix(FILLED)?.trim().parse().ok());
     child.kill()?;
     child.wait()?;
-    if is_filled {
-        return Ok(());
+    if let Some(keys) = keys {
+        return Ok(keys);
     }
     let mut said = String::new();
     child.stderr.take().map(|mut errors| errors.read_to_string(&mut said)).transpose()?;

@@ -88,7 +88,7 @@ use Basis::{Best, Itself, Limit};
 
 /// Every row in the order of the table.
 #[rustfmt::skip]
-pub const ROWS: [Row; 55] = [
+pub const ROWS: [Row; 56] = [
     rate("load", "load", "bulk load, random order in, durable at end", "k/s").to(Best, least(1.5, 2.0), least(1.5, 2.5)),
     cost("load", "load_cpu_s", "  CPU of it", "s"),
     cost("load", "load_write_amp", "  write amplification, settled", "x"),
@@ -139,6 +139,7 @@ pub const ROWS: [Row; 55] = [
     cost("delete", "delete_disk_mib", "  on disk, settled", "MiB"),
     rate("delete", "delete_scan", "  full scan after it, entries", "k/s"),
     cost("kill", "recover_ms", "open after a kill", "ms"),
+    rate("kill", "recover_keys", "  keys in that store", "k"),
     rate("kill", "recover_mps", "  records replayed", "M/s").to(Itself, only(AtLeast(1.5)), only(AtLeast(1.5))),
     cost("reopen", "close_s", "close", "s"),
     cost("reopen", "open_closed_ms", "open after an orderly close", "ms"),

@@ -54,23 +54,21 @@ pub trait Store: Send + Sync {
     fn close(self: Box<Self>) -> Result<()>;
 }
 
+/// What a range calls with each key and its value.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
 /// A view of a store at one point in time.
 pub trait Reader {
     /// Calls `found` with the value and answers `true`, or answers `false`.
     fn get(&mut self, key: &Key, found: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<bool>;
 
     /// Calls `visit` with up to `limit` entries from `from` on, in order.
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()>;
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()>;
 }
 
 /// The entries in the order of their keys, for stores that load sorted data.
 pub fn sorted(entries: &mut dyn Iterator<Item = (Key, Value)>) -> Vec<(Key, Value)> {
     let mut all: Vec<_> = entries.collect();
-    all.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    all.sort_unstable_by_key(|(key, _)| *key);
     all
 }

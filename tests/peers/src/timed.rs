@@ -113,7 +113,11 @@ mod tests {
     #[test]
     fn timed_operations_are_in_the_histogram() {
         let outcome = run(2, Duration::from_millis(5), |part| {
-            while part.time(|| Ok(thread::sleep(Duration::from_millis(1))))? {}
+            let rest = || {
+                thread::sleep(Duration::from_millis(1));
+                Ok(())
+            };
+            while part.time(rest)? {}
             Ok(())
         });
         let latency = outcome.unwrap().latency;

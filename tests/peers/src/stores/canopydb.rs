@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use canopydb::{Database, DbOptions, EnvOptions, Tree};
 
 use crate::data::{Key, Value};
-use crate::store::{Change, Reader, Settings, Store, sorted};
+use crate::store::{Change, Reader, Settings, Store, Visit, sorted};
 
 const ENTRIES: &[u8] = b"entries";
 
@@ -80,12 +80,7 @@ impl Reader for View<'_> {
         self.0.get(key)?.map_or(Ok(false), |value| found(&value).map(|()| true))
     }
 
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()> {
         for entry in self.0.range(from..)?.take(limit) {
             let (key, value) = entry?;
             visit(&key, &value)?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use crate::data::{Key, Value};
-use crate::store::{Change, Reader, Settings, Store, sorted};
+use crate::store::{Change, Reader, Settings, Store, Visit, sorted};
 
 struct Fjall {
     database: Database,
@@ -69,12 +69,7 @@ impl Reader for View<'_> {
         self.snapshot.get(self.entries, key)?.map_or(Ok(false), |value| found(&value).map(|()| true))
     }
 
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()> {
         for entry in self.snapshot.range(self.entries, from..).take(limit) {
             let (key, value) = entry.into_inner()?;
             visit(&key, &value)?;

@@ -8,7 +8,7 @@ use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, WithoutTls};
 
 use crate::data::{Key, Value};
-use crate::store::{Change, Reader, Settings, Store, sorted};
+use crate::store::{Change, Reader, Settings, Store, Visit, sorted};
 
 const MAP_BYTES: usize = 64 << 30;
 
@@ -86,12 +86,7 @@ impl Reader for View<'_> {
         self.entries.get(&self.txn, key)?.map_or(Ok(false), |value| found(value).map(|()| true))
     }
 
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()> {
         let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(from), Bound::Unbounded);
         for entry in self.entries.range(&self.txn, &range)?.take(limit) {
             let (key, value) = entry?;

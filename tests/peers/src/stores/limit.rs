@@ -11,7 +11,7 @@ use adapter_api::environment::{Cause, Directory, File, OpenFile};
 use anyhow::{Context, Result, anyhow};
 
 use crate::data::{Key, Value};
-use crate::store::{Change, Reader, Settings, Store, sorted};
+use crate::store::{Change, Reader, Settings, Store, Visit, sorted};
 
 /// How long the file is; writes begin again at its start.
 const FILE_BYTES: u64 = 256 << 20;
@@ -140,12 +140,7 @@ impl Reader for View<'_> {
         }
     }
 
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()> {
         let start = self.0.partition_point(|(key, _)| &key[..] < from);
         self.0[start..].iter().take(limit).try_for_each(|(key, value)| visit(key, value))
     }

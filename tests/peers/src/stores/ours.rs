@@ -16,7 +16,7 @@ use enginebay::sequencer::{Limits, Overlay, Sequencer, Submission};
 use enginebay::storage::Storage;
 
 use crate::data::{KEY_BYTES, Key, Value};
-use crate::store::{Change, Reader, Settings, Store, sorted};
+use crate::store::{Change, Reader, Settings, Store, Visit, sorted};
 
 /// How many entries one ingest takes: some MiB, which every engine does atomically.
 const INGEST_ENTRIES: usize = 64 * 1024;
@@ -194,12 +194,7 @@ impl Reader for Snapshot {
         found(&self.value).map(|()| true)
     }
 
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()> {
         let mut cursor = self.view.cursor(KeyRange::from_start(from), Direction::Forward)?;
         let mut seen = 0;
         while seen < limit

@@ -6,7 +6,7 @@ use anyhow::Result;
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use crate::data::{Key, Value};
-use crate::store::{Change, Reader, Settings, Store, sorted};
+use crate::store::{Change, Reader, Settings, Store, Visit, sorted};
 
 const ENTRIES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("entries");
 
@@ -83,12 +83,7 @@ impl Reader for View {
         self.0.get(&key[..])?.map_or(Ok(false), |value| found(value.value()).map(|()| true))
     }
 
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()> {
         for entry in self.0.range::<&[u8]>(from..)?.take(limit) {
             let (key, value) = entry?;
             visit(key.value(), value.value())?;

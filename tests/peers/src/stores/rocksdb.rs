@@ -9,7 +9,7 @@ use rocksdb::{
 };
 
 use crate::data::{Key, Value};
-use crate::store::{Change, Reader, Settings, Store};
+use crate::store::{Change, Reader, Settings, Store, Visit};
 
 const BLOOM_BITS: f64 = 10.0;
 const LOAD_BATCH: usize = 10_000;
@@ -97,12 +97,7 @@ impl Reader for View<'_> {
         value.map_or(Ok(false), |value| found(&value).map(|()| true))
     }
 
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()> {
         let mut cursor = self.0.raw_iterator();
         cursor.seek(from);
         for _ in 0..limit {

@@ -8,7 +8,7 @@ use surrealkv::{CompactRangeOptions, Durability, Error, LSMIterator, Mode, Trans
 use tokio::runtime::{Builder, Runtime};
 
 use crate::data::{KEY_BYTES, Key, Value};
-use crate::store::{Change, Reader, Settings, Store};
+use crate::store::{Change, Reader, Settings, Store, Visit};
 
 const LOAD_BATCH: usize = 10_000;
 /// Behind every key.
@@ -94,12 +94,7 @@ impl Reader for View {
         self.0.get(&key[..])?.map_or(Ok(false), |value| found(&value).map(|()| true))
     }
 
-    fn range(
-        &mut self,
-        from: &[u8],
-        limit: usize,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn range(&mut self, from: &[u8], limit: usize, visit: &mut Visit<'_>) -> Result<()> {
         let mut cursor = self.0.range(from, &END[..])?;
         cursor.seek_first()?;
         for _ in 0..limit {
