@@ -145,7 +145,7 @@ impl Log {
         let mut pool = lock(&self.pool);
         while pool.live.front().is_some_and(|oldest| oldest.last < lsn) {
             let Some(oldest) = pool.live.pop_front() else { break };
-            pool.retired.push_back(Retired { name: oldest.name, len: oldest.len });
+            pool.retired.push_back(Retired { name: oldest.name, len: oldest.len, was_durable: true });
         }
     }
 

@@ -85,7 +85,8 @@ impl Pool {
     /// Makes a segment the next one used. What was ready has lower numbers, and numbers ascend in the order
     /// of use: it is prepared anew.
     pub(crate) fn put_first(&mut self, segment: Segment) {
-        let passed_over = self.ready.drain(..).map(|it| Retired { name: it.name, len: it.len, was_durable: true });
+        let passed_over =
+            self.ready.drain(..).map(|it| Retired { name: it.name, len: it.len, was_durable: true });
         self.retired.extend(passed_over);
         self.ready.push_back(segment);
     }

@@ -112,6 +112,12 @@ impl Storage {
         self.lanes.start(&self.description().name, &background).map_err(no_thread)
     }
 
+    /// The engine itself, for whoever measures it without a server. It must not be written to beside a sequencer
+    /// that has work.
+    pub fn adapter(&self) -> &StorageAdapter {
+        &self.engine
+    }
+
     /// What the engine says of itself.
     pub fn description(&self) -> &Description {
         self.engine.description()
