@@ -51,7 +51,7 @@ pub use view::{View, ViewCursor};
 
 /// Copying a leaf moves its bytes, and copying a branch touches the counter of each child, which speaks for
 /// small nodes; every level is another step of a search, which speaks for large ones.
-const FAN_OUT: FanOut = FanOut { leaf: 32, branch: 24 };
+const FAN_OUT: FanOut = FanOut { leaf: 48, branch: 16 };
 /// How much may be discarded before a view ends, in bytes, unless the map is large.
 const VIEW_LIMIT_BYTES: u64 = 256 << 20;
 

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 /// Capacities are multiples of this many bytes, so that most blocks fit the next use.
 const GRAIN_BYTES: usize = 256;
 /// Larger blocks come from the allocator and go back to it.
-const POOLED_BYTES_MAX: usize = 16 << 10;
+const POOLED_BYTES_MAX: usize = 32 << 10;
 /// How many bytes a thread keeps at most.
 const KEPT_BYTES_MAX: usize = 4 << 20;
 
