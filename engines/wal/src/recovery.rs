@@ -275,7 +275,9 @@ impl<'a> Walk<'a> {
         while let Some((header, _)) =
             reader.next_group(from).map_err(|error| failed_on(&segment.name, "read", error))?
         {
-            if self.follows(&header) {
+            // A segment that lost its first group is no part of the chain, though it may hold copies of the groups
+            // at the break, and go on from them.
+            if position > FIRST_POSITION && self.follows(&header) {
                 behind.goes_on.get_or_insert(header.position);
                 break;
             }
