@@ -60,6 +60,9 @@
 //!   how many records are at stake;
 //! - **a torn tail** otherwise: nobody was told that n is durable. It is dropped, with one line in the log.
 //!
+//! A segment begins when all before it is durable, and its first group says so. So records that nothing proves
+//! durable lie in the last segment alone; a segment that says otherwise was not written by a log, and is refused.
+//!
 //! Before `open` returns, records that were replayed but are not proven durable are written again, into a
 //! fresh segment which becomes visible whole or not at all, and which begins with an *open* group: the chain
 //! goes on there, and the old tail is void for ever. The page cache may have shown bytes that no disk has.

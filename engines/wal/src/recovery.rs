@@ -220,8 +220,13 @@ impl<'a> Walk<'a> {
     fn take(&mut self, index: usize, group: &Group<'_>, replay: &mut Replay<'_>) -> Result<()> {
         let header = group.header;
         let name = &self.segments[index].segment.name;
-        let Some(records) = records(group.bytes, header.records) else {
-            return Err(EngineError::corrupt(name, header.position, "the records of a group do not fill it"));
+        if header.position == FIRST_POSITION && header.durable < header.first - 1 {
+            return Err(Self::begun_too_early(name, &header));
+        }
+        let held = records(group.bytes, header.records);
+        let Some(records) = held.filter(|it| it.is_empty() || header.kind == Kind::Records) else {
+            let message = "a group does not hold the records that its header claims";
+            return Err(EngineError::corrupt(name, header.position, message));
         };
         for (lsn, record) in (header.first..).zip(records) {
             if lsn >= self.from {
@@ -250,6 +255,17 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// The error for a segment that says it begins behind records that were not durable then. No session and no
+    /// recovery goes on in another segment before they are: what is not proven lies in the last segment alone.
+    fn begun_too_early(name: &str, header: &GroupHeader) -> EngineError {
+        let message = format!(
+            "the segment begins at record {} and says that only those to {} were durable then, which no log does; \
+             restore a backup, or take out what is left with `enginebay salvage`",
+            header.first, header.durable
+        );
+        EngineError::corrupt(name, header.position, message)
+    }
+
     /// Looks at the rest of a segment for groups behind a break of the chain.
     fn behind(&self, index: usize, position: u64) -> Result<Behind> {
         let segment = &self.segments[index].segment;
@@ -259,7 +275,9 @@ impl<'a> Walk<'a> {
         while let Some((header, _)) =
             reader.next_group(from).map_err(|error| failed_on(&segment.name, "read", error))?
         {
-            if self.follows(&header) {
+            // A segment that lost its first group is no part of the chain, though it may hold copies of the groups
+            // at the break, and go on from them.
+            if position > FIRST_POSITION && self.follows(&header) {
                 behind.goes_on.get_or_insert(header.position);
                 break;
             }

@@ -9,7 +9,7 @@ use adapter_api::environment::{Clock, Directory};
 use adapter_api::{Durability, EngineError, Watch};
 use sim::workload::{Model, small};
 use sim::{Disk, Files, HandClock, scramble};
-use wal::{Log, Lsn, salvage};
+use wal::{Log, LogOptions, Lsn, salvage};
 
 /// Six records in four segments.
 fn small_log(close: bool) -> (Disk, Model) {
@@ -206,4 +206,21 @@ fn a_file_that_lost_its_end_is_refused() {
             assert!(matches!(&error, EngineError::Corrupt { file, .. } if file == name), "{error}");
         }
     }
+}
+
+#[test]
+fn a_segment_that_recovery_wrote_and_that_lost_its_first_groups_is_refused() {
+    let (disk, mut model) = small_log(false);
+    // Recovery writes the last record again, into a segment of its own, and the next one follows there.
+    let options = LogOptions { segment_bytes: 8 * 4096, ..small(Durability::Always) };
+    let (log, recovery) = model.open(&disk.files(), options, 6).unwrap();
+    assert_eq!(recovery.rewritten, 1);
+    model.commit_one(&log, 40).unwrap();
+    drop(log);
+    let mut contents = disk.contents();
+    let (name, bytes) = contents.iter_mut().rfind(|(name, _)| name.starts_with("log-")).unwrap();
+    Arc::make_mut(bytes)[4096..3 * 4096].fill(0);
+    let name = name.clone();
+    let error = open(&Disk::with_contents(&contents), &model).unwrap_err();
+    assert!(matches!(&error, EngineError::Corrupt { file, .. } if *file == name), "{error}");
 }
