@@ -1,7 +1,7 @@
 //! A group: the records of one write, with the checksums and numbers that prove them.
 //!
 //! ```text
-//!  0  checksum      u32  crc32 of the bytes from 4 to `length`, seeded by the segment
+//!  0  checksum      u32  crc32 of the bytes from 4 to 52 and from 56 to `length`, seeded by the segment
 //!  4  length        u32  of the whole group without padding; 0 is the end of the segment
 //!  8  magic         u16  0x4757
 //! 10  kind          u8   1 records, 2 open, 3 close
@@ -17,10 +17,36 @@
 //! ..                     zeros to the next multiple of 4,096
 //! ```
 //!
-//! The header has a checksum of its own, so that no length is believed before it is checked. The writer and
+//! The header has a checksum of its own, so that no length is believed before it is checked. The checksum of the
+//! whole leaves that one out: a crc32 over bytes and then their own crc32 comes out the same whatever the bytes
+//! are. In segments of format 1 it did not leave it out, so it said nothing of the header. The writer and
 //! recovery seal groups here; the reader checks them.
 
 use crate::{BLOCK, Lsn, blocks, planted};
+
+/// What the checksums of a segment's groups are made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seal {
+    /// What they begin with.
+    pub seed: u32,
+    /// The format of the segment.
+    pub format: u32,
+}
+
+impl Seal {
+    /// The checksum of the header of a group.
+    fn of_header(self, group: &[u8]) -> u32 {
+        checksum(self.seed, &group[4..52])
+    }
+
+    /// The checksum of a whole group.
+    fn of_group(self, group: &[u8]) -> u32 {
+        match self.format {
+            1 => checksum(self.seed, &group[4..]),
+            _ => checksum(self.of_header(group), &group[HEADER_BYTES..]),
+        }
+    }
+}
 
 /// The bytes of a group's header.
 pub(crate) const HEADER_BYTES: usize = 56;
@@ -75,7 +101,7 @@ impl GroupHeader {
     }
 
     /// Writes everything but the checksum of the group.
-    fn encode(&self, into: &mut [u8], seed: u32) {
+    fn encode(&self, into: &mut [u8], seal: Seal) {
         into[4..8].copy_from_slice(&self.length.to_le_bytes());
         into[8..10].copy_from_slice(&MAGIC.to_le_bytes());
         into[10..12].copy_from_slice(&[self.kind as u8, u8::from(self.settled)]);
@@ -85,14 +111,14 @@ impl GroupHeader {
         into[32..40].copy_from_slice(&self.first.to_le_bytes());
         into[40..48].copy_from_slice(&self.durable.to_le_bytes());
         into[48..52].copy_from_slice(&self.previous.to_le_bytes());
-        let check = checksum(seed, &into[4..52]);
+        let check = seal.of_header(into);
         into[52..56].copy_from_slice(&check.to_le_bytes());
     }
 
     /// Reads the header of the group at `position` of a segment; `None` unless it was written there.
-    pub(crate) fn decode(bytes: &[u8], segment: u64, position: u64, seed: u32) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8], segment: u64, position: u64, seal: Seal) -> Option<Self> {
         let header = bytes.first_chunk::<HEADER_BYTES>()?;
-        if number_u16(header, 8) != MAGIC || number_u32(header, 52) != checksum(seed, &header[4..52]) {
+        if number_u16(header, 8) != MAGIC || number_u32(header, 52) != seal.of_header(header) {
             return None;
         }
         let decoded = Self {
@@ -123,9 +149,9 @@ pub(crate) fn claims_place(bytes: &[u8], segment: u64, position: u64) -> bool {
 }
 
 /// The checksum of a whole group, if it is the one that the group states.
-pub(crate) fn verify(group: &[u8], seed: u32) -> Option<u32> {
+pub(crate) fn verify(group: &[u8], seal: Seal) -> Option<u32> {
     let stated = number_u32(group.first_chunk::<HEADER_BYTES>()?, 0);
-    (checksum(seed, &group[4..]) == stated || planted::NO_CHECKSUM).then_some(stated)
+    (seal.of_group(group) == stated || planted::NO_CHECKSUM).then_some(stated)
 }
 
 /// The records of a group that was verified; `None` if they do not fill it exactly.
@@ -194,12 +220,12 @@ impl GroupBuffer {
     }
 
     /// Writes header and padding; `header` gives all but length and count. Returns the checksum.
-    pub(crate) fn seal(&mut self, header: &GroupHeader, seed: u32) -> u32 {
+    pub(crate) fn seal(&mut self, header: &GroupHeader, seal: Seal) -> u32 {
         let length = self.bytes.len();
         // The writer splits groups long before 4 GiB, and records are bounded.
         let stated = u32::try_from(length).expect("a group is bounded well below 4 GiB");
-        GroupHeader { length: stated, records: self.records, ..*header }.encode(&mut self.bytes, seed);
-        let check = checksum(seed, &self.bytes[4..length]);
+        GroupHeader { length: stated, records: self.records, ..*header }.encode(&mut self.bytes, seal);
+        let check = seal.of_group(&self.bytes[..length]);
         self.bytes[..4].copy_from_slice(&check.to_le_bytes());
         self.bytes.resize(blocks(length as u64) as usize, 0);
         check
@@ -244,6 +270,9 @@ pub(crate) const FIRST_POSITION: u64 = BLOCK;
 mod tests {
     use super::*;
 
+    const SEAL: Seal = Seal { seed: 9, format: 2 };
+    const OTHER: Seal = Seal { seed: 8, format: 2 };
+
     fn header(kind: Kind) -> GroupHeader {
         GroupHeader {
             kind,
@@ -262,7 +291,7 @@ mod tests {
         let mut group = GroupBuffer::new();
         group.push(&[b"ab", b"", b"c"], 3);
         group.push(&[], 0);
-        group.seal(&header(Kind::Records), 9);
+        group.seal(&header(Kind::Records), SEAL);
         group.bytes().to_vec()
     }
 
@@ -270,10 +299,10 @@ mod tests {
     fn a_sealed_group_is_read_back() {
         let bytes = sealed();
         assert_eq!(bytes.len(), 4096);
-        let read = GroupHeader::decode(&bytes, 3, 8192, 9).unwrap();
+        let read = GroupHeader::decode(&bytes, 3, 8192, SEAL).unwrap();
         assert_eq!(read, GroupHeader { length: 67, records: 2, ..header(Kind::Records) });
         assert_eq!((read.last(), read.end()), (6, 12288));
-        assert!(verify(&bytes[..67], 9).is_some());
+        assert!(verify(&bytes[..67], SEAL).is_some());
         assert_eq!(records(&bytes[..67], 2).unwrap(), [&b"abc"[..], b""]);
         assert_eq!(records(&bytes[..67], 1), None);
     }
@@ -281,10 +310,10 @@ mod tests {
     #[test]
     fn a_group_counts_only_where_it_was_written() {
         let bytes = sealed();
-        assert!(GroupHeader::decode(&bytes, 4, 8192, 9).is_none());
-        assert!(GroupHeader::decode(&bytes, 3, 4096, 9).is_none());
-        assert!(GroupHeader::decode(&bytes, 3, 8192, 8).is_none());
-        assert!(verify(&bytes[..67], 8).is_none());
+        assert!(GroupHeader::decode(&bytes, 4, 8192, SEAL).is_none());
+        assert!(GroupHeader::decode(&bytes, 3, 4096, SEAL).is_none());
+        assert!(GroupHeader::decode(&bytes, 3, 8192, OTHER).is_none());
+        assert!(verify(&bytes[..67], OTHER).is_none());
     }
 
     #[test]
@@ -292,7 +321,7 @@ mod tests {
         for at in 4..HEADER_BYTES {
             let mut bytes = sealed();
             bytes[at] ^= 0x01;
-            assert!(GroupHeader::decode(&bytes, 3, 8192, 9).is_none(), "byte {at}");
+            assert!(GroupHeader::decode(&bytes, 3, 8192, SEAL).is_none(), "byte {at}");
         }
     }
 
@@ -302,8 +331,19 @@ mod tests {
             let mut bytes = sealed();
             bytes[at] ^= 0x10;
             let whole =
-                GroupHeader::decode(&bytes, 3, 8192, 9).is_some() && verify(&bytes[..67], 9).is_some();
+                GroupHeader::decode(&bytes, 3, 8192, SEAL).is_some() && verify(&bytes[..67], SEAL).is_some();
             assert!(!whole, "byte {at}");
         }
+    }
+
+    #[test]
+    fn groups_of_equal_records_have_checksums_of_their_own() {
+        let of = |first, format| {
+            let mut group = GroupBuffer::new();
+            group.push(&[b"equal"], 5);
+            group.seal(&GroupHeader { first, ..header(Kind::Records) }, Seal { seed: 9, format })
+        };
+        assert_ne!(of(5, 2), of(6, 2));
+        assert_eq!(of(5, 1), of(6, 1), "what was wrong with format 1");
     }
 }

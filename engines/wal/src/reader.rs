@@ -36,13 +36,13 @@ impl<'a> SegmentReader<'a> {
 
     /// The valid group at `position`, if there is one.
     pub(crate) fn group_at(&mut self, position: u64) -> io::Result<Option<Group<'_>>> {
-        let (number, seed) = (self.segment.number, self.segment.seed);
+        let (number, seal) = (self.segment.number, self.segment.seal);
         let head = self.bytes_at(position, HEADER_BYTES as u64)?;
-        let Some(header) = head.and_then(|head| GroupHeader::decode(head, number, position, seed)) else {
+        let Some(header) = head.and_then(|head| GroupHeader::decode(head, number, position, seal)) else {
             return Ok(None);
         };
         let Some(bytes) = self.bytes_at(position, u64::from(header.length))? else { return Ok(None) };
-        Ok(group::verify(bytes, seed).map(|check| Group { header, check, bytes }))
+        Ok(group::verify(bytes, seal).map(|check| Group { header, check, bytes }))
     }
 
     /// The first valid group at or behind `position`.
@@ -58,10 +58,10 @@ impl<'a> SegmentReader<'a> {
 
     /// How many bytes of a group that is not whole lie at `position`; 0 if no write shows.
     pub(crate) fn torn_bytes(&mut self, position: u64) -> io::Result<u64> {
-        let (number, seed, rest) =
-            (self.segment.number, self.segment.seed, self.segment.len.saturating_sub(position));
+        let (number, seal, rest) =
+            (self.segment.number, self.segment.seal, self.segment.len.saturating_sub(position));
         let Some(head) = self.bytes_at(position, HEADER_BYTES as u64)? else { return Ok(0) };
-        if let Some(header) = GroupHeader::decode(head, number, position, seed) {
+        if let Some(header) = GroupHeader::decode(head, number, position, seal) {
             return Ok(blocks(u64::from(header.length)).min(rest));
         }
         Ok(if group::claims_place(head, number, position) { BLOCK.min(rest) } else { 0 })

@@ -479,7 +479,7 @@ impl Files<'_> {
         };
         let blank = preparer.blank_if_need_be_short(needed).map_err(full)?;
         let header = preparer.write_header(&blank).map_err(full)?;
-        let (number, seed) = (header.number, header.seed());
+        let (number, seal) = (header.number, header.seal());
         let (mut position, mut chain) = (FIRST_POSITION, cut);
         let mut group = GroupBuffer::new();
         let mut write = |group: &mut GroupBuffer, kind| {
@@ -497,7 +497,7 @@ impl Files<'_> {
                 previous,
             };
             let records = u64::from(group.records());
-            let check = group.seal(&header, seed);
+            let check = group.seal(&header, seal);
             blank.file.write_at(&[IoSlice::new(group.bytes())], position, Cause::Log).map_err(full)?;
             position += group.bytes().len() as u64;
             chain = Cut { next: chain.next + records, previous: check };

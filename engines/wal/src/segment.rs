@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  magic     8 bytes  "ENGBAYWL"
-//!  8  format    u32      1
+//!  8  format    u32      2; in format 1 the checksum of a group is another (see `group`)
 //! 12  block     u32      4,096
 //! 16  log id    u64      the same in all segments of a log
 //! 24  number    u64      also in the name of the file; new at each use of the file
@@ -22,12 +22,12 @@ use std::sync::Arc;
 use adapter_api::environment::{Cause, Directory, File, OpenFile, read_exact_at};
 use adapter_api::{EngineError, Result};
 
-use crate::group::{FIRST_POSITION, checksum};
+use crate::group::{FIRST_POSITION, Seal, checksum};
 use crate::{BLOCK, planted};
 
 const MAGIC: [u8; 8] = *b"ENGBAYWL";
 /// The format that is written, and the newest that is read.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 64;
 const SEGMENT_PREFIX: &str = "log-";
 const SPARE_PREFIX: &str = "spare-";
@@ -65,6 +65,7 @@ impl Name {
 /// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    pub format: u32,
     pub log_id: u64,
     pub number: u64,
     pub salt: u64,
@@ -72,16 +73,17 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    /// What the checksums of the groups begin with.
-    pub(crate) fn seed(&self) -> u32 {
+    /// What the checksums of the groups are made with.
+    pub(crate) fn seal(&self) -> Seal {
         let words = if planted::NO_EPOCH { [self.log_id; 3] } else { [self.log_id, self.number, self.salt] };
-        words.iter().fold(0, |seed, word| checksum(seed, &word.to_le_bytes()))
+        let seed = words.iter().fold(0, |seed, word| checksum(seed, &word.to_le_bytes()));
+        Seal { seed, format: self.format }
     }
 
     fn encode(&self) -> [u8; BLOCK as usize] {
         let mut block = [0; BLOCK as usize];
         block[..8].copy_from_slice(&MAGIC);
-        block[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        block[8..12].copy_from_slice(&self.format.to_le_bytes());
         block[12..16].copy_from_slice(&(BLOCK as u32).to_le_bytes());
         for (word, at) in [(self.log_id, 16), (self.number, 24), (self.salt, 32), (self.len, 40)] {
             block[at..at + 8].copy_from_slice(&word.to_le_bytes());
@@ -104,10 +106,10 @@ impl SegmentHeader {
             return Err(HeaderFault::Damaged);
         }
         let (format, block) = (half(8), half(12));
-        if format != FORMAT || u64::from(block) != BLOCK {
+        if !(1..=FORMAT).contains(&format) || u64::from(block) != BLOCK {
             return Err(HeaderFault::OtherFormat(format));
         }
-        Ok(Self { log_id: word(16), number: word(24), salt: word(32), len: word(40) })
+        Ok(Self { format, log_id: word(16), number: word(24), salt: word(32), len: word(40) })
     }
 }
 
@@ -125,14 +127,14 @@ pub(crate) struct Segment {
     /// The length of the file in bytes.
     pub len: u64,
     pub log_id: u64,
-    pub seed: u32,
+    pub seal: Seal,
 }
 
 impl Segment {
     /// A segment whose header was just written.
     pub(crate) fn new(header: &SegmentHeader, file: Arc<dyn File>) -> Self {
         let (number, len, log_id) = (header.number, header.len, header.log_id);
-        Self { number, name: segment_name(number), file, len, log_id, seed: header.seed() }
+        Self { number, name: segment_name(number), file, len, log_id, seal: header.seal() }
     }
 
     /// Opens the segment with this number.
@@ -156,7 +158,7 @@ impl Segment {
         let header = SegmentHeader::decode(&bytes).map_err(|fault| match fault {
             HeaderFault::Damaged => EngineError::corrupt(&name, 0, "the header of the log segment is damaged"),
             HeaderFault::OtherFormat(format) => EngineError::rejected(format!(
-                "log segment {name} has format {format}, this version reads format {FORMAT}; use a newer version"
+                "log segment {name} has format {format}, this version reads formats up to {FORMAT}; use a newer version"
             )),
         })?;
         if header.number != number {
@@ -214,19 +216,19 @@ mod tests {
 
     #[test]
     fn each_number_and_each_salt_gives_another_seed() {
-        let header = SegmentHeader { log_id: 1, number: 2, salt: 3, len: 65536 };
+        let header = SegmentHeader { format: FORMAT, log_id: 1, number: 2, salt: 3, len: 65536 };
         let seeds = [
-            header.seed(),
-            SegmentHeader { number: 3, ..header }.seed(),
-            SegmentHeader { salt: 4, ..header }.seed(),
-            SegmentHeader { log_id: 0, ..header }.seed(),
+            header.seal(),
+            SegmentHeader { number: 3, ..header }.seal(),
+            SegmentHeader { salt: 4, ..header }.seal(),
+            SegmentHeader { log_id: 0, ..header }.seal(),
         ];
         assert!(seeds.iter().enumerate().all(|(at, seed)| !seeds[..at].contains(seed)));
     }
 
     #[test]
     fn a_flipped_byte_of_the_header_is_noticed() {
-        let header = SegmentHeader { log_id: 1, number: 2, salt: 3, len: 65536 };
+        let header = SegmentHeader { format: FORMAT, log_id: 1, number: 2, salt: 3, len: 65536 };
         let bytes: [u8; HEADER_BYTES] = *header.encode().first_chunk().unwrap();
         assert!(matches!(SegmentHeader::decode(&bytes), Ok(read) if read == header));
         for at in 0..HEADER_BYTES {

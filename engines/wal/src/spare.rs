@@ -27,7 +27,7 @@ use adapter_api::environment::{Cause, Clock, Directory, File, OpenFile};
 use crate::Lsn;
 use crate::metrics::Counters;
 use crate::mutex::lock;
-use crate::segment::{Segment, SegmentHeader, is_full, segment_name, spare_name};
+use crate::segment::{FORMAT, Segment, SegmentHeader, is_full, segment_name, spare_name};
 
 /// How many zeros one step writes.
 const STEP_BYTES: u64 = 1 << 20;
@@ -279,7 +279,7 @@ impl Preparer {
         let (number, len) = (blank.number, blank.len);
         let time = self.clock.wall().as_nanos() as u64;
         let salt = scramble(time ^ scramble(number));
-        let header = SegmentHeader { log_id: self.log_id, number, salt, len };
+        let header = SegmentHeader { format: FORMAT, log_id: self.log_id, number, salt, len };
         header.write(&*blank.file)?;
         Ok(header)
     }

@@ -151,7 +151,7 @@ impl Writer {
         self.make_durable(self.next - 1, true)?;
         if self.position < self.segment.len {
             let mut mark = GroupBuffer::new();
-            mark.seal(&self.header(Kind::Close, self.next), self.segment.seed);
+            mark.seal(&self.header(Kind::Close, self.next), self.segment.seal);
             let written =
                 self.segment.file.write_durable_at(&[IoSlice::new(mark.bytes())], self.position, Cause::Log);
             self.or_fail("write", written)?;
@@ -249,7 +249,7 @@ impl Writer {
             self.rotate()?;
         }
         let header = self.header(Kind::Records, self.next - u64::from(self.group.records()));
-        let check = self.group.seal(&header, self.segment.seed);
+        let check = self.group.seal(&header, self.segment.seal);
         let bytes = self.group.disk_bytes();
         let slices = [IoSlice::new(self.group.bytes())];
         let (file, at) = (&self.segment.file, self.position);

@@ -15,8 +15,8 @@ use wal::{Log, Lsn, log_segment_option};
 
 const NAME: &str = "log-0000000000000001";
 
-fn golden() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/segment_v1.bin")
+fn golden(format: u32) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/segment_v{format}.bin"))
 }
 
 fn records() -> Vec<Vec<u8>> {
@@ -47,22 +47,37 @@ fn write_log() -> Disk {
 }
 
 #[test]
-fn a_segment_of_format_1_is_read_and_written_to_the_last_byte() {
+fn a_segment_of_format_2_is_read_and_written_to_the_last_byte() {
     let written = write_log().contents();
     assert_eq!((written.len(), written[0].0.as_str()), (1, NAME));
     // The zeros at the end are left out of the file.
     let end = written[0].1.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     if std::env::var_os("ENGINEBAY_BLESS").is_some() {
-        std::fs::write(golden(), &written[0].1[..end]).unwrap();
+        std::fs::write(golden(2), &written[0].1[..end]).unwrap();
     }
-    let mut kept = std::fs::read(golden()).unwrap();
+    let kept = std::fs::read(golden(2)).unwrap();
     assert!(
         kept == written[0].1[..end],
         "the format has changed: raise its number, and read the old one too"
     );
+    assert_eq!(open(&kept_log(2), 1).unwrap().1, records());
+}
+
+/// The log whose only segment was kept when its format was new.
+fn kept_log(format: u32) -> Disk {
+    let mut kept = std::fs::read(golden(format)).unwrap();
     kept.resize(16384, 0);
-    let (_, read) = open(&Disk::with_contents(&[(NAME.to_string(), Arc::new(kept))]), 1).unwrap();
+    Disk::with_contents(&[(NAME.to_string(), Arc::new(kept))])
+}
+
+#[test]
+fn a_segment_of_format_1_is_read_and_gone_on_with() {
+    let disk = kept_log(1);
+    let (log, read) = open(&disk, 1).unwrap();
     assert_eq!(read, records());
+    log.make_durable(log.append(&[b"one more"]).unwrap()).unwrap();
+    drop(log);
+    assert_eq!(open(&disk, 1).unwrap().1, [records(), vec![b"one more".to_vec()]].concat());
 }
 
 #[test]
@@ -70,12 +85,12 @@ fn a_newer_format_is_refused_by_name() {
     let disk = write_log();
     let contents = disk.contents();
     let mut newer = contents[0].1.to_vec();
-    newer[8] = 2;
+    newer[8] = 3;
     let check = crc32fast::hash(&newer[..60]);
     newer[60..64].copy_from_slice(&check.to_le_bytes());
     let error = open(&Disk::with_contents(&[(NAME.to_string(), Arc::new(newer))]), 1).unwrap_err();
     assert!(matches!(error, EngineError::Rejected { .. }), "{error}");
-    assert!(error.to_string().contains(NAME) && error.to_string().contains("format 2"), "{error}");
+    assert!(error.to_string().contains(NAME) && error.to_string().contains("format 3"), "{error}");
 }
 
 #[test]

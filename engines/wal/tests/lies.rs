@@ -67,7 +67,7 @@ fn with_lie(
         }
         let check = checksum(seed, &group[4..52]);
         group[52..56].copy_from_slice(&check.to_le_bytes());
-        let (old, new) = (number(&group[..4]), checksum(seed, &group[4..]).to_le_bytes());
+        let (old, new) = (number(&group[..4]), checksum(check, &group[56..]).to_le_bytes());
         group[..4].copy_from_slice(&new);
         renewed.insert(old, new);
     }

@@ -86,7 +86,7 @@ fn seal_group(group: &mut [u8], seed: u32, renewed: &mut HashMap<u32, u32>) {
         seal_mutations(record);
         at = end;
     }
-    let (old, new) = (half(body, 0), checksum(seed, &body[4..]));
+    let (old, new) = (half(body, 0), checksum(check, &body[56..]));
     body[..4].copy_from_slice(&new.to_le_bytes());
     renewed.insert(old, new);
 }
