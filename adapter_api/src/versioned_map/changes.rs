@@ -5,6 +5,7 @@
 //! entry, and each node of the tree is opened once however many changes fall into it. For recovery, which does a
 //! log of many records again; called by engines through `Staged::merge`.
 
+use super::packed::{bytes_behind, common};
 use super::record::{Away, Record, Stored};
 
 /// Changes to single keys, in the order in which they happened.
@@ -69,7 +70,7 @@ impl Changes {
         self.common = match self.list.first() {
             Some(first) => {
                 let first = &first.key()[..self.common.min(first.key().len())];
-                first.iter().zip(key).take_while(|(one, other)| one == other).count()
+                common(first, key)
             }
             None => key.len(),
         };
@@ -80,13 +81,7 @@ impl Changes {
     pub(super) fn take_sorted(&mut self) -> Vec<Change> {
         let (common, mut list) = (self.common, std::mem::take(self).list);
         // Eight bytes behind what all keys share tell most of them apart without going to the entries.
-        let head = |change: &Change| {
-            let rest = &change.key()[common..];
-            let mut head = [0; 8];
-            let count = rest.len().min(8);
-            head[..count].copy_from_slice(&rest[..count]);
-            u64::from_be_bytes(head)
-        };
+        let head = |change: &Change| u64::from_be_bytes(bytes_behind(change.key(), common));
         let mut order: Vec<(u64, usize)> =
             list.iter().enumerate().map(|(at, change)| (head(change), at)).collect();
         order.sort_unstable_by(|one, other| {

@@ -13,7 +13,7 @@
 //!               └─ the four bytes of the key behind the prefix that all keys share, zeros behind a short key
 //!   entry     key length u16 · value length u16 · key · value      little-endian; the order is that of
 //!                                                                  arrival; what was removed leaves a hole
-//! large   one allocation each: key length u16 · key · value
+//! large   an allocation each (see `record`)
 //! ```
 //! The idea of heads is that of poor man's normalised keys: Graefe, "Modern B-Tree Techniques" (2011), 3.5.
 
@@ -29,8 +29,6 @@ const SMALL_BYTES_MAX: usize = 256;
 const FRAME_BYTES: usize = 4;
 /// Set in the place of a large entry.
 const LARGE: u32 = 1 << 31;
-/// Bytes of a head.
-const HEAD_BYTES: usize = size_of::<u32>();
 
 /// A sorted run of entries.
 #[derive(Default)]
@@ -237,21 +235,33 @@ impl Packed {
 
     /// Puts an entry at its place: behind so many smaller keys.
     pub(super) fn insert(&mut self, at: usize, key: &[u8], value: Stored<'_>) {
+        self.admit(key, value);
+        let place = self.store(key, value);
+        self.insert_slot(at, key, place);
+    }
+
+    /// Counts an entry that is about to come, and makes room for its slot and heads that fit its key.
+    fn admit(&mut self, key: &[u8], value: Stored<'_>) {
         if self.len == self.slot_room {
             *self = self.with_room(1, room_for(key, value));
         }
-        self.admit(key);
-        let place = self.store(key, value);
-        self.insert_slot(at, Slot { head: head_of(key, self.prefix), place });
         self.size = self.size.plus(size_of_entry(key, value));
+        if self.len == 0 {
+            self.prefix = key.len();
+            return;
+        }
+        let shared = common(&self.first_key()[..self.prefix], key);
+        if shared < self.prefix {
+            self.set_prefix(shared);
+        }
     }
 
-    /// There must be room.
-    fn insert_slot(&mut self, at: usize, slot: Slot) {
+    /// Makes a slot for a key that was admitted.
+    fn insert_slot(&mut self, at: usize, key: &[u8], place: u32) {
         let (start, end) = (at * SLOT_BYTES, self.len * SLOT_BYTES);
         self.bytes.copy_within(start..end, start + SLOT_BYTES);
         self.len += 1;
-        self.set_slot(at, slot);
+        self.set_slot(at, Slot { head: head_of(key, self.prefix), place });
     }
 
     /// Replaces the value of an entry.
@@ -296,14 +306,9 @@ impl Packed {
         if room_for(key, value) > 0 {
             return self.push(key, value);
         }
-        if self.len == self.slot_room {
-            *self = self.with_room(1, 0);
-        }
-        self.admit(key);
-        self.size = self.size.plus(size_of_entry(key, value));
-        let slot = Slot { head: head_of(key, self.prefix), place: LARGE | self.large.len() as u32 };
+        self.admit(key, value);
+        self.insert_slot(self.len, key, LARGE | self.large.len() as u32);
         self.large.push(record);
-        self.insert_slot(self.len, slot);
     }
 
     /// Appends entries of another run, whose keys are larger than those here.
@@ -334,18 +339,6 @@ impl Packed {
         let tail = self.part(at..self.len());
         *self = self.part(0..at);
         tail
-    }
-
-    /// Makes heads fit a key that is about to come.
-    fn admit(&mut self, key: &[u8]) {
-        if self.len == 0 {
-            self.prefix = key.len();
-            return;
-        }
-        let shared = common(&self.first_key()[..self.prefix], key);
-        if shared < self.prefix {
-            self.set_prefix(shared);
-        }
     }
 
     /// Takes the longest prefix there is: the one that the first key and the last have in common.
@@ -458,15 +451,17 @@ pub(super) fn common(left: &[u8], right: &[u8]) -> usize {
 }
 
 fn head_of(key: &[u8], prefix: usize) -> u32 {
-    match key.get(prefix..prefix + HEAD_BYTES) {
-        Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
-        _ => {
-            let mut head = [0; HEAD_BYTES];
-            let rest = key.get(prefix..).unwrap_or_default();
-            head[..rest.len()].copy_from_slice(rest);
-            u32::from_be_bytes(head)
-        }
-    }
+    u32::from_be_bytes(bytes_behind(key, prefix))
+}
+
+/// The bytes of a key behind a prefix, zeros behind a short key.
+pub(super) fn bytes_behind<const COUNT: usize>(key: &[u8], prefix: usize) -> [u8; COUNT] {
+    let rest = key.get(prefix..).unwrap_or_default();
+    rest.first_chunk().copied().unwrap_or_else(|| {
+        let mut bytes = [0; COUNT];
+        bytes[..rest.len()].copy_from_slice(rest);
+        bytes
+    })
 }
 
 #[cfg(test)]
