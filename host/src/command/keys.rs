@@ -59,14 +59,26 @@ pub(super) fn renamenx(
     replies: &mut dyn Replies,
 ) -> Outcome {
     let (from, to) = (arguments.word(1), arguments.word(2));
-    let (deadline, value) = access.copy_of(from)?.ok_or(NO_SUCH_KEY)?;
-    let renames = access.value(to)?.is_none();
+    let copy = access.copy_of(from)?.ok_or(NO_SUCH_KEY)?;
+    let renames = put_unless_there(to, copy, access)?;
     if renames {
         access.delete(from)?;
-        access.put(to, deadline, &[&value])?;
     }
     replies.integer(renames.into());
     Ok(())
+}
+
+/// Stores a copy unless the key is there; answers whether it did.
+fn put_unless_there(
+    key: &[u8],
+    (deadline, value): (Option<u64>, Vec<u8>),
+    access: &mut GroupAccess<'_, '_>,
+) -> Outcome<bool> {
+    let is_free = access.value(key)?.is_none();
+    if is_free {
+        access.put(key, deadline, &[&value])?;
+    }
+    Ok(is_free)
 }
 
 /// COPY from to [DB number] [REPLACE].
@@ -96,13 +108,14 @@ pub(super) fn copy(
     }
     let copied = match access.copy_of(from)? {
         None => false,
-        Some((deadline, value)) => {
+        Some((deadline, value)) if replace => {
             access.select(target);
-            let copies = replace || access.value(to)?.is_none();
-            if copies {
-                access.put(to, deadline, &[&value])?;
-            }
-            copies
+            access.put(to, deadline, &[&value])?;
+            true
+        }
+        Some(copy) => {
+            access.select(target);
+            put_unless_there(to, copy, access)?
         }
     };
     replies.integer(copied.into());
@@ -122,11 +135,10 @@ pub(super) fn move_key(
     }
     let moved = match access.copy_of(key)? {
         None => false,
-        Some((deadline, value)) => {
+        Some(copy) => {
             access.select(target);
-            let moves = access.value(key)?.is_none();
+            let moves = put_unless_there(key, copy, access)?;
             if moves {
-                access.put(key, deadline, &[&value])?;
                 access.select(source);
                 access.delete(key)?;
             }
