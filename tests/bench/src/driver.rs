@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -188,11 +189,10 @@ impl<'a> Driver<'a> {
             self.poll(&mut events, Some(PATIENCE))?;
             ensure!(!events.is_empty(), "the server answers nothing for {PATIENCE:?}");
             for event in &events {
-                let number = event.token().0;
-                if self.serve(number)? {
+                if self.serve(event)? {
                     let now = Instant::now();
                     if now < self.window.to {
-                        self.send(number, now)?;
+                        self.send(event.token().0, now)?;
                     }
                 }
             }
@@ -228,7 +228,7 @@ impl<'a> Driver<'a> {
             };
             self.poll(&mut events, Some(wait))?;
             for event in &events {
-                self.serve(event.token().0)?;
+                self.serve(event)?;
             }
             let late = Instant::now().saturating_duration_since(self.window.to);
             ensure!(late < PATIENCE, "{} connections are unanswered {late:?} after the end", self.unanswered);
@@ -255,14 +255,14 @@ impl<'a> Driver<'a> {
     }
 
     /// Does what a connection is ready for; answers whether its last unanswered request was answered.
-    fn serve(&mut self, number: usize) -> Result<bool> {
+    fn serve(&mut self, event: &Event) -> Result<bool> {
         let Self { connections, histograms, answered, window, load, .. } = self;
-        let connection = &mut connections[number];
+        let connection = &mut connections[event.token().0];
         let was_awaited = !connection.sent.is_empty();
         connection.write()?;
         let (open, latency) = (load.pace != Pace::Closed, &mut histograms[connection.group]);
         let answered = &mut answered[connection.group];
-        connection.read(|sent, now| {
+        connection.read(event.is_read_closed(), |sent, now| {
             *answered += 1;
             // In an open loop every request of the window counts, when ever its answer comes.
             if window.holds(if open { sent.since } else { now }) {
@@ -316,8 +316,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what has arrived and calls `answered` with each request and the moment of its answer.
-    fn read(&mut self, mut answered: impl FnMut(&Sent, Instant)) -> Result<()> {
+    /// Reads what has arrived and calls `answered` with each request and the moment of its answer. One that
+    /// `is_closed` is read to its end.
+    fn read(&mut self, is_closed: bool, mut answered: impl FnMut(&Sent, Instant)) -> Result<()> {
         loop {
             let start = self.input.len();
             self.input.resize(start + READ_BYTES, 0);
@@ -327,8 +328,8 @@ impl Connection {
                 Ok(0) => bail!("the server closed a connection of the load"),
                 Ok(some) => {
                     self.take_replies(&mut answered)?;
-                    // A socket that gave less than was asked for is empty; it will tell when it is not.
-                    if some < READ_BYTES {
+                    // An open socket that gave less than was asked for is empty; it will tell when it is not.
+                    if some < READ_BYTES && !is_closed {
                         return Ok(());
                     }
                 }
@@ -429,6 +430,34 @@ mod tests {
                 let error = run(&load(&server, vec![group("get", 2, Kind::Get)], 8, pace)).unwrap_err();
                 let is_broken = error.chain().any(|it| it.to_string().contains("broke"));
                 assert!(format!("{error:#}").contains(message) || is_broken, "{manners:?}: {error:#}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_close_that_comes_with_the_last_reply_is_noticed() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let groups = vec![group("set", 1, Kind::Set)];
+        let address = server.local_addr().unwrap();
+        let (warm_up, window) = (Duration::ZERO, Duration::from_millis(1));
+        let load = Load { address, groups, pipeline: 2, pace: Pace::Closed, warm_up, window };
+        let mut driver = Driver::connect(&load).unwrap();
+        driver.send(0, Instant::now()).unwrap();
+        let (mut peer, _) = server.accept().unwrap();
+        // Requests that are not read would turn the close into a reset.
+        let mut request = Vec::new();
+        load::set(0, &mut request);
+        peer.read_exact(&mut request.repeat(2)).unwrap();
+        peer.write_all(b"+OK\r\n").unwrap();
+        drop(peer);
+        let mut events = Events::with_capacity(8);
+        loop {
+            driver.poll(&mut events, Some(PATIENCE)).unwrap();
+            let event = events.iter().next().expect("the close is an event");
+            let served = driver.serve(event);
+            if event.is_read_closed() {
+                assert!(served.unwrap_err().to_string().contains("closed a connection"));
+                return;
             }
         }
     }
