@@ -145,13 +145,13 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// Every fourth life has a fault.
+    /// Of 16 lives three have a call that fails, and eight more a sync that does, if syncs are to fail.
     fn fault_of(&self, seed: u64) -> Option<LifeFault> {
         let mut dice = Dice::new(!seed);
         let (which, at) = (dice.roll(16), 1 + dice.roll(60));
         let call = |fault, lasting| Some(LifeFault::Call { fault, at, lasting });
         match which {
-            0 if self.effort.failing_syncs => Some(LifeFault::Sync(1 + at / 2)),
+            0 | 4..11 if self.effort.failing_syncs => Some(LifeFault::Sync(1 + at / 6)),
             1 => call(Fault::Error, false),
             2 => call(Fault::ShortWrite, true),
             3 => call(Fault::NoSpace, dice.roll(2) == 0),

@@ -53,7 +53,7 @@ impl Shrinking<'_> {
     fn try_script(&mut self, script: Script) -> bool {
         match replay(self.subject, &script) {
             Ok(()) => false,
-            Err(failure) if failure.complaint.contains("moments, and crashes") => false,
+            Err(failure) if failure.is_misfit() => false,
             Err(failure) => {
                 let (complaint, state) = (failure.complaint, failure.after);
                 self.best = Violation { complaint, script, state };

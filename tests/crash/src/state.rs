@@ -52,6 +52,16 @@ impl Change {
             Self::Punch { offset, len } => image.punch(*offset, *len),
         }
     }
+
+    /// The length that a file of this length has after it.
+    pub(crate) fn len_after(&self, len: usize) -> usize {
+        match self {
+            Self::Write { offset, bytes } => len.max(offset + bytes.len()),
+            Self::SetLen(len) => *len,
+            Self::Extend(end) => len.max(*end),
+            Self::Punch { .. } => len,
+        }
+    }
 }
 
 impl fmt::Display for Change {
