@@ -84,7 +84,7 @@ impl Replay<'_> {
             let checked = check_damaged(self.subject, self.state.clone(), &history);
             return checked.map_err(|complaint| self.failure(complaint));
         }
-        let disk = Disk::new(self.state.clone());
+        let disk = Disk::new(self.state.clone()).without(script.without);
         disk.record();
         let history = self.history.clone();
         let begun = Life::begin(self.subject, disk.clone(), history, script.hours, script.fault);

@@ -148,9 +148,12 @@ impl Disk {
         self.inner().syncs
     }
 
-    /// The optional features that there are from now on.
-    pub fn set_features(&self, features: FileFeatures) {
-        self.inner().features = features;
+    /// The same disk, whose file system does not have some of the optional features.
+    pub fn without(self, absent: FileFeatures) -> Self {
+        let FileFeatures { direct, allocate, punch, link } = absent;
+        self.inner().features =
+            FileFeatures { direct: !direct, allocate: !allocate, punch: !punch, link: !link };
+        self
     }
 
     /// How many calls changed something.
