@@ -8,12 +8,12 @@ use std::sync::Arc;
 use adapter_api::environment::real::{IoCounters, RealClock, RealDirectory};
 use adapter_api::environment::{Cause, Directory};
 use adapter_api::*;
+use crash::environment::Disk;
 use engine_logmap::LogmapEngine;
-use life::sim::Disk;
 use life::{Findings, NoLanes, on_disk, put, request, state};
 
 fn open(disk: &Disk) -> LogmapEngine {
-    LogmapEngine::open(on_disk(request(disk.files(), Durability::Always, 1 << 30))).unwrap()
+    LogmapEngine::open(on_disk(request(disk.root(), Durability::Always, 1 << 30))).unwrap()
 }
 
 fn checkpoint(engine: &LogmapEngine) {
@@ -173,7 +173,7 @@ fn every_flipped_byte_of_a_file_of_values_is_harmless_or_named_by_the_read_or_th
             }
             error => panic!("{name} at {at}: {error}"),
         };
-        let request = on_disk(request(damaged.files(), Durability::Always, 1 << 30));
+        let request = on_disk(request(damaged.root(), Durability::Always, 1 << 30));
         let engine = match LogmapEngine::open(request) {
             Ok(engine) => engine,
             Err(error) => return is_named(error),
@@ -204,11 +204,11 @@ fn salvage_takes_out_everything_but_the_damaged_value() {
         for at in [0, 4096, bytes.len() - 1].into_iter().filter(|_| !name.starts_with("log-")) {
             let damaged = flipped(&disk, file, at);
             let findings = Arc::new(Findings::default());
-            let mut request = on_disk(request(damaged.files(), Durability::Always, 0));
+            let mut request = on_disk(request(damaged.root(), Durability::Always, 0));
             request.salvage = Some(Arc::clone(&findings) as Arc<dyn Watch>);
             let engine = LogmapEngine::open(request).unwrap();
             let found = state(&engine);
-            assert_eq!(damaged.changes_made(), 0, "{name} at {at}");
+            assert_eq!(damaged.changes(), 0, "{name} at {at}");
             assert!(found.iter().all(|(key, value)| expected.get(key) == Some(value)));
             assert!(found.contains_key(&b"d"[..]), "the log is whole");
             assert_eq!(found != expected, name.starts_with("values-") || at == 4096, "{name} at {at}");
@@ -222,7 +222,7 @@ fn salvage_takes_out_everything_but_the_damaged_value() {
 fn a_backup_has_values_of_its_own() {
     let (disk, engine) = small_store();
     let target = Disk::default();
-    engine.backup(target.files(), &Findings::default()).unwrap();
+    engine.backup(target.root(), &Findings::default()).unwrap();
     assert_eq!(values_files(&target).len(), 1);
     let copy = open(&target.cut_to_durable());
     assert_eq!(state(&copy), state(&engine));

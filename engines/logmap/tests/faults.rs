@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::*;
+use crash::environment::{Disk, SimulatedClock};
 use engine_logmap::LogmapEngine;
-use life::sim::{Disk, HandClock};
 use life::{CHECKPOINT, Findings, LOG, Life, files, put, request, request_at, run, state};
 
 /// Lives with the fault; checks every answer, and what is visible after it.
 fn live_with(plan: &Arc<FaultPlan>, disk: &Disk, born: &Life) -> Life {
     let mut life = born.clone();
-    let faulty = files(FaultyDirectory::new(disk.files(), Arc::clone(plan)));
+    let faulty = files(FaultyDirectory::new(disk.root(), Arc::clone(plan)));
     let Ok(engine) = life.open(&faulty, 0) else { return life };
     let mut failed = false;
     for round in 0..16 {
@@ -63,8 +63,8 @@ fn every_call_may_fail(fault: Fault) {
             let disk = Disk::default();
             let life = live_with(&plan, &disk, born);
             let acknowledged = life.acknowledged;
-            life.clone().open(&disk.killed().files(), acknowledged).expect("after a kill");
-            life.clone().open(&disk.cut_to_durable().files(), acknowledged).expect("after a power cut");
+            life.clone().open(&disk.killed().root(), acknowledged).expect("after a kill");
+            life.clone().open(&disk.cut_to_durable().root(), acknowledged).expect("after a power cut");
             if !plan.reached() {
                 assert!(at > 100, "only {at} calls");
                 break;
@@ -91,7 +91,7 @@ fn no_space_at_any_call_loses_nothing() {
 #[test]
 fn a_full_disk_refuses_puts_lets_deletes_pass_and_clears_by_itself() {
     let disk = Disk::default();
-    let engine = life::open(disk.files()).unwrap();
+    let engine = life::open(disk.root()).unwrap();
     disk.set_capacity(Some(100 << 10));
     let mut acknowledged = Vec::new();
     let refused = loop {
@@ -114,7 +114,7 @@ fn a_full_disk_refuses_puts_lets_deletes_pass_and_clears_by_itself() {
     disk.set_capacity(None);
     put(&engine, b"k", b"v").expect("there is room again");
     engine.compact(KeyRange::all(), &Findings::default()).unwrap();
-    assert_eq!(state(&life::open(disk.cut_to_durable().files()).unwrap()).len(), acknowledged.len());
+    assert_eq!(state(&life::open(disk.cut_to_durable().root()).unwrap()).len(), acknowledged.len());
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_store_that_was_killed_opens_on_a_full_disk_for_reads_and_writes_again_when_
     let disk = Disk::default();
     let used = |disk: &Disk| disk.contents().iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
     let open = |disk: &Disk| {
-        let mut request = request(disk.files(), Durability::Always, 1 << 30);
+        let mut request = request(disk.root(), Durability::Always, 1 << 30);
         request.options.set("log_segment", "65536");
         LogmapEngine::open(request)
     };
@@ -154,11 +154,11 @@ fn a_store_that_was_killed_opens_on_a_full_disk_for_reads_and_writes_again_when_
 #[test]
 fn a_checkpoint_that_failed_is_tried_again_from_scratch_after_a_while() {
     // What begins behind the open: the temporary file, its bytes, its sync, its name, the directory.
-    let opened = |disk: &Disk, plan: &Arc<FaultPlan>, clock: &Arc<HandClock>| {
-        let directory = files(FaultyDirectory::new(disk.files(), Arc::clone(plan)));
+    let opened = |disk: &Disk, plan: &Arc<FaultPlan>, clock: &Arc<SimulatedClock>| {
+        let directory = files(FaultyDirectory::new(disk.root(), Arc::clone(plan)));
         LogmapEngine::open(request_at(directory, Arc::clone(clock) as _, Durability::Always, 4096)).unwrap()
     };
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SimulatedClock::default());
     let counted = FaultPlan::once(Fault::Error, 0);
     put(&opened(&Disk::default(), &counted, &clock), b"k", b"v").unwrap();
     for further in 1..=6 {
@@ -176,22 +176,22 @@ fn a_checkpoint_that_failed_is_tried_again_from_scratch_after_a_while() {
         run(&engine, CHECKPOINT);
         assert_eq!(engine.background(CHECKPOINT).unwrap(), Step::Idle, "call {further}");
         assert_eq!(checkpoints(&disk), 1, "call {further}");
-        assert_eq!(state(&life::open(disk.cut_to_durable().files()).unwrap()).len(), 2);
+        assert_eq!(state(&life::open(disk.cut_to_durable().root()).unwrap()).len(), 2);
     }
 }
 
 #[test]
 fn a_failing_call_while_opening_fails_the_open_and_harms_nothing() {
     let disk = Disk::default();
-    let engine = life::open(disk.files()).unwrap();
+    let engine = life::open(disk.root()).unwrap();
     (0..9_u8).for_each(|key| put(&engine, &[key], b"v").unwrap());
     run(&engine, CHECKPOINT);
     drop(engine);
     for at in 1.. {
         let (disk, plan) = (disk.killed(), FaultPlan::from(Fault::Error, at));
-        let directory = files(FaultyDirectory::new(disk.files(), Arc::clone(&plan)));
+        let directory = files(FaultyDirectory::new(disk.root(), Arc::clone(&plan)));
         let opened = LogmapEngine::open(request(directory, Durability::Always, 16384));
-        assert_eq!(state(&life::open(disk.killed().files()).unwrap()).len(), 9, "call {at}");
+        assert_eq!(state(&life::open(disk.killed().root()).unwrap()).len(), 9, "call {at}");
         if opened.is_ok() {
             assert!(at > 2);
             break;

@@ -7,16 +7,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use adapter_api::*;
+use crash::environment::{Contents, Disk};
+use crash::image::mix;
 use engine_logmap::LogmapEngine;
-use life::sim::{Disk, scramble};
 use life::{CHECKPOINT, Findings, LOG, State, on_disk, put, request, run, state};
-
-type Contents = Vec<(String, Arc<Vec<u8>>)>;
 
 /// A checkpoint of a few entries, and a few records of the log behind it.
 fn small_store(close: bool) -> (Disk, State) {
     let disk = Disk::default();
-    let engine = LogmapEngine::open(request(disk.files(), Durability::Always, 1 << 20)).unwrap();
+    let engine = LogmapEngine::open(request(disk.root(), Durability::Always, 1 << 20)).unwrap();
     (0..6_u8).for_each(|key| put(&engine, &[b'a' + key], &[key; 30]).unwrap());
     engine.compact(KeyRange::all(), &Findings::default()).unwrap();
     run(&engine, LOG);
@@ -49,7 +48,7 @@ fn flip_every_byte(disk: &Disk, expected: &State) -> (usize, Vec<(String, State)
             scope.spawn(move || {
                 for (file, (name, bytes)) in contents.iter().enumerate() {
                     for at in (half..bytes.len()).step_by(2) {
-                        match life::open(flipped(contents, file, at).files()) {
+                        match life::open(flipped(contents, file, at).root()) {
                             Ok(engine) if state(&engine) == *expected => {}
                             Ok(engine) => wrong.lock().unwrap().push((name.clone(), state(&engine))),
                             Err(EngineError::Corrupt { file, position, .. }) => {
@@ -70,7 +69,7 @@ fn flip_every_byte(disk: &Disk, expected: &State) -> (usize, Vec<(String, State)
 #[test]
 fn after_an_orderly_end_every_flipped_byte_is_harmless_or_detected() {
     let (disk, expected) = small_store(true);
-    assert_eq!(state(&life::open(disk.killed().files()).unwrap()), expected);
+    assert_eq!(state(&life::open(disk.killed().root()).unwrap()), expected);
     let (detected, wrong) = flip_every_byte(&disk, &expected);
     assert_eq!(wrong, []);
     let checkpoint = disk.contents().iter().find(|(name, _)| name.starts_with("checkpoint")).unwrap().1.len();
@@ -93,7 +92,7 @@ fn after_a_kill_only_damage_to_the_last_batch_passes_for_a_torn_write() {
 fn a_damaged_checkpoint_is_passed_over_if_the_log_goes_on_from_an_older_one_or_from_nothing() {
     let disk = Disk::default();
     let mut kept = Contents::new();
-    let engine = LogmapEngine::open(request(disk.files(), Durability::Always, 1 << 20)).unwrap();
+    let engine = LogmapEngine::open(request(disk.root(), Durability::Always, 1 << 20)).unwrap();
     (0..4_u8).for_each(|key| put(&engine, &[key + 1], b"v").unwrap());
     // The log is retired when a lane gets to it: until then it goes on from anything older.
     kept.extend(disk.contents());
@@ -114,7 +113,7 @@ fn a_damaged_checkpoint_is_passed_over_if_the_log_goes_on_from_an_older_one_or_f
 
     let with = |files: &[(String, Arc<Vec<u8>>)]| Disk::with_contents(&[&kept[..], files].concat());
     let from_nothing = with(&[damaged(&first)]);
-    let engine = life::open(from_nothing.files()).expect("the log begins at the beginning");
+    let engine = life::open(from_nothing.root()).expect("the log begins at the beginning");
     assert_eq!(state(&engine), expected);
     put(&engine, b"more", b"v").unwrap();
     run(&engine, CHECKPOINT);
@@ -124,21 +123,21 @@ fn a_damaged_checkpoint_is_passed_over_if_the_log_goes_on_from_an_older_one_or_f
         1,
         "a whole one takes its place"
     );
-    assert_eq!(state(&life::open(from_nothing.files()).unwrap()).len(), 5);
+    assert_eq!(state(&life::open(from_nothing.root()).unwrap()).len(), 5);
 
     let from_older = Disk::with_contents(&[disk.contents(), vec![first.clone()]].concat());
-    assert_eq!(state(&life::open(from_older.files()).unwrap()).len(), 5);
+    assert_eq!(state(&life::open(from_older.root()).unwrap()).len(), 5);
     let second_damaged: Contents = disk
         .contents()
         .into_iter()
         .map(|file| if file.0 == second.0 { damaged(&file) } else { file })
         .collect();
     let from_older = Disk::with_contents(&[second_damaged.clone(), vec![first]].concat());
-    assert_eq!(state(&life::open(from_older.files()).unwrap()).len(), 5);
+    assert_eq!(state(&life::open(from_older.root()).unwrap()).len(), 5);
 
     // The log ends before the damaged checkpoint: what it stood for would be missing.
     let short = with(&[damaged(&second)]);
-    let error = life::open(short.files()).err().expect("refused");
+    let error = life::open(short.root()).err().expect("refused");
     assert!(
         matches!(&error, EngineError::Corrupt { file, position: 4096, .. } if *file == second.0),
         "{error}"
@@ -152,15 +151,15 @@ fn salvage_takes_out_everything_but_what_is_damaged_and_writes_nothing() {
     for (file, (name, bytes)) in contents.iter().enumerate() {
         for at in (0..bytes.len()).step_by(4096).flat_map(|at| [at, at + 60]) {
             let damaged = flipped(&contents, file, at);
-            let intact = life::open(damaged.killed().files()).is_ok();
+            let intact = life::open(damaged.killed().root()).is_ok();
             let findings = Arc::new(Findings::default());
-            let mut request = request(damaged.files(), Durability::Always, 0);
+            let mut request = request(damaged.root(), Durability::Always, 0);
             request.salvage = Some(Arc::clone(&findings) as Arc<dyn Watch>);
             let engine = LogmapEngine::open(request).unwrap();
             let found = state(&engine);
             assert!(matches!(put(&engine, b"k", b"v"), Err(EngineError::Rejected { .. })));
             engine.close().unwrap();
-            assert_eq!(damaged.changes_made(), 0, "{name} at {at}");
+            assert_eq!(damaged.changes(), 0, "{name} at {at}");
             let findings = findings.take();
             assert!(found == expected || !findings.is_empty(), "{name} at {at}: lost without a word");
             assert!(found == expected || !intact, "{name} at {at}");
@@ -182,7 +181,7 @@ fn a_checkpoint_that_lost_its_end_is_refused() {
         for len in [0, 1, 4096, 8192, bytes.len() - 1, bytes.len() + 1, bytes.len() + 4096] {
             let mut cut = contents.clone();
             Arc::make_mut(&mut cut[file].1).resize(len, 0);
-            let error = life::open(Disk::with_contents(&cut).files()).err().expect("refused");
+            let error = life::open(Disk::with_contents(&cut).root()).err().expect("refused");
             assert!(matches!(&error, EngineError::Corrupt { file, .. } if file == name), "{len}: {error}");
         }
     }
@@ -193,9 +192,9 @@ fn random_damage_to_any_files_is_harmless_or_detected_and_ends_nothing() {
     let (disk, expected) = small_store(true);
     let contents = disk.contents();
     for seed in 0..1500_u64 {
-        let mut random = scramble(seed);
+        let mut random = mix(seed);
         let mut next = |below: usize| {
-            random = scramble(random);
+            random = mix(random);
             (random >> 20) as usize % below
         };
         let mut damaged = contents.clone();
@@ -210,12 +209,12 @@ fn random_damage_to_any_files_is_harmless_or_detected_and_ends_nothing() {
                 _ => bytes.iter_mut().skip(at / 4096 * 4096).take(64).for_each(|byte| *byte ^= 0x41),
             }
         }
-        match life::open(Disk::with_contents(&damaged).files()) {
+        match life::open(Disk::with_contents(&damaged).root()) {
             Ok(engine) => assert!(state(&engine) == expected, "seed {seed}"),
             Err(EngineError::Corrupt { .. } | EngineError::Rejected { .. }) => {}
             Err(error) => panic!("seed {seed}: {error}"),
         }
-        let mut request = request(Disk::with_contents(&damaged).files(), Durability::Always, 0);
+        let mut request = request(Disk::with_contents(&damaged).root(), Durability::Always, 0);
         request.salvage = Some(Arc::new(Findings::default()));
         assert!(LogmapEngine::open(request).is_ok(), "seed {seed}: salvage");
     }
@@ -236,7 +235,7 @@ fn opened_golden(format: u32, how: fn(OpenRequest) -> OpenRequest) -> State {
     assert!(contents.iter().any(|(name, _)| name.starts_with("checkpoint-")));
     assert_eq!(contents.iter().any(|(name, _)| name.starts_with("values-")), format > 1);
     let disk = Disk::with_contents(&contents);
-    state(&LogmapEngine::open(how(request(disk.files(), Durability::Always, 16384))).unwrap())
+    state(&LogmapEngine::open(how(request(disk.root(), Durability::Always, 16384))).unwrap())
 }
 
 #[test]
@@ -258,7 +257,7 @@ fn a_directory_of_format_2_opens_for_ever() {
 /// A checkpoint that refers to two files of values, and a record of the log behind it.
 fn store_on_disk() -> (Disk, State) {
     let disk = Disk::default();
-    let engine = LogmapEngine::open(on_disk(request(disk.files(), Durability::Always, 1 << 20))).unwrap();
+    let engine = LogmapEngine::open(on_disk(request(disk.root(), Durability::Always, 1 << 20))).unwrap();
     for round in 1..3_u8 {
         (0..3_u8).for_each(|key| put(&engine, &[b'a' + key * round], &[key; 99]).unwrap());
         (0..3_u8).for_each(|key| put(&engine, &[b'k' + key * round], &[key + round; 300]).unwrap());

@@ -1,19 +1,18 @@
 //! The snapshot engine in process: restarts, power cuts, failing calls and damage, in each mode.
 //!
-//! Method: one small history of batches runs on a disk in memory; after each acknowledged batch, and after
+//! Method: one small history of batches runs on the simulated disk; after each acknowledged batch, and after
 //! each failing call, the engine is opened again on what a kill or a power cut would leave.
 
-mod disk;
-
 use std::collections::BTreeMap;
+use std::io::IoSlice;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
-use adapter_api::environment::real::RealClock;
-use adapter_api::environment::{Directory, Lanes};
+use adapter_api::environment::real::{RealClock, read_whole};
+use adapter_api::environment::{Cause, Directory, Lanes, OpenFile};
 use adapter_api::*;
-use disk::Disk;
+use crash::environment::Disk;
 use engine_snapshot::SnapshotEngine;
 
 const DOCUMENT: &str = "snapshot.json";
@@ -36,7 +35,20 @@ fn open_in(directory: Arc<dyn Directory>, mode: &str) -> Result<SnapshotEngine> 
 }
 
 fn open(disk: &Disk, mode: &str) -> Result<SnapshotEngine> {
-    open_in(Arc::new(disk.clone()), mode)
+    open_in(disk.root(), mode)
+}
+
+/// A disk with one document.
+fn with_document(bytes: &[u8]) -> Disk {
+    Disk::with_contents(&[(DOCUMENT.to_string(), Arc::new(bytes.to_vec()))])
+}
+
+fn read_document(disk: &Disk) -> Vec<u8> {
+    read_whole(&*disk.root(), DOCUMENT, 1 << 30).unwrap()
+}
+
+fn names(disk: &Disk) -> Vec<String> {
+    disk.contents().into_iter().map(|(name, _)| name).collect()
 }
 
 fn state(engine: &SnapshotEngine) -> State {
@@ -109,9 +121,9 @@ fn every_mode_has_everything_after_a_restart_at_any_batch() {
             assert_eq!(&state(&engine), expected);
             engine.close().unwrap();
             drop(engine);
-            let again = open(&disk.after_kill(), mode).unwrap();
+            let again = open(&disk.killed(), mode).unwrap();
             assert_eq!(&state(&again), expected, "{mode}");
-            assert_eq!(disk.files(), [DOCUMENT], "{mode}");
+            assert_eq!(names(&disk), [DOCUMENT], "{mode}");
         }
     }
 }
@@ -123,7 +135,7 @@ fn survivors(mode: &str) -> Vec<Option<usize>> {
     let states = states();
     let survive = |batch: &BatchBuilder| {
         engine.apply(batch.as_batch()).unwrap();
-        let found = state(&open(&disk.after_power_cut(), "atomic").ok()?);
+        let found = state(&open(&disk.cut_to_durable(), "atomic").ok()?);
         Some(states.iter().rposition(|state| *state == found).expect("a state of the history"))
     };
     history().iter().map(survive).collect()
@@ -143,22 +155,20 @@ fn atomic_as_written_brings_an_older_but_whole_document_back() {
     put(&open(&disk, "atomic").unwrap(), b"k", b"old").unwrap();
     let engine = open(&disk, "atomic-as-written").unwrap();
     put(&engine, b"k", b"new").unwrap();
-    let found = state(&open(&disk.after_power_cut(), "atomic-as-written").unwrap());
+    let found = state(&open(&disk.cut_to_durable(), "atomic-as-written").unwrap());
     assert_eq!(found[&b"k"[..]], b"old");
-    assert_eq!(state(&open(&disk.after_kill(), "atomic-as-written").unwrap())[&b"k"[..]], b"new");
+    assert_eq!(state(&open(&disk.killed(), "atomic-as-written").unwrap())[&b"k"[..]], b"new");
 }
 
 #[test]
 fn naive_leaves_a_torn_document_behind_that_is_refused() {
     let disk = Disk::default();
     put(&open(&disk, "atomic").unwrap(), b"k", b"long enough to be cut").unwrap();
-    let engine = open_in(
-        Arc::new(FaultyDirectory::new(Arc::new(disk.clone()), FaultPlan::once(Fault::ShortWrite, 1))),
-        "naive",
-    );
+    let engine =
+        open_in(Arc::new(FaultyDirectory::new(disk.root(), FaultPlan::once(Fault::ShortWrite, 1))), "naive");
     assert!(put(&engine.unwrap(), b"k", b"a value of another length, to tear the document").is_err());
     for mode in MODES {
-        assert!(matches!(open(&disk.after_kill(), mode), Err(EngineError::Corrupt { .. })), "{mode}");
+        assert!(matches!(open(&disk.killed(), mode), Err(EngineError::Corrupt { .. })), "{mode}");
     }
 }
 
@@ -166,36 +176,31 @@ fn naive_leaves_a_torn_document_behind_that_is_refused() {
 fn an_open_document_is_made_durable_before_open_returns() {
     let disk = Disk::default();
     put(&open(&disk, "naive").unwrap(), b"k", b"v").unwrap();
-    assert_eq!(disk.after_power_cut().files(), [""; 0]);
+    assert_eq!(names(&disk.cut_to_durable()), [""; 0]);
     assert_eq!(state(&open(&disk, "atomic").unwrap()).len(), 1);
-    assert_eq!(state(&open(&disk.after_power_cut(), "atomic").unwrap()).len(), 1);
+    assert_eq!(state(&open(&disk.cut_to_durable(), "atomic").unwrap()).len(), 1);
 }
 
 #[test]
 fn a_document_whose_directory_sync_failed_is_saved_again_before_it_is_shown() {
     let disk = Disk::default();
     put(&open(&disk, "atomic").unwrap(), b"a", b"acknowledged").unwrap();
-    // The sync of the directory is the last call of a put.
-    let start_and_put = |disk: Disk, plan: &Arc<FaultPlan>| {
-        let engine =
-            open_in(Arc::new(FaultyDirectory::new(Arc::new(disk), Arc::clone(plan))), "atomic").unwrap();
-        put(&engine, b"b", b"unknown")
-    };
-    let count = FaultPlan::once(Fault::Error, 0);
-    start_and_put(disk.after_kill(), &count).unwrap();
-    let fail = FaultPlan::once(Fault::Error, count.calls());
-    assert!(start_and_put(disk.clone(), &fail).is_err() && fail.reached());
-    disk.forget_dirty_names();
+    // The sync of the directory is the last one of a put.
+    let start_and_put = |disk: &Disk| put(&open(disk, "atomic").unwrap(), b"b", b"unknown");
+    let counted = disk.killed();
+    start_and_put(&counted).unwrap();
+    disk.fail_sync(counted.syncs());
+    start_and_put(&disk).unwrap_err();
     let shown = state(&open(&disk, "atomic").unwrap());
     assert!(shown.contains_key(&b"b"[..]), "the rename happened, so the document is the new one");
-    assert_eq!(state(&open(&disk.after_power_cut(), "atomic").unwrap()), shown);
+    assert_eq!(state(&open(&disk.cut_to_durable(), "atomic").unwrap()), shown);
 }
 
 /// Runs the history with a fault; checks what was answered, what is visible and what a restart finds.
 fn run_with_fault(mode: &str, fault: Fault, at: u64) -> bool {
     let disk = Disk::default();
     let plan = FaultPlan::once(fault, at);
-    let directory = Arc::new(FaultyDirectory::new(Arc::new(disk.clone()), Arc::clone(&plan)));
+    let directory = Arc::new(FaultyDirectory::new(disk.root(), Arc::clone(&plan)));
     let engine = match open_in(directory, mode) {
         Ok(engine) => engine,
         Err(error) => panic!("nothing is written by a first open: {error}"),
@@ -211,7 +216,7 @@ fn run_with_fault(mode: &str, fault: Fault, at: u64) -> bool {
             }
             Err(EngineError::Full { .. }) => {
                 assert!(fault == Fault::NoSpace && mode != "naive", "{mode}, {fault:?} at {at}");
-                assert!(!disk.files().contains(&"snapshot.json.tmp".to_string()), "a temporary file is left");
+                assert!(!names(&disk).contains(&"snapshot.json.tmp".to_string()), "a temporary file is left");
                 assert_eq!(state(&engine), states[last_ok], "Full, and yet something changed");
                 engine.apply(batch.as_batch()).expect("there is space again");
                 last_ok = index + 1;
@@ -229,13 +234,13 @@ fn run_with_fault(mode: &str, fault: Fault, at: u64) -> bool {
     }
     drop(engine);
     let outcomes = &states[last_ok..states.len().min(last_ok + 2)];
-    let kill = open(&disk.after_kill(), mode).map(|engine| state(&engine));
+    let kill = open(&disk.killed(), mode).map(|engine| state(&engine));
     match kill {
         Ok(found) => assert!(outcomes.contains(&found), "{mode}, {fault:?} at {at}: after a kill"),
         Err(error) => assert!(mode == "naive" && matches!(error, EngineError::Corrupt { .. }), "{error}"),
     }
     if mode == "atomic" {
-        let found = state(&open(&disk.after_power_cut(), mode).unwrap());
+        let found = state(&open(&disk.cut_to_durable(), mode).unwrap());
         assert!(outcomes.contains(&found), "{fault:?} at {at}: after a power cut");
     }
     plan.reached()
@@ -260,7 +265,7 @@ fn a_failing_call_while_opening_fails_the_open() {
     put(&open(&disk, "atomic").unwrap(), b"k", b"v").unwrap();
     for at in 1..=2 {
         let plan = FaultPlan::once(Fault::Error, at);
-        let directory = Arc::new(FaultyDirectory::new(Arc::new(disk.clone()), plan));
+        let directory = Arc::new(FaultyDirectory::new(disk.root(), plan));
         assert!(matches!(open_in(directory, "atomic"), Err(EngineError::Failed { .. })), "call {at}");
     }
 }
@@ -268,11 +273,11 @@ fn a_failing_call_while_opening_fails_the_open() {
 #[test]
 fn a_leftover_temporary_file_is_removed_and_never_read() {
     for mode in MODES {
-        let disk = Disk::default();
-        disk.put("snapshot.json.tmp", b"half a docum");
+        let leftover = ("snapshot.json.tmp".to_string(), Arc::new(b"half a docum".to_vec()));
+        let disk = Disk::with_contents(&[leftover]);
         let engine = open(&disk, mode).unwrap();
         assert!(state(&engine).is_empty());
-        assert_eq!(disk.files(), [""; 0], "{mode}");
+        assert_eq!(names(&disk), [""; 0], "{mode}");
     }
 }
 
@@ -283,7 +288,7 @@ fn small_document() -> (Vec<u8>, State) {
     put(&engine, b"\xff\x00", b"\x80").unwrap();
     put(&engine, b"abc", b"DEF 12").unwrap();
     put(&engine, b"\n", b"").unwrap();
-    (disk.read(DOCUMENT).unwrap(), state(&engine))
+    (read_document(&disk), state(&engine))
 }
 
 #[test]
@@ -293,9 +298,7 @@ fn damage_of_any_byte_is_refused() {
         for flip in [1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80, 0xff] {
             let mut damaged = document.clone();
             damaged[position] ^= flip;
-            let disk = Disk::default();
-            disk.put(DOCUMENT, &damaged);
-            match open(&disk, "atomic") {
+            match open(&with_document(&damaged), "atomic") {
                 Err(EngineError::Corrupt { file, position, .. }) => {
                     assert!(file == DOCUMENT && position <= document.len() as u64);
                 }
@@ -310,28 +313,22 @@ fn damage_of_any_byte_is_refused() {
 fn a_cut_or_longer_document_is_refused_and_not_loaded_in_part() {
     let (document, expected) = small_document();
     for len in 0..document.len() {
-        let disk = Disk::default();
-        disk.put(DOCUMENT, &document[..len]);
-        assert!(matches!(open(&disk, "atomic"), Err(EngineError::Corrupt { .. })), "cut at {len}");
+        let cut = open(&with_document(&document[..len]), "atomic");
+        assert!(matches!(cut, Err(EngineError::Corrupt { .. })), "cut at {len}");
     }
-    let disk = Disk::default();
-    disk.put(DOCUMENT, &[&document[..], b" "].concat());
-    assert!(matches!(open(&disk, "atomic"), Err(EngineError::Corrupt { .. })));
-    disk.put(DOCUMENT, &document);
-    assert_eq!(state(&open(&disk, "atomic").unwrap()), expected);
+    let longer = open(&with_document(&[&document[..], b" "].concat()), "atomic");
+    assert!(matches!(longer, Err(EngineError::Corrupt { .. })));
+    assert_eq!(state(&open(&with_document(&document), "atomic").unwrap()), expected);
 }
 
 #[test]
 fn damage_is_reported_by_its_byte() {
     let (document, _) = small_document();
     let at = document.windows(3).position(|window| window == b"abc").unwrap();
-    let disk = Disk::default();
     let mut damaged = document;
     damaged[at + 1] = 0x01;
-    disk.put(DOCUMENT, &damaged);
-    let Err(EngineError::Corrupt { position, message, .. }) = open(&disk, "atomic") else {
-        panic!("accepted")
-    };
+    let opened = open(&with_document(&damaged), "atomic");
+    let Err(EngineError::Corrupt { position, message, .. }) = opened else { panic!("accepted") };
     assert!(position.abs_diff(at as u64 + 1) <= 1, "byte {position} instead of {}: {message}", at + 1);
 }
 
@@ -340,9 +337,7 @@ fn a_document_of_format_1_stays_readable_and_is_written_the_same() {
     let golden = include_bytes!("golden/format_1.json");
     let (document, expected) = small_document();
     assert_eq!(String::from_utf8_lossy(&document), String::from_utf8_lossy(golden));
-    let disk = Disk::default();
-    disk.put(DOCUMENT, golden);
-    assert_eq!(state(&open(&disk, "atomic").unwrap()), expected);
+    assert_eq!(state(&open(&with_document(golden), "atomic").unwrap()), expected);
     assert_eq!(SnapshotEngine::describe().format, 1);
 }
 
@@ -352,7 +347,7 @@ fn the_document_is_json_as_a_whole() {
     let engine = open(&disk, "atomic").unwrap();
     for batch in history() {
         engine.apply(batch.as_batch()).unwrap();
-        let document: serde_json::Value = serde_json::from_slice(&disk.read(DOCUMENT).unwrap()).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&read_document(&disk)).unwrap();
         let entries = document["entries"].as_array().unwrap();
         assert_eq!(document["count"], entries.len());
         assert_eq!(entries.len(), state(&engine).len());
@@ -380,9 +375,9 @@ fn a_backup_is_durable_opens_and_needs_an_empty_directory() {
     let (disk, target) = (Disk::default(), Disk::default());
     let engine = open(&disk, "naive").unwrap();
     put(&engine, b"k", b"v").unwrap();
-    engine.backup(Arc::new(target.clone()), &Findings::default()).unwrap();
-    assert_eq!(state(&open(&target.after_power_cut(), "atomic").unwrap()), state(&engine));
-    let again = engine.backup(Arc::new(target), &Findings::default());
+    engine.backup(target.root(), &Findings::default()).unwrap();
+    assert_eq!(state(&open(&target.cut_to_durable(), "atomic").unwrap()), state(&engine));
+    let again = engine.backup(target.root(), &Findings::default());
     assert!(matches!(again, Err(EngineError::Rejected { .. })));
 }
 
@@ -399,17 +394,22 @@ fn verify_finds_nothing_in_order_and_every_damage() {
         assert_eq!(findings(&engine), [""; 0]);
         put(&engine, b"key", b"value").unwrap();
         assert_eq!(findings(&engine), [""; 0]);
-        let document = disk.read(DOCUMENT).unwrap();
+        let document = read_document(&disk);
+        let overwrite = |bytes: &[u8]| {
+            let file = disk.root().open_file(DOCUMENT, OpenFile::WRITE).unwrap();
+            file.write_at(&[IoSlice::new(bytes)], 0, Cause::Other).unwrap();
+            file.set_len(bytes.len() as u64).unwrap();
+        };
         for position in 0..document.len() {
             let mut damaged = document.clone();
             damaged[position] ^= 4;
-            disk.put(DOCUMENT, &damaged);
+            overwrite(&damaged);
             assert_eq!(findings(&engine).len(), 1, "{mode}: byte {position}");
         }
         let (other, _) = small_document();
-        disk.put(DOCUMENT, &other);
+        overwrite(&other);
         assert!(findings(&engine)[0].contains("not what is in memory"));
-        disk.remove(DOCUMENT).unwrap();
+        disk.root().remove(DOCUMENT).unwrap();
         assert!(findings(&engine)[0].contains("gone"));
     }
 }
@@ -422,7 +422,7 @@ fn entries_are_ingested_durably_or_not_at_all() {
     let view = from.read_view().unwrap();
     let engine = open(&disk, "atomic").unwrap();
     engine.ingest(&mut *view.cursor(KeyRange::all(), Direction::Forward).unwrap()).unwrap();
-    assert_eq!(state(&open(&disk.after_power_cut(), "atomic").unwrap()), state(&from));
+    assert_eq!(state(&open(&disk.cut_to_durable(), "atomic").unwrap()), state(&from));
     let again = engine.ingest(&mut *view.cursor(KeyRange::all(), Direction::Forward).unwrap());
     assert!(matches!(again, Err(EngineError::Rejected { .. })));
     put(&engine, b"still", b"writable").unwrap();

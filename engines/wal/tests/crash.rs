@@ -1,15 +1,14 @@
 //! Power cuts and kills at every change of the disk, in life, in first start and in recovery.
 
-mod sim;
+mod workload;
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adapter_api::{Durability, EngineError, Step};
-use sim::workload::{Act, Model, life, life_cut_short, small};
-use sim::{Disk, Planted};
+use crash::environment::{Disk, Lie};
 use wal::LogOptions;
+use workload::{Act, Model, life, life_cut_short, small};
 
 /// Runs `check` with every number of changes after which a life can be cut short, on two threads.
 fn at_every_change(options: LogOptions, acts: &[Act], check: impl Fn(&Disk, &Model, u64) + Sync) {
@@ -38,25 +37,23 @@ fn at_every_change(options: LogOptions, acts: &[Act], check: impl Fn(&Disk, &Mod
 /// committed next.
 fn opens_right(state: &Disk, model: &Model, options: LogOptions, at_least: u64) {
     let mut model = model.clone();
-    let (log, recovery) = model.open(&state.files(), options, at_least).unwrap();
+    let (log, recovery) = model.open(&state.root(), options, at_least).unwrap();
     drop(log);
     let cut = state.cut_to_durable();
-    let (log, _) =
-        model.clone().open(&cut.files(), options, recovery.last).expect("after recovery and a cut");
+    let (log, _) = model.clone().open(&cut.root(), options, recovery.last).expect("after recovery and a cut");
     drop(log);
-    let (log, _) = model.open(&cut.files(), options, recovery.last).expect("opened twice");
+    let (log, _) = model.open(&cut.root(), options, recovery.last).expect("opened twice");
     model.commit_one(&log, 100).unwrap();
     model.commit_one(&log, 5000).unwrap();
     log.sync().unwrap();
     let last = model.acknowledged;
-    model.open(&cut.cut_to_durable().files(), options, last).expect("after one more session");
+    model.open(&cut.cut_to_durable().root(), options, last).expect("after one more session");
 }
 
 fn survives_power_cuts(durability: Durability) -> u64 {
     let (options, states) = (small(durability), AtomicU64::new(0));
     at_every_change(options, &life(), |disk, model, count| {
-        let mut seen = HashSet::new();
-        for state in disk.power_cuts(&mut seen, 20, count) {
+        for state in disk.power_cuts(20, count) {
             states.fetch_add(1, Ordering::SeqCst);
             opens_right(&state, model, options, model.durable);
         }
@@ -82,17 +79,17 @@ fn recovery_cut_short(state: &Disk, model: &Model, options: LogOptions, at_least
     for changes in 0.. {
         let state = state.killed();
         state.light_fuse(changes);
-        let ended = model.clone().open(&state.files(), options, at_least).is_ok();
+        let ended = model.clone().open(&state.root(), options, at_least).is_ok();
         let killed = state.killed();
-        let (log, recovery) = model.clone().open(&killed.files(), options, at_least).unwrap();
+        let (log, recovery) = model.clone().open(&killed.root(), options, at_least).unwrap();
         drop(log);
-        model.clone().open(&killed.cut_to_durable().files(), options, recovery.last).unwrap();
+        model.clone().open(&killed.cut_to_durable().root(), options, recovery.last).unwrap();
         if !killed_only {
-            for cut in state.power_cuts(&mut HashSet::new(), 1, changes) {
+            for cut in state.power_cuts(1, changes) {
                 let (log, recovery) =
-                    model.clone().open(&cut.files(), options, at_least.min(model.durable)).unwrap();
+                    model.clone().open(&cut.root(), options, at_least.min(model.durable)).unwrap();
                 drop(log);
-                model.clone().open(&cut.cut_to_durable().files(), options, recovery.last).unwrap();
+                model.clone().open(&cut.cut_to_durable().root(), options, recovery.last).unwrap();
             }
         }
         if ended {
@@ -110,7 +107,7 @@ fn recovery_may_be_cut_short_anywhere() {
                 return;
             }
             recovery_cut_short(&disk.killed(), model, options, model.acknowledged, count % 2 == 0);
-            for state in disk.power_cuts(&mut HashSet::new(), 0, count).iter().step_by(8) {
+            for state in disk.power_cuts(0, count).iter().step_by(8) {
                 recovery_cut_short(state, model, options, model.durable, count % 2 == 0);
             }
         });
@@ -130,16 +127,16 @@ fn a_second_life_after_a_cut_is_as_safe_as_the_first() {
         Act::Commit,
     ];
     at_every_change(options, &life(), |disk, model, count| {
-        let states = disk.power_cuts(&mut HashSet::new(), 6, count);
+        let states = disk.power_cuts(6, count);
         for state in states.iter().skip(count as usize % 5).step_by(5) {
             for changes in (0..40).skip(count as usize % 3).step_by(3) {
                 let (state, mut model) = (state.killed(), model.clone());
                 state.light_fuse(changes);
-                let ended = model.live(&state.files(), options, &second).is_ok();
-                for cut in state.power_cuts(&mut HashSet::new(), 4, changes).iter().step_by(2) {
+                let ended = model.live(&state.root(), options, &second).is_ok();
+                for cut in state.power_cuts(4, changes).iter().step_by(2) {
                     let mut model = model.clone();
                     let durable = model.durable;
-                    model.open(&cut.files(), options, durable).unwrap();
+                    model.open(&cut.root(), options, durable).unwrap();
                 }
                 if ended {
                     break;
@@ -163,7 +160,7 @@ fn oldest_record(disk: &Disk) -> u64 {
 fn retirement_never_leaves_a_gap() {
     let options = LogOptions { recycled_segments: 0, ready_segments: 1, ..small(Durability::Always) };
     let (disk, mut model) = (Disk::default(), Model::default());
-    let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+    let (log, _) = model.open(&disk.root(), options, 0).unwrap();
     for _ in 0..8 {
         model.commit_one(&log, 5000).unwrap();
     }
@@ -172,22 +169,22 @@ fn retirement_never_leaves_a_gap() {
     log.retire_before(6);
     for _ in 0..9 {
         log.prepare();
-        for cut in disk.power_cuts(&mut HashSet::new(), 0, 0) {
+        for cut in disk.power_cuts(0, 0) {
             let oldest = oldest_record(&cut);
             assert!(oldest <= 6, "record 6 may still be asked for");
-            Model { from: oldest, ..model.clone() }.open(&cut.files(), options, 8).unwrap();
+            Model { from: oldest, ..model.clone() }.open(&cut.root(), options, 8).unwrap();
         }
     }
     assert!(oldest_record(&disk) > oldest);
     model.commit_one(&log, 5000).unwrap();
-    Model { from: 6, ..model }.open(&disk.cut_to_durable().files(), options, 9).unwrap();
+    Model { from: 6, ..model }.open(&disk.cut_to_durable().root(), options, 9).unwrap();
 }
 
 #[test]
 fn a_segment_is_kept_until_the_next_one_begins_on_the_device() {
     let options = LogOptions { recycled_segments: 0, ..small(Durability::Os) };
     let (disk, mut model) = (Disk::default(), Model::default());
-    let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+    let (log, _) = model.open(&disk.root(), options, 0).unwrap();
     let segments = log.metrics().segments_live;
     while log.metrics().segments_live == segments {
         model.commit_one(&log, 5000).unwrap();
@@ -198,12 +195,12 @@ fn a_segment_is_kept_until_the_next_one_begins_on_the_device() {
     log.retire_before(last);
     while log.prepare() == Step::More {}
     let cut = disk.cut_to_durable();
-    Model { from: last, ..model.clone() }.open(&cut.files(), options, last - 1).unwrap();
+    Model { from: last, ..model.clone() }.open(&cut.root(), options, last - 1).unwrap();
     log.sync().unwrap();
     assert!(log.needs_preparation(), "it is needless now");
     while log.prepare() == Step::More {}
     assert_eq!(log.metrics().segments_live, segments);
-    Model { from: last, ..model }.open(&disk.cut_to_durable().files(), options, last).unwrap();
+    Model { from: last, ..model }.open(&disk.cut_to_durable().root(), options, last).unwrap();
 }
 
 #[test]
@@ -211,7 +208,7 @@ fn a_large_record_while_the_lane_is_at_work_keeps_the_segments_in_order() {
     for (steps, ready_segments) in (0..6).flat_map(|steps| [(steps, 1), (steps, 2)]) {
         let options = LogOptions { ready_segments, ..small(Durability::Always) };
         let (disk, mut model) = (Disk::default(), Model::default());
-        let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+        let (log, _) = model.open(&disk.root(), options, 0).unwrap();
         for len in [10, 20_000, 10, 5000, 10, 30_000, 10] {
             for _ in 0..steps {
                 log.prepare();
@@ -219,21 +216,21 @@ fn a_large_record_while_the_lane_is_at_work_keeps_the_segments_in_order() {
             model.commit_one(&log, len).unwrap();
         }
         drop(log);
-        model.open(&disk.cut_to_durable().files(), options, 7).unwrap();
+        model.open(&disk.cut_to_durable().root(), options, 7).unwrap();
     }
 }
 
 #[test]
 fn a_disk_that_lies_is_caught_by_these_tests() {
-    for planted in [Planted::SkippedDirectorySyncs, Planted::SkippedDataSyncs] {
+    for lie in [Lie::DirectorySyncsAfter(|_| true), Lie::DataSyncs] {
         let (disk, mut model) = (Disk::default(), Model::default());
-        disk.plant(planted);
-        model.live(&disk.files(), small(Durability::Always), &life()).unwrap();
+        disk.plant(lie);
+        model.live(&disk.root(), small(Durability::Always), &life()).unwrap();
         let cut = disk.cut_to_durable();
         let outcome = std::panic::catch_unwind(|| {
             let mut model = model.clone();
             let acknowledged = model.acknowledged;
-            model.open(&cut.files(), small(Durability::Always), acknowledged).map(drop)
+            model.open(&cut.root(), small(Durability::Always), acknowledged).map(drop)
         });
         assert!(!matches!(outcome, Ok(Ok(()))), "the cut went unnoticed");
     }
@@ -243,24 +240,24 @@ fn a_disk_that_lies_is_caught_by_these_tests() {
 fn a_kill_while_recovery_has_shown_unsynced_records_loses_nothing_it_showed() {
     let options = LogOptions { segment_bytes: 32 << 10, ..small(Durability::Os) };
     let (disk, mut model) = (Disk::default(), Model::default());
-    let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+    let (log, _) = model.open(&disk.root(), options, 0).unwrap();
     model.commit_one(&log, 10).unwrap();
     model.commit_one(&log, 20).unwrap();
     drop(log);
     assert!(
-        matches!(model.clone().open(&disk.cut_to_durable().files(), options, 0), Ok((_, it)) if it.last == 0)
+        matches!(model.clone().open(&disk.cut_to_durable().root(), options, 0), Ok((_, it)) if it.last == 0)
     );
-    let (log, recovery) = model.open(&disk.files(), options, 2).unwrap();
+    let (log, recovery) = model.open(&disk.root(), options, 2).unwrap();
     drop(log);
     assert_eq!(recovery.rewritten, 2);
-    model.open(&disk.cut_to_durable().files(), options, 2).unwrap();
+    model.open(&disk.cut_to_durable().root(), options, 2).unwrap();
 }
 
 #[test]
 fn a_log_that_lost_its_middle_or_its_start_does_not_open() {
     let options = small(Durability::Always);
     let (disk, mut model) = (Disk::default(), Model::default());
-    let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+    let (log, _) = model.open(&disk.root(), options, 0).unwrap();
     for _ in 0..8 {
         model.commit_one(&log, 10).unwrap();
     }
@@ -271,8 +268,7 @@ fn a_log_that_lost_its_middle_or_its_start_does_not_open() {
     for missing in 0..segments - 1 {
         let mut left = contents.clone();
         left.remove(missing);
-        let error =
-            model.clone().open(&Disk::with_contents(&left).files(), options, 0).map(drop).unwrap_err();
+        let error = model.clone().open(&Disk::with_contents(&left).root(), options, 0).map(drop).unwrap_err();
         assert!(matches!(error, EngineError::Corrupt { .. }), "{error}");
     }
 }

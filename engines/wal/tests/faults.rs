@@ -1,15 +1,15 @@
 //! Each call of a life that can fail, failing once or from then on.
 
-mod sim;
+mod workload;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::{Durability, EngineError, Step};
-use sim::workload::{Model, small};
-use sim::{Disk, Files};
+use crash::environment::Disk;
 use wal::{Log, LogOptions};
+use workload::{Files, Model, small};
 
 /// One call to the log with a record or the lane, and what has to hold of the answer.
 struct Session {
@@ -36,7 +36,7 @@ impl Session {
 }
 
 fn live_with(plan: &Arc<FaultPlan>, disk: &Disk, options: LogOptions) -> Model {
-    let files: Files = Arc::new(FaultyDirectory::new(disk.files(), Arc::clone(plan)));
+    let files: Files = Arc::new(FaultyDirectory::new(disk.root(), Arc::clone(plan)));
     let mut model = Model::default();
     let Ok((log, _)) = model.open(&files, options, 0) else { return model };
     let mut session = Session { log, plan: Arc::clone(plan), failed: false };
@@ -72,9 +72,9 @@ fn every_call_may_fail(fault: Fault, lasting: bool, durability: Durability) {
         let disk = Disk::default();
         let model = live_with(&plan, &disk, options);
         let acknowledged = model.acknowledged;
-        model.clone().open(&disk.killed().files(), options, acknowledged).expect("after a kill");
+        model.clone().open(&disk.killed().root(), options, acknowledged).expect("after a kill");
         let durable = model.durable;
-        model.clone().open(&disk.cut_to_durable().files(), options, durable).expect("after a power cut");
+        model.clone().open(&disk.cut_to_durable().root(), options, durable).expect("after a power cut");
         if !plan.reached() {
             assert!(at > 60, "only {at} calls");
             break;
@@ -107,7 +107,7 @@ fn no_space_at_any_call_loses_nothing() {
 #[test]
 fn a_full_disk_refuses_before_anything_is_appended_and_clears_by_itself() {
     let (disk, mut model, options) = (Disk::default(), Model::default(), small(Durability::Always));
-    let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+    let (log, _) = model.open(&disk.root(), options, 0).unwrap();
     disk.set_capacity(Some(3 * 16384));
     let refused = loop {
         match model.commit_one(&log, 100) {
@@ -136,13 +136,13 @@ fn a_full_disk_refuses_before_anything_is_appended_and_clears_by_itself() {
     disk.set_capacity(None);
     model.commit_one(&log, 100).unwrap();
     let last = model.acknowledged;
-    model.open(&disk.cut_to_durable().files(), options, last).unwrap();
+    model.open(&disk.cut_to_durable().root(), options, last).unwrap();
 }
 
 #[test]
 fn a_record_that_is_too_large_for_the_disk_does_not_keep_small_ones_out() {
     let (disk, mut model, options) = (Disk::default(), Model::default(), small(Durability::Always));
-    let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+    let (log, _) = model.open(&disk.root(), options, 0).unwrap();
     disk.set_capacity(Some(5 * 16384));
     assert!(matches!(model.append(&log, 100_000), Err(EngineError::Full { .. })));
     model.commit_one(&log, 100).unwrap();
@@ -150,14 +150,14 @@ fn a_record_that_is_too_large_for_the_disk_does_not_keep_small_ones_out() {
     model.commit_one(&log, 100_000).unwrap();
     model.commit_one(&log, 100).unwrap();
     let last = model.acknowledged;
-    model.open(&disk.cut_to_durable().files(), options, last).unwrap();
+    model.open(&disk.cut_to_durable().root(), options, last).unwrap();
 }
 
 #[test]
 fn a_lane_that_fails_does_not_stop_the_log() {
     let options = LogOptions { segment_bytes: 1 << 20, ..small(Durability::Always) };
     let faulty = |disk: &Disk, plan: &Arc<FaultPlan>| -> Files {
-        Arc::new(FaultyDirectory::new(disk.files(), Arc::clone(plan)))
+        Arc::new(FaultyDirectory::new(disk.root(), Arc::clone(plan)))
     };
     let counted = FaultPlan::once(Fault::Error, 0);
     Model::default().open(&faulty(&Disk::default(), &counted), options, 0).unwrap();
@@ -171,7 +171,7 @@ fn a_lane_that_fails_does_not_stop_the_log() {
         while log.prepare() == Step::More {}
         assert_eq!(log.metrics().segments_ready, 1);
         drop(log);
-        model.open(&disk.cut_to_durable().files(), options, 1).unwrap();
+        model.open(&disk.cut_to_durable().root(), options, 1).unwrap();
     }
 }
 
@@ -179,10 +179,10 @@ fn a_lane_that_fails_does_not_stop_the_log() {
 fn a_sync_that_fails_in_the_lane_is_as_final_as_one_of_the_writer() {
     let disk = Disk::default();
     let options = LogOptions { segment_bytes: 32 << 10, ..small(Durability::Interval(Duration::ZERO)) };
-    Model::default().open(&disk.files(), options, 0).unwrap().0.close().unwrap();
+    Model::default().open(&disk.root(), options, 0).unwrap().0.close().unwrap();
     // One call for the names at open, one for the write of the group, and then the sync.
     let plan = FaultPlan::once(Fault::Error, 3);
-    let files: Files = Arc::new(FaultyDirectory::new(disk.files(), Arc::clone(&plan)));
+    let files: Files = Arc::new(FaultyDirectory::new(disk.root(), Arc::clone(&plan)));
     let mut model = Model::default();
     let (log, _) = model.open(&files, options, 0).unwrap();
     model.commit_one(&log, 10).unwrap();
@@ -193,7 +193,7 @@ fn a_sync_that_fails_in_the_lane_is_as_final_as_one_of_the_writer() {
     assert!(matches!(log.sync_due(), Ok(Step::IdleFor(_))));
     assert_eq!((log.durable(), plan.calls()), (0, 3));
     drop(log);
-    let (_, recovery) = model.open(&disk.files(), options, 1).unwrap();
+    let (_, recovery) = model.open(&disk.root(), options, 1).unwrap();
     assert_eq!(recovery.rewritten, 1);
-    model.open(&disk.cut_to_durable().files(), options, 1).unwrap();
+    model.open(&disk.cut_to_durable().root(), options, 1).unwrap();
 }

@@ -1,20 +1,21 @@
 //! Every byte of every file of a small log, flipped.
 
-mod sim;
+mod workload;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Clock, Directory};
 use adapter_api::{Durability, EngineError, Watch};
-use sim::workload::{Model, small};
-use sim::{Disk, Files, HandClock, scramble};
+use crash::environment::{Disk, SimulatedClock};
+use crash::image::mix;
 use wal::{Log, LogOptions, Lsn, salvage};
+use workload::{Files, Model, small};
 
 /// Six records in four segments.
 fn small_log(close: bool) -> (Disk, Model) {
     let (disk, mut model) = (Disk::default(), Model::default());
-    let (log, _) = model.open(&disk.files(), small(Durability::Always), 0).unwrap();
+    let (log, _) = model.open(&disk.root(), small(Durability::Always), 0).unwrap();
     for len in [40, 40, 40, 5000, 40, 40] {
         model.commit_one(&log, len).unwrap();
     }
@@ -27,15 +28,14 @@ fn small_log(close: bool) -> (Disk, Model) {
 
 /// What opening answers: the last record, or where the damage is.
 fn open(disk: &Disk, model: &Model) -> Result<Lsn, EngineError> {
-    let clock: Arc<dyn Clock> = Arc::new(HandClock::default());
+    let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::default());
     let mut last = 0;
-    let (_, recovery) =
-        Log::open(&disk.files(), &clock, small(Durability::Always), 1, &mut |lsn, record| {
-            assert_eq!(lsn, last + 1);
-            assert!(model.records[lsn as usize - 1] == record, "a wrong record");
-            last = lsn;
-            Ok(())
-        })?;
+    let (_, recovery) = Log::open(&disk.root(), &clock, small(Durability::Always), 1, &mut |lsn, record| {
+        assert_eq!(lsn, last + 1);
+        assert!(model.records[lsn as usize - 1] == record, "a wrong record");
+        last = lsn;
+        Ok(())
+    })?;
     assert_eq!(recovery.last, last);
     Ok(last)
 }
@@ -120,14 +120,14 @@ fn salvage_takes_out_everything_but_what_is_damaged_and_writes_nothing() {
             let damaged = Disk::with_contents(&flipped);
             let intact = open(&damaged.killed(), &model).is_ok();
             let (findings, mut read) = (Findings::default(), Vec::new());
-            let files: Arc<dyn Directory> = damaged.files();
+            let files: Arc<dyn Directory> = damaged.root();
             let outcome = salvage(&files, 1, &findings, &mut |lsn, record| {
                 assert!(model.records[lsn as usize - 1] == record);
                 read.push(lsn);
                 Ok(())
             });
             outcome.unwrap();
-            assert_eq!(damaged.changes_made(), 0);
+            assert_eq!(damaged.changes(), 0);
             assert!(read.is_sorted() && read.len() >= 4, "{name} at {at}: {read:?}");
             assert!(read.len() == 6 || !intact, "{name} at {at}");
             let findings = findings.0.into_inner().unwrap();
@@ -138,7 +138,7 @@ fn salvage_takes_out_everything_but_what_is_damaged_and_writes_nothing() {
 
 /// Does something bad to the files, as the seed says.
 fn damage(contents: &mut Vec<(String, Arc<Vec<u8>>)>, seed: u64) {
-    let pick = |salt: u64, count: usize| (scramble(seed ^ (salt << 40)) % count.max(1) as u64) as usize;
+    let pick = |salt: u64, count: usize| (mix(seed ^ (salt << 40)) % count.max(1) as u64) as usize;
     let (file, other) = (pick(1, contents.len()), pick(2, contents.len()));
     let source = Arc::clone(&contents[other].1);
     let bytes = Arc::make_mut(&mut contents[file].1);
@@ -173,13 +173,13 @@ fn random_damage_never_shows_a_wrong_record_and_never_panics() {
     for seed in 0..3000 {
         let (disk, model) = &logs[seed as usize % 2];
         let mut contents = disk.contents();
-        for round in 0..1 + scramble(seed) % 3 {
+        for round in 0..1 + mix(seed) % 3 {
             if !contents.is_empty() {
-                damage(&mut contents, scramble(seed * 10 + round));
+                damage(&mut contents, mix(seed * 10 + round));
             }
         }
         let check = || {
-            let files: Files = Disk::with_contents(&contents).files();
+            let files: Files = Disk::with_contents(&contents).root();
             let right = &mut |lsn: Lsn, record: &[u8]| {
                 assert!(model.records[lsn as usize - 1] == record, "a wrong record");
                 Ok(())
@@ -213,7 +213,7 @@ fn a_segment_that_recovery_wrote_and_that_lost_its_first_groups_is_refused() {
     let (disk, mut model) = small_log(false);
     // Recovery writes the last record again, into a segment of its own, and the next one follows there.
     let options = LogOptions { segment_bytes: 8 * 4096, ..small(Durability::Always) };
-    let (log, recovery) = model.open(&disk.files(), options, 6).unwrap();
+    let (log, recovery) = model.open(&disk.root(), options, 6).unwrap();
     assert_eq!(recovery.rewritten, 1);
     model.commit_one(&log, 40).unwrap();
     drop(log);

@@ -2,16 +2,17 @@
 //!
 //! `ENGINEBAY_BLESS=1 cargo test -p wal --test format` writes it anew, on a deliberate change of the format.
 
-mod sim;
+mod workload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapter_api::environment::{Clock, OpenFile};
 use adapter_api::{Durability, EngineError, OptionKind};
-use sim::workload::small;
-use sim::{Disk, HandClock};
+use crash::environment::Disk;
 use wal::{Log, Lsn, log_segment_option};
+use workload::small;
 
 const NAME: &str = "log-0000000000000001";
 
@@ -23,13 +24,26 @@ fn records() -> Vec<Vec<u8>> {
     vec![b"first".to_vec(), Vec::new(), vec![0xab; 300], b"last".to_vec()]
 }
 
+/// A clock that stands still: what is kept holds the time of its making.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wall(&self) -> Duration {
+        Duration::from_secs(1_700_000_000)
+    }
+}
+
 fn open(disk: &Disk, from: Lsn) -> Result<(Log, Vec<Vec<u8>>), EngineError> {
-    let (clock, mut read): (Arc<dyn Clock>, _) = (Arc::new(HandClock::default()), Vec::new());
+    let (clock, mut read): (Arc<dyn Clock>, _) = (Arc::new(Stopped), Vec::new());
     let replay = &mut |_, record: &[u8]| {
         read.push(record.to_vec());
         Ok(())
     };
-    let (log, _) = Log::open(&disk.files(), &clock, small(Durability::Always), from, replay)?;
+    let (log, _) = Log::open(&disk.root(), &clock, small(Durability::Always), from, replay)?;
     Ok((log, read))
 }
 
@@ -106,12 +120,12 @@ fn records_that_are_asked_for_and_not_there_are_an_error() {
 #[test]
 fn a_log_can_begin_at_any_record() {
     let disk = Disk::default();
-    let clock: Arc<dyn Clock> = Arc::new(HandClock::default());
+    let clock: Arc<dyn Clock> = Arc::new(Stopped);
     let options = small(Durability::Always);
-    let log = Log::create_at(&disk.files(), &clock, options, 100).unwrap();
+    let log = Log::create_at(&disk.root(), &clock, options, 100).unwrap();
     assert_eq!(log.append(&[b"hundred"]).unwrap(), 100);
     log.make_durable(100).unwrap();
-    assert!(Log::create_at(&disk.files(), &clock, options, 100).is_err());
+    assert!(Log::create_at(&disk.root(), &clock, options, 100).is_err());
     drop(log);
     assert_eq!(open(&disk, 100).unwrap().1, [b"hundred"]);
     assert!(open(&disk, 99).is_err());
@@ -121,7 +135,7 @@ fn a_log_can_begin_at_any_record() {
 fn files_of_the_engine_beside_the_log_are_left_alone() {
     let disk = Disk::default();
     for name in ["checkpoint", "log-1", "spare-", "log-00000000000000zz"] {
-        disk.files().open_file(name, OpenFile::CREATE_NEW).unwrap();
+        disk.root().open_file(name, OpenFile::CREATE_NEW).unwrap();
     }
     let (log, _) = open(&disk, 1).unwrap();
     for _ in 0..9 {

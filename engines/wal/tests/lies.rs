@@ -1,15 +1,15 @@
 //! Headers that lie under checksums that fit: no disk does that, but whatever opens has to open again.
 
-mod sim;
+mod workload;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use adapter_api::environment::Clock;
 use adapter_api::{Durability, EngineError};
-use sim::workload::{Model, small};
-use sim::{Disk, HandClock};
+use crash::environment::{Disk, SimulatedClock};
 use wal::Log;
+use workload::{Model, small};
 
 /// The fields of a group's header, each with its length: kind, settled, records, segment, position, first, durable.
 const FIELDS: [(usize, usize); 7] = [(10, 1), (11, 1), (12, 4), (16, 8), (24, 8), (32, 8), (40, 8)];
@@ -19,7 +19,7 @@ const DURABLE: (usize, usize) = FIELDS[6];
 /// So many of six records in four segments; the fifth begins the last one.
 fn small_log(records: usize) -> (Disk, Log) {
     let (disk, mut model) = (Disk::default(), Model::default());
-    let (log, _) = model.open(&disk.files(), small(Durability::Always), 0).unwrap();
+    let (log, _) = model.open(&disk.root(), small(Durability::Always), 0).unwrap();
     for len in &[40, 40, 40, 5000, 40, 40][..records] {
         model.commit_one(&log, *len).unwrap();
     }
@@ -75,9 +75,9 @@ fn with_lie(
 }
 
 fn opens(disk: &Disk) -> Result<(Log, Vec<Vec<u8>>), EngineError> {
-    let clock: Arc<dyn Clock> = Arc::new(HandClock::default());
+    let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::default());
     let mut shown = Vec::new();
-    let (log, _) = Log::open(&disk.files(), &clock, small(Durability::Always), 1, &mut |_, record| {
+    let (log, _) = Log::open(&disk.root(), &clock, small(Durability::Always), 1, &mut |_, record| {
         shown.push(record.to_vec());
         Ok(())
     })?;

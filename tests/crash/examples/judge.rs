@@ -11,7 +11,7 @@
 //! `--caught`, if one was. A violation is made small, explained, and written to the FILE of `--script`.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use adapter_api::Durability;
@@ -23,6 +23,7 @@ use crash::script::Script;
 use crash::shrink::shrink;
 use crash::stranger::watch;
 use crash::subject::Subject;
+use e2e::build::{own_engine, planted_engine};
 
 /// How many places of each file are damaged.
 const PLACES: usize = 100;
@@ -104,21 +105,11 @@ fn arguments() -> Result<Arguments, String> {
 
 /// The library of an engine; with one of its features, if that is a bug inside it.
 fn library(engine: &str, bug: Option<&str>) -> PathBuf {
-    if engine.contains('/') {
-        return PathBuf::from(engine);
+    match bug {
+        _ if engine.contains('/') => PathBuf::from(engine),
+        Some(bug) => planted_engine(engine, bug),
+        None => own_engine(engine),
     }
-    let mut cargo = Command::new(e2e::build::cargo());
-    cargo.current_dir(e2e::build::root()).args(["build", "-p", &format!("engine_{engine}")]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    if let Some(bug) = bug {
-        // Nothing that ships may be taken for it.
-        cargo
-            .args(["--features", bug])
-            .env("CARGO_TARGET_DIR", e2e::build::root().join("target/tmp/planted"));
-    }
-    e2e::build::find(&e2e::build::artifacts(&mut cargo), &format!("libengine_{engine}.so"))
 }
 
 fn subject(

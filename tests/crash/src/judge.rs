@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use adapter_api::environment::FileFeatures;
 use adapter_api::environment::fault::Fault;
 
 use crate::enumerate::{crashes, few_crashes};
@@ -137,7 +138,8 @@ impl<'a> Judge<'a> {
     pub fn judge(&mut self, seed: u64) -> Verdict {
         for seed in seed.. {
             let operations = Dice::new(seed).operations(self.effort.operations);
-            self.judge_life(&operations, self.fault_of(seed))?;
+            let (fault, without) = (self.fault_of(seed), absent_features(seed));
+            self.judge_life(LifeScript { without, fault, operations, ..LifeScript::default() })?;
             if self.is_enough() {
                 break;
             }
@@ -145,13 +147,13 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// Every fourth life has a fault.
+    /// Of 16 lives three have a call that fails, and eight more a sync that does, if syncs are to fail.
     fn fault_of(&self, seed: u64) -> Option<LifeFault> {
         let mut dice = Dice::new(!seed);
         let (which, at) = (dice.roll(16), 1 + dice.roll(60));
         let call = |fault, lasting| Some(LifeFault::Call { fault, at, lasting });
         match which {
-            0 if self.effort.failing_syncs => Some(LifeFault::Sync(1 + at / 2)),
+            0 | 4..11 if self.effort.failing_syncs => Some(LifeFault::Sync(1 + at / 6)),
             1 => call(Fault::Error, false),
             2 => call(Fault::ShortWrite, true),
             3 => call(Fault::NoSpace, dice.roll(2) == 0),
@@ -163,18 +165,17 @@ impl<'a> Judge<'a> {
         self.tally.states >= self.effort.states
     }
 
-    /// Judges one workload on an empty disk.
-    pub fn judge_life(&mut self, operations: &[Operation], fault: Option<LifeFault>) -> Verdict {
+    /// Judges one life on an empty disk. The lives behind it have the same optional features.
+    pub fn judge_life(&mut self, script: LifeScript) -> Verdict {
         self.tally.lives += 1;
         self.before_life = self.tally.states;
-        let script = LifeScript { fault, operations: operations.to_vec(), ..LifeScript::default() };
         let case = Case { state: State::default(), history: History::default(), depth: 0, is_thorough: true };
         self.live(&case, script).map(drop)
     }
 
     /// Lets a store live, and crashes it; answers what it showed when it was opened.
     fn live(&mut self, case: &Case, script: LifeScript) -> Result<u64, Box<Violation>> {
-        let disk = Disk::new(case.state.clone());
+        let disk = Disk::new(case.state.clone()).without(script.without);
         if case.is_thorough {
             disk.record();
         }
@@ -284,12 +285,25 @@ impl<'a> Judge<'a> {
             }
             operations.push(dice.batch());
         }
-        LifeScript { hours, operations, ..LifeScript::default() }
+        let without = self.path.first().map(|first| first.without).unwrap_or_default();
+        LifeScript { hours, without, operations, ..LifeScript::default() }
     }
 
     fn violation(&mut self, case: &Case, complaint: Complaint) -> Box<Violation> {
         let script = script_of(self.subject, std::mem::take(&mut self.path));
         Box::new(Violation { complaint, script, state: case.state.to_string() })
+    }
+}
+
+/// The optional features that the file system does not have in the lives of a seed: in every second none is missing.
+fn absent_features(seed: u64) -> FileFeatures {
+    let mut dice = Dice::new(mix(seed));
+    let mut is_absent = || dice.roll(2) == 0;
+    match is_absent() {
+        true => FileFeatures::default(),
+        false => {
+            FileFeatures { direct: is_absent(), allocate: is_absent(), punch: is_absent(), link: is_absent() }
+        }
     }
 }
 

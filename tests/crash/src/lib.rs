@@ -10,6 +10,8 @@
 //!   └─▶ enumerate ─▶ power_cut: other states
 //! ```
 
+pub mod allowed;
+pub mod calls;
 pub mod damage;
 pub mod enumerate;
 pub mod environment;

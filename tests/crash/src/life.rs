@@ -294,9 +294,9 @@ impl<'a> Life<'a> {
         let history = History::of(self.history.visible().clone());
         let copy = target.after(Crash::TO_DURABLE);
         let honest = self.subject.clone().with_lie(Lie::None);
-        let (life, _) = Life::begin(&honest, copy, history, 0, None)
-            .map_err(|complaint| format!("the copy, after a power cut: {complaint}"))?;
-        life.map_or(Ok(()), Life::end)
+        Life::begin(&honest, copy, history, 0, None)
+            .map(drop)
+            .map_err(|complaint| format!("the copy, after a power cut: {complaint}"))
     }
 
     fn compact(&mut self) -> Result<(), Complaint> {
@@ -375,13 +375,6 @@ impl<'a> Life<'a> {
         self.lanes = Arc::default();
         self.has_failed = false;
         self.open().map(drop)
-    }
-
-    /// Ends the life without closing the store: whoever goes on has taken the disk as it was.
-    pub fn end(mut self) -> Result<(), Complaint> {
-        self.views.clear();
-        self.lanes.run(None);
-        Ok(())
     }
 }
 

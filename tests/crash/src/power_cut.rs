@@ -1,14 +1,15 @@
 //! What a power cut may leave of a disk, and how such a choice is written down.
 //!
 //! Of the changes that are not durable a disk may keep any, in any combination, for the cache of the operating
-//! system is written back in any order: whole, torn at 512 bytes, or as a longer file without the bytes
-//! that made it longer. Of the names of a directory it may keep any too, each change as a whole. A process
+//! system is written back in any order: whole, torn at 512 bytes, as a longer file, by all or by a part of it,
+//! without the bytes that made it longer, or as bytes of a file that is not longer. Of the names of a directory it may keep any too, each change as a whole. A process
 //! that is killed leaves everything, durable or not.
 //!
 //! Changes are numbered from 0: those of all files first, in the order of the files, oldest first; names
 //! have numbers of their own. `enumerate` chooses, `replay` reads choices from a script.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -48,6 +49,10 @@ pub enum Kept {
     Rest(usize, usize),
     /// Everything, but of one only the length it gave the file.
     Length(usize, Fill),
+    /// Everything, but of one only the length that its first so many sectors gave the file.
+    Reach(usize, usize),
+    /// Everything, but of one not the length it gave the file: what lies behind the length of before is not seen.
+    Within(usize),
     /// Whatever the dice of this seed say.
     Random(u64),
 }
@@ -85,8 +90,33 @@ impl Crash {
 enum Part {
     None,
     Whole,
-    Sectors(Box<dyn Fn(usize) -> bool>),
-    Length(Fill),
+    Torn(Torn),
+}
+
+/// A part of a write.
+struct Torn {
+    /// Whether the bytes of a sector are kept.
+    keeps: Box<dyn Fn(usize) -> bool>,
+    /// Whether they make the file longer.
+    grows: bool,
+    /// So many of its first sectors make the file longer without their bytes, and what is there instead.
+    reach: usize,
+    fill: Fill,
+}
+
+impl Part {
+    fn sectors(keeps: impl Fn(usize) -> bool + 'static) -> Self {
+        Self::Torn(Torn { keeps: Box::new(keeps), grows: true, reach: 0, fill: Fill::Zeros })
+    }
+
+    fn length(reach: usize, fill: Fill) -> Self {
+        Self::Torn(Torn { keeps: Box::new(|_| false), grows: true, reach, fill })
+    }
+
+    /// Bytes of some sectors, and apart from them the length of the first so many.
+    fn apart(keeps: impl Fn(usize) -> bool + 'static, reach: usize) -> Self {
+        Self::Torn(Torn { keeps: Box::new(keeps), grows: false, reach, fill: Fill::Zeros })
+    }
 }
 
 impl Kept {
@@ -98,17 +128,28 @@ impl Kept {
             Self::But(one) => whole(one != number),
             Self::Only(one) => whole(one == number),
             Self::Mask(bits) => whole(number < 64 && bits >> number & 1 == 1),
-            Self::Head(one, count) if one == number => Part::Sectors(Box::new(move |sector| sector < count)),
-            Self::Rest(one, start) if one == number => Part::Sectors(Box::new(move |sector| sector >= start)),
-            Self::Length(one, fill) if one == number => Part::Length(fill),
-            Self::Head(..) | Self::Rest(..) | Self::Length(..) => Part::Whole,
+            Self::Head(one, count) if one == number => Part::sectors(move |sector| sector < count),
+            Self::Rest(one, start) if one == number => Part::sectors(move |sector| sector >= start),
+            Self::Length(one, fill) if one == number => Part::length(usize::MAX, fill),
+            Self::Reach(one, reach) if one == number => Part::length(reach, Fill::Zeros),
+            Self::Within(one) if one == number => Part::apart(|_| true, 0),
+            Self::Head(..) | Self::Rest(..) | Self::Length(..) | Self::Reach(..) | Self::Within(_) => {
+                Part::Whole
+            }
             Self::Random(seed) => {
                 let dice = mix(seed ^ mix(number as u64));
                 match dice % 8 {
                     0 | 1 => Part::None,
                     2 | 3 => Part::Whole,
-                    4 => Part::Length([Fill::Zeros, Fill::Noise, Fill::Stale][(dice >> 8) as usize % 3]),
-                    _ => Part::Sectors(Box::new(move |sector| mix(dice ^ sector as u64) & 1 == 0)),
+                    4 => Part::length(
+                        usize::MAX,
+                        [Fill::Zeros, Fill::Noise, Fill::Stale][(dice >> 8) as usize % 3],
+                    ),
+                    5 => {
+                        let keeps = move |sector| mix(dice ^ sector as u64) & 1 == 0;
+                        Part::apart(keeps, (dice >> 8) as usize % 32)
+                    }
+                    _ => Part::sectors(move |sector| mix(dice ^ sector as u64) & 1 == 0),
                 }
             }
         }
@@ -141,15 +182,15 @@ impl State {
         for file in &self.files {
             let mut len = file.durable.len();
             for pending in &file.pending {
-                let (sectors, end) = match &pending.change {
-                    Change::Write { offset, bytes } => (bytes.len().div_ceil(SECTOR), offset + bytes.len()),
-                    Change::SetLen(end) | Change::Extend(end) => (0, *end),
-                    Change::Punch { .. } => (0, 0),
+                let sectors = match &pending.change {
+                    Change::Write { offset, bytes } => parts(*offset, bytes).count(),
+                    _ => 0,
                 };
+                let after = pending.change.len_after(len);
                 if pending.standing != Standing::Forced {
-                    loose.push(Loose { sectors, grows: sectors > 0 && end > len });
+                    loose.push(Loose { sectors, grows: sectors > 0 && after > len });
                 }
-                len = len.max(end);
+                len = after;
             }
         }
         loose
@@ -191,9 +232,21 @@ impl State {
     }
 }
 
+/// The parts of a write that are kept or lost each as a whole, with where they go: a device tears at its own sectors,
+/// wherever the write begins.
+pub(crate) fn parts(offset: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let (head, rest) = bytes.split_at(bytes.len().min(SECTOR - offset % SECTOR));
+    let behind = offset + head.len();
+    let rest = rest.chunks(SECTOR).enumerate().map(move |(sector, part)| (behind + sector * SECTOR, part));
+    [(offset, head)].into_iter().filter(|(_, head)| !head.is_empty()).chain(rest)
+}
+
 /// The names of a directory after some of its changes. If a rename is lost and a later change of the same file is
 /// not, that one takes the file from where it was: each is one change of one file's name.
-fn names_left<'a>(mut left: Names, changes: impl Iterator<Item = (&'a NameChange, bool)>) -> Names {
+pub(crate) fn names_left<'a>(
+    mut left: Names,
+    changes: impl Iterator<Item = (&'a NameChange, bool)>,
+) -> Names {
     let mut lost: Vec<(&str, &str)> = Vec::new();
     for (change, is_kept) in changes {
         match change {
@@ -264,51 +317,54 @@ impl Remains<'_> {
     fn image(&self, file: usize) -> Image {
         let state = &self.before.files[file];
         let mut image = state.durable.clone();
+        // Bytes behind the length are on the disk and not seen, until something makes the file longer.
+        let mut len = image.len();
         let mut number = self.firsts[file];
         for pending in &state.pending {
-            if pending.standing == Standing::Forced {
-                pending.change.apply(&mut image);
-                continue;
-            }
-            match (self.data.part(number), &pending.change) {
-                (Part::None, _) => {}
-                (Part::Whole, change) => change.apply(&mut image),
-                (Part::Sectors(keeps), Change::Write { offset, bytes }) => {
-                    let sectors = bytes.chunks(SECTOR).enumerate().filter(|(sector, _)| keeps(*sector));
-                    sectors.for_each(|(sector, part)| image.write(offset + sector * SECTOR, part));
+            let part = match pending.standing {
+                Standing::Forced => Part::Whole,
+                _ => {
+                    number += 1;
+                    self.data.part(number - 1)
                 }
-                (Part::Length(fill), Change::Write { offset, bytes }) => {
-                    self.lengthen(&mut image, file, offset + bytes.len(), fill);
+            };
+            match (part, &pending.change) {
+                (Part::Whole, change) => {
+                    change.apply(&mut image);
+                    len = change.len_after(len);
+                }
+                (Part::Torn(torn), Change::Write { offset, bytes }) => {
+                    if let Some((at, part)) = parts(*offset, bytes).take(torn.reach).last() {
+                        self.fill(&mut image, file, len..at + part.len(), torn.fill);
+                        len = len.max(at + part.len());
+                    }
+                    let parts = parts(*offset, bytes).enumerate().filter(|(sector, _)| (torn.keeps)(*sector));
+                    for (_, (at, part)) in parts {
+                        image.write(at, part);
+                        len = if torn.grows { len.max(at + part.len()) } else { len };
+                    }
                 }
                 // What is no write has no parts.
-                (Part::Sectors(_) | Part::Length(_), _) => {}
+                (Part::None | Part::Torn(_), _) => {}
             }
-            number += 1;
         }
+        image.set_len(len);
         image
     }
 
-    fn lengthen(&self, image: &mut Image, file: usize, len: usize, fill: Fill) {
-        let start = image.len();
-        if len <= start {
-            return;
-        }
-        image.set_len(len);
-        match fill {
-            Fill::Zeros => {}
-            Fill::Noise => {
-                let noise = (start..len).map(|at| mix(at as u64) as u8);
-                image.write(start, &noise.collect::<Vec<u8>>());
-            }
+    /// Fills what became part of a file without its own bytes.
+    fn fill(&self, image: &mut Image, file: usize, range: Range<usize>, fill: Fill) {
+        let bytes = match fill {
+            Fill::Zeros => vec![0; range.len()],
+            Fill::Noise => range.clone().map(|at| mix(at as u64) as u8).collect(),
             Fill::Stale => {
                 let others = self.before.files.iter().enumerate().rev();
                 let longest =
                     others.filter(|(other, _)| *other != file).max_by_key(|(_, it)| it.durable.len());
-                if let Some((_, other)) = longest {
-                    image.write(start, &other.durable.range(start, len - start));
-                }
+                longest.map(|(_, other)| other.durable.range(range.start, range.len())).unwrap_or_default()
             }
-        }
+        };
+        image.write(range.start, &bytes);
     }
 }
 
@@ -331,6 +387,8 @@ impl fmt::Display for Kept {
             Self::Mask(bits) => write!(f, "mask:{bits}"),
             Self::Head(one, count) => write!(f, "head:{one}:{count}"),
             Self::Rest(one, start) => write!(f, "rest:{one}:{start}"),
+            Self::Within(one) => write!(f, "within:{one}"),
+            Self::Reach(one, count) => write!(f, "reach:{one}:{count}"),
             Self::Length(one, Fill::Zeros) => write!(f, "zeros:{one}"),
             Self::Length(one, Fill::Noise) => write!(f, "noise:{one}"),
             Self::Length(one, Fill::Stale) => write!(f, "stale:{one}"),
@@ -382,6 +440,8 @@ fn parse_cut(data: &str, names: &str) -> Option<Crash> {
         "mask" => Kept::Mask(bits),
         "head" => Kept::Head(first, second),
         "rest" => Kept::Rest(first, second),
+        "within" => Kept::Within(first),
+        "reach" => Kept::Reach(first, second),
         "zeros" => Kept::Length(first, Fill::Zeros),
         "noise" => Kept::Length(first, Fill::Noise),
         "stale" => Kept::Length(first, Fill::Stale),

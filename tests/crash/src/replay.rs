@@ -14,6 +14,8 @@ use crate::workload::Operation;
 
 /// How many calls before a crash are shown.
 const CALLS_SHOWN: usize = 14;
+/// What a complaint begins with if it is the script that is wrong.
+const MISFIT: &str = "the script does not fit this engine: ";
 
 /// A life that shows what it must not, and the crash before it.
 #[derive(Clone, Debug)]
@@ -30,6 +32,14 @@ pub struct Failure {
     pub after: String,
 }
 
+impl Failure {
+    /// Whether the script does not fit the engine, and so shows nothing of it: a life has fewer moments than the
+    /// script says. That happens when an engine, or its options, changed.
+    pub fn is_misfit(&self) -> bool {
+        self.complaint.starts_with(MISFIT)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.complaint)?;
@@ -44,8 +54,8 @@ impl fmt::Display for Failure {
 /// Runs a script of this engine.
 ///
 /// # Errors
-/// The failure, if a life shows what it must not. A script that does not fit the engine any more, because a life
-/// has fewer moments than it says, is one too.
+/// The failure, if a life shows what it must not; or if the script does not fit the engine, see
+/// [`Failure::is_misfit`].
 pub fn replay(subject: &Subject, script: &Script) -> Result<(), Box<Failure>> {
     let (state, history) = (State::default(), History::default());
     let mut replayed = Replay { subject, state, history, was_closed: false, last: None };
@@ -74,7 +84,7 @@ impl Replay<'_> {
             let checked = check_damaged(self.subject, self.state.clone(), &history);
             return checked.map_err(|complaint| self.failure(complaint));
         }
-        let disk = Disk::new(self.state.clone());
+        let disk = Disk::new(self.state.clone()).without(script.without);
         disk.record();
         let history = self.history.clone();
         let begun = Life::begin(self.subject, disk.clone(), history, script.hours, script.fault);
@@ -96,7 +106,8 @@ impl Replay<'_> {
             }
             Point::Moment(at) => {
                 let moments = recording.moments.len();
-                return Err(self.failure(format!("the life has {moments} moments, and crashes at {at}")));
+                let reason = format!("{MISFIT}a life has {moments} moments, and crashes at moment {at}");
+                return Err(self.failure(reason));
             }
         };
         recording.lines.truncate(lines);

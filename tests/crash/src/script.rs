@@ -6,6 +6,7 @@
 //! option mode=naive
 //! durability always
 //! life 0                                  hours by which the clock on the wall is off
+//! without direct link                     optional features that the file system does not have
 //! apply put 3 100 7
 //! crash 4 cut nothing names-first:1       at the fourth moment of this life; or `opened`, or `end`
 //! life 0                                  what this life shows is wrong
@@ -16,6 +17,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use adapter_api::Durability;
+use adapter_api::environment::FileFeatures;
 use adapter_api::environment::fault::Fault;
 
 use crate::damage::Damage;
@@ -41,6 +43,8 @@ pub struct LifeScript {
     pub hours: i32,
     /// What happens to the disk before it, if the last life ended with a kill.
     pub damage: Option<Damage>,
+    /// The optional features that the file system does not have.
+    pub without: FileFeatures,
     /// A call that fails.
     pub fault: Option<LifeFault>,
     /// What the store is asked to do.
@@ -82,6 +86,9 @@ impl fmt::Display for Script {
             writeln!(f, "life {}", life.hours)?;
             if let Some(damage) = &life.damage {
                 writeln!(f, "damage {damage}")?;
+            }
+            if life.without != FileFeatures::default() {
+                writeln!(f, "without {}", features_written(life.without))?;
             }
             if let Some(fault) = life.fault {
                 writeln!(f, "fault {}", written(fault))?;
@@ -127,6 +134,26 @@ fn parse_fault(text: &str) -> Option<LifeFault> {
     Some(LifeFault::Call { fault, at, lasting: words.get(2) == Some(&"lasting") })
 }
 
+fn features_written(features: FileFeatures) -> String {
+    let FileFeatures { direct, allocate, punch, link } = features;
+    let words = [("direct", direct), ("allocate", allocate), ("punch", punch), ("link", link)];
+    words.iter().filter(|(_, is_named)| *is_named).map(|(word, _)| *word).collect::<Vec<_>>().join(" ")
+}
+
+fn parse_features(text: &str) -> Option<FileFeatures> {
+    let mut features = FileFeatures::default();
+    for word in text.split_whitespace() {
+        *match word {
+            "direct" => &mut features.direct,
+            "allocate" => &mut features.allocate,
+            "punch" => &mut features.punch,
+            "link" => &mut features.link,
+            _ => return None,
+        } = true;
+    }
+    Some(features)
+}
+
 fn parse_durability(text: &str) -> Option<Durability> {
     let mut words = text.split_whitespace();
     match (words.next()?, words.next()) {
@@ -166,6 +193,7 @@ impl Script {
             }
             (_, None) => return Err(refused()),
             ("damage", Some(life)) => life.damage = Some(rest.parse()?),
+            ("without", Some(life)) => life.without = parse_features(rest).ok_or_else(refused)?,
             ("fault", Some(life)) => life.fault = Some(parse_fault(rest).ok_or_else(refused)?),
             ("crash", Some(life)) => life.crash = Some(parse_crash(rest)?),
             (_, Some(life)) => life.operations.push(line.parse()?),
@@ -206,7 +234,7 @@ mod tests {
     #[test]
     fn a_script_is_read_back_as_it_is_written() {
         let text = "engine logmap\noption log_segment=65536\ndurability interval 50\nplanted late-syncs\nlife -1\n\
-                    fault short-write 3 lasting\napply put 1 2 3; delete 4\nlane 0\ncrash 12 cut but:1 names-first:0\n\
+                    without allocate link\nfault short-write 3 lasting\napply put 1 2 3; delete 4\nlane 0\ncrash 12 cut but:1 names-first:0\n\
                     life 1\ncrash opened kill\nlife 0\ndamage flip log-1 4100 8\n";
         let script: Script = text.parse().unwrap();
         assert_eq!(script.to_string(), text);

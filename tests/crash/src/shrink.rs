@@ -2,8 +2,9 @@
 //!
 //! What is wrong may change on the way; what is left is a script that fails, which is what a person wants to read.
 
+use adapter_api::environment::FileFeatures;
+
 use crate::judge::{Effort, Judge, Violation};
-use crate::life::LifeFault;
 use crate::replay::replay;
 use crate::script::{LifeScript, Script};
 use crate::subject::Subject;
@@ -30,13 +31,14 @@ struct Shrinking<'a> {
 
 impl Shrinking<'_> {
     /// Tries a smaller first life: any crash of it that fails will do.
-    fn try_first(&mut self, operations: &[Operation], fault: Option<LifeFault>) -> bool {
+    fn try_first(&mut self, life: &LifeScript) -> bool {
         self.attempts += 1;
         if self.attempts > ATTEMPTS {
             return false;
         }
         let effort = Effort { random: 1, thorough: 20, ..Effort::of(STATES) };
-        match Judge::new(self.subject, effort).judge_life(operations, fault) {
+        let life = LifeScript { crash: None, ..life.clone() };
+        match Judge::new(self.subject, effort).judge_life(life) {
             Ok(()) => false,
             Err(violation) => {
                 self.best = Violation { script: self.keep_planted(violation.script), ..*violation };
@@ -53,7 +55,7 @@ impl Shrinking<'_> {
     fn try_script(&mut self, script: Script) -> bool {
         match replay(self.subject, &script) {
             Ok(()) => false,
-            Err(failure) if failure.complaint.contains("moments, and crashes") => false,
+            Err(failure) if failure.is_misfit() => false,
             Err(failure) => {
                 let (complaint, state) = (failure.complaint, failure.after);
                 self.best = Violation { complaint, script, state };
@@ -63,31 +65,34 @@ impl Shrinking<'_> {
     }
 
     fn first_life(&mut self) {
-        let Some(LifeScript { operations, fault, .. }) = self.best.script.lives.first().cloned() else {
-            return;
-        };
+        let Some(mut life) = self.best.script.lives.first().cloned() else { return };
         if self.best.script.lives.iter().any(|life| life.damage.is_some()) {
             return;
         }
-        let (mut operations, mut fault) = (operations, fault);
-        if fault.is_some() && self.try_first(&operations, None) {
-            fault = None;
+        let simplify: [fn(&mut LifeScript); 2] =
+            [|life| life.fault = None, |life| life.without = FileFeatures::default()];
+        for simplify in simplify {
+            let mut simpler = life.clone();
+            simplify(&mut simpler);
+            if simpler != life && self.try_first(&simpler) {
+                life = simpler;
+            }
         }
-        self.drop_operations(&mut operations, fault);
-        self.simplify_edits(&mut operations, fault);
-        self.drop_operations(&mut operations, fault);
+        self.drop_operations(&mut life);
+        self.simplify_edits(&mut life);
+        self.drop_operations(&mut life);
     }
 
     /// Takes away halves, quarters, … single operations.
-    fn drop_operations(&mut self, operations: &mut Vec<Operation>, fault: Option<LifeFault>) {
-        let mut size = operations.len().div_ceil(2).max(1);
+    fn drop_operations(&mut self, life: &mut LifeScript) {
+        let mut size = life.operations.len().div_ceil(2).max(1);
         loop {
             let mut at = 0;
-            while at < operations.len() {
-                let mut fewer = operations.clone();
-                fewer.drain(at..(at + size).min(operations.len()));
-                match self.try_first(&fewer, fault) {
-                    true => *operations = fewer,
+            while at < life.operations.len() {
+                let mut fewer = life.clone();
+                fewer.operations.drain(at..(at + size).min(life.operations.len()));
+                match self.try_first(&fewer) {
+                    true => *life = fewer,
                     false => at += size,
                 }
             }
@@ -99,10 +104,9 @@ impl Shrinking<'_> {
     }
 
     /// Takes edits out of batches, and makes values short.
-    fn simplify_edits(&mut self, operations: &mut Vec<Operation>, fault: Option<LifeFault>) {
-        for at in 0..operations.len() {
-            let Operation::Apply(edits) = operations[at].clone() else { continue };
-            let mut edits = edits;
+    fn simplify_edits(&mut self, life: &mut LifeScript) {
+        for at in 0..life.operations.len() {
+            let Operation::Apply(mut edits) = life.operations[at].clone() else { continue };
             for edit in (0..edits.len()).rev() {
                 let mut simpler = vec![];
                 if edits.len() > 1 {
@@ -118,10 +122,10 @@ impl Shrinking<'_> {
                     simpler.push(shorter);
                 }
                 for simpler in simpler {
-                    let mut all = operations.clone();
-                    all[at] = Operation::Apply(simpler.clone());
-                    if self.try_first(&all, fault) {
-                        (*operations, edits) = (all, simpler);
+                    let mut whole = life.clone();
+                    whole.operations[at] = Operation::Apply(simpler.clone());
+                    if self.try_first(&whole) {
+                        (*life, edits) = (whole, simpler);
                         break;
                     }
                 }

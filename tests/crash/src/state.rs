@@ -52,6 +52,16 @@ impl Change {
             Self::Punch { offset, len } => image.punch(*offset, *len),
         }
     }
+
+    /// The length that a file of this length has after it.
+    pub(crate) fn len_after(&self, len: usize) -> usize {
+        match self {
+            Self::Write { offset, bytes } => len.max(offset + bytes.len()),
+            Self::SetLen(len) => *len,
+            Self::Extend(end) => len.max(*end),
+            Self::Punch { .. } => len,
+        }
+    }
 }
 
 impl fmt::Display for Change {
@@ -252,6 +262,16 @@ impl Default for State {
 }
 
 impl State {
+    /// Puts a durable file into the engine's own directory.
+    pub(crate) fn put(&mut self, name: &str, bytes: &[u8]) {
+        let (mut image, node) = (Image::default(), Node::File(self.files.len()));
+        image.write(0, bytes);
+        self.files.push(Arc::new(FileState::durable(image)));
+        let root = Arc::make_mut(&mut self.directories[ROOT]);
+        root.durable.insert(name.to_string(), node);
+        root.current.insert(name.to_string(), node);
+    }
+
     /// Every file that has a name now, with its path, in the order of the paths.
     pub fn named_files(&self) -> Vec<(String, usize)> {
         let mut found = Vec::new();

@@ -4,7 +4,8 @@ use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 
 use adapter_api::environment::real::{RealDirectory, read_whole};
-use adapter_api::environment::{Cause, Directory, File, OpenFile};
+use adapter_api::environment::{Cause, File, OpenFile};
+use crash::calls::{call, look};
 use crash::environment::{Disk, Lie};
 use crash::image::mix;
 use crash::power_cut::{Crash, Fill, Kept, KeptNames};
@@ -70,13 +71,27 @@ fn a_write_is_torn_at_sectors_and_a_length_comes_without_its_bytes() {
     assert_eq!(after(Kept::Head(0, 1)), [7; 512]);
     assert_eq!(after(Kept::Rest(0, 1)), [[0; 512], [7; 512]].concat());
     assert_eq!(after(Kept::Length(0, Fill::Zeros)), [0; 1024]);
+    assert_eq!(after(Kept::Reach(0, 1)), [0; 512], "a length in the middle of what made it longer");
     let noise = after(Kept::Length(0, Fill::Noise));
+    assert_eq!(after(Kept::Within(0)), [0; 0], "bytes behind the end of the file");
     assert!(noise.len() == 1024 && noise != [0; 1024] && noise != [7; 1024]);
     write(&file, 0, &[8; 4]);
     file.set_len(2).unwrap();
     assert_eq!(after(Kept::But(2)).len(), 1024, "a cut that was lost");
     assert_eq!(after(Kept::Only(2)), [0; 2], "a length alone");
     assert_eq!(after(Kept::Mask(0b110)), [8; 2]);
+}
+
+#[test]
+fn a_write_is_torn_where_sectors_of_the_disk_end_wherever_it_begins() {
+    let disk = Disk::default();
+    let file = create(&disk, "f");
+    disk.root().sync().unwrap();
+    write(&file, 500, &[7; 600]);
+    let after = |data| content(&disk.after(cut(data, ALL_NAMES)), "f").unwrap();
+    assert_eq!(after(Kept::Head(0, 1)), [vec![0; 500], vec![7; 12]].concat());
+    assert_eq!(after(Kept::Head(0, 2)), [vec![0; 500], vec![7; 524]].concat());
+    assert_eq!(after(Kept::Rest(0, 2)), [vec![0; 1024], vec![7; 76]].concat());
 }
 
 #[test]
@@ -202,35 +217,12 @@ fn every_choice_of_a_crash_is_read_back_as_it_is_written() {
         "cut mask:5 names-mask:2",
         "cut head:2:4 names-random:9",
         "cut stale:1 names-first:2",
+        "cut reach:1:8 names-first:2",
+        "cut within:1 names-first:2",
     ] {
         assert_eq!(text.parse::<Crash>().unwrap().to_string(), text);
     }
     assert!("cut some names-first:0".parse::<Crash>().is_err());
-}
-
-/// One random call, and what came of it, in words that both file systems have in common.
-fn call(directory: &dyn Directory, dice: u64) -> String {
-    let name = |shift: u64| ["a", "b", "c", "d"][(dice >> shift) as usize % 4];
-    let (offset, len) = (dice >> 32 & 0x3fff, (dice >> 46 & 0x1fff) as usize);
-    let file = |how| directory.open_file(name(8), how);
-    let done = match dice % 14 {
-        0 | 1 => file(OpenFile::CREATE_NEW).map(drop),
-        2..6 => file(OpenFile::WRITE).and_then(|file| {
-            file.write_at(&[IoSlice::new(&vec![dice as u8; len]), IoSlice::new(b"!")], offset, Cause::Other)
-        }),
-        6 => file(OpenFile::WRITE).and_then(|file| file.set_len(offset)),
-        7 => file(OpenFile::WRITE).and_then(|file| file.allocate(offset, 1 + len as u64)),
-        8 => file(OpenFile::WRITE).and_then(|file| file.punch(offset, 1 + len as u64)),
-        9 | 10 => directory.rename(name(8), name(16)),
-        11 => directory.link(name(8), name(16)),
-        12 => directory.remove(name(8)),
-        _ => file(OpenFile::READ).and_then(|file| file.sync_data()).and_then(|()| directory.sync()),
-    };
-    let mut names: Vec<_> = directory.list().unwrap().into_iter().map(|entry| entry.name).collect();
-    names.sort();
-    let digest = |name: &String| crash::image::mix_bytes(0, &read_whole(directory, name, 1 << 20).unwrap());
-    let contents: Vec<_> = names.iter().map(|name| (name, digest(name))).collect();
-    format!("{:?} {contents:?}", done.map_err(|error| error.kind()))
 }
 
 /// What a process that is killed leaves is what a real file system shows: here after every call.
@@ -247,8 +239,8 @@ fn it_shows_what_the_real_file_system_shows_after_every_call() {
         let kept = disk.after(cut(Kept::All, ALL_NAMES));
         assert_eq!(kept.state().digest(), Disk::new(kept.state()).state().digest());
         assert_eq!(
-            call(&*disk.after(Crash::Kill).root(), 13),
-            call(&*kept.root(), 13),
+            look(&*disk.after(Crash::Kill).root()),
+            look(&*kept.root()),
             "seed {seed}, call {number}: a power cut may leave everything"
         );
     }

@@ -1,11 +1,12 @@
 //! Bugs inside an engine: logmap built with one of its features `planted_…`, each caught, and its smallest script.
 
-mod libraries;
+mod shared;
 
 use crash::damage::judge_damage;
 use crash::judge::{Effort, Judge};
 use crash::replay::replay;
 use crash::subject::Subject;
+use e2e::build::{own_engine, planted_engine};
 
 /// Whether a judge finds anything. No crash leaves damage in the middle of a log: a log that is cut there shows when a
 /// device does the damage.
@@ -18,15 +19,16 @@ fn is_caught(bug: &str, subject: &Subject) -> bool {
 
 #[test]
 fn every_bug_planted_in_the_log_is_caught() {
-    let honest = Subject::load(&libraries::own("logmap"), &libraries::SMALL).unwrap();
-    let scripts = libraries::scripts("in_engine");
+    let honest = Subject::load(&own_engine("logmap"), &shared::SMALL).unwrap();
+    let scripts = shared::scripts("in_engine");
     assert_eq!(scripts.len(), 4);
     for (name, script) in scripts {
         let bug = script.planted.clone().unwrap();
-        let subject = libraries::planted(&bug);
+        let subject = Subject::load(&planted_engine("logmap", &bug), &shared::SMALL).unwrap();
         assert!(is_caught(&bug, &subject), "{bug} was not caught");
-        assert!(replay(&subject, &script).is_err(), "the script {name} does not show {bug}");
-        let failure = replay(&honest, &script).err().map(|failure| failure.to_string());
-        assert!(failure.is_none_or(|it| it.contains("moments, and crashes")), "{name} fails without the bug");
+        let failure = replay(&subject, &script).expect_err(&name);
+        assert!(!failure.is_misfit(), "the script {name} does not show {bug}: {failure}");
+        let failure = replay(&honest, &script).err();
+        assert!(failure.is_none_or(|failure| failure.is_misfit()), "{name} fails without the bug");
     }
 }

@@ -1,13 +1,14 @@
 //! Engines by strangers: they run in the simulator unchanged, and are told what it cannot see. One test alone in its
 //! program, for it counts the threads of the process.
 
-mod libraries;
+mod shared;
 
 use std::sync::Mutex;
 
 use adapter_api::*;
 use crash::stranger::{Remarks, watch};
 use crash::subject::Subject;
+use e2e::build::{own_engine, stranger};
 
 /// An engine that claims to be durable, starts a thread and touches no file.
 struct Loner {
@@ -58,7 +59,7 @@ impl StorageEngine for Loner {
 
 #[test]
 fn strangers_run_unchanged_and_are_told_what_cannot_be_seen() {
-    let tally = Subject::load(&libraries::tally(), &[]).unwrap();
+    let tally = Subject::load(&stranger("tally"), &[]).unwrap();
     for seed in 0..20 {
         let remarks = watch(&tally, seed).unwrap_or_else(|complaint| panic!("seed {seed}: {complaint}"));
         let nothing_else =
@@ -66,8 +67,8 @@ fn strangers_run_unchanged_and_are_told_what_cannot_be_seen() {
         assert_eq!(remarks, nothing_else, "seed {seed}");
         assert!(remarks.to_string().contains("not judged"));
     }
-    let logmap = Subject::load(&libraries::own("logmap"), &libraries::SMALL).unwrap();
-    let snapshot = Subject::load(&libraries::own("snapshot"), &[]).unwrap();
+    let logmap = Subject::load(&own_engine("logmap"), &shared::SMALL).unwrap();
+    let snapshot = Subject::load(&own_engine("snapshot"), &[]).unwrap();
     for (seed, subject) in (0..6).flat_map(|seed| [(seed, &logmap), (seed, &snapshot)]) {
         let remarks = watch(subject, seed).unwrap_or_else(|complaint| panic!("seed {seed}: {complaint}"));
         assert!(remarks.can_be_judged(), "{}, seed {seed}: {remarks}", subject.name());

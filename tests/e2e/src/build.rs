@@ -57,6 +57,22 @@ pub fn own_engine(name: &str) -> PathBuf {
     built().host.with_file_name(format!("libengine_{name}.so"))
 }
 
+/// One of our engines with a bug inside, by the name of its feature `planted_…`; in a target folder of its own, so that
+/// nothing which ships is taken for it.
+pub fn planted_engine(name: &str, bug: &str) -> PathBuf {
+    let target = built().target.join("tmp").join("planted");
+    let mut cargo = Command::new(cargo());
+    cargo.current_dir(root()).args(["build", "-p", &format!("engine_{name}"), "--features", bug]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let built = artifacts(cargo.env("CARGO_TARGET_DIR", &target));
+    // The next bug is built over this one.
+    let copy = target.join(format!("libengine_{name}_{bug}.so"));
+    std::fs::copy(find(&built, &format!("libengine_{name}.so")), &copy).expect("copy a library");
+    copy
+}
+
 /// One of the strangers' engines, by its name: `tally` or `faulty`.
 pub fn stranger(name: &str) -> PathBuf {
     static ARTIFACTS: OnceLock<Result<Vec<PathBuf>, String>> = OnceLock::new();

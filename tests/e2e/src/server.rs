@@ -122,6 +122,10 @@ impl Server {
 
     #[track_caller]
     fn start_in(folder: Arc<TempDir>, config: Config) -> Self {
+        Self::try_start_in(folder, config).unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    fn try_start_in(folder: Arc<TempDir>, config: Config) -> Result<Self, String> {
         let mut child = spawn(folder.path(), &config);
         let log = Arc::new(Mutex::new(String::new()));
         let (sender, ready) = mpsc::channel();
@@ -142,20 +146,25 @@ impl Server {
             Ok(address) => server.address = address.split([' ', ',']).next().unwrap_or_default().to_string(),
             Err(_) => {
                 let ended = server.child.try_wait();
-                panic!("the server is not ready, {ended:?}; it said:\n{}", server.log());
+                return Err(format!("the server is not ready, {ended:?}; it said:\n{}", server.log()));
             }
         }
-        server
+        Ok(server)
     }
 
     /// Starts another server in the same folder, on the same data; ends this one first if it still runs.
     #[track_caller]
-    pub fn restart(mut self) -> Self {
+    pub fn restart(self) -> Self {
+        self.try_restart().unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    /// The same; if the server does not start, what it said.
+    pub fn try_restart(mut self) -> Result<Self, String> {
         if self.lives() {
             self.stop();
         }
         let (folder, config) = (Arc::clone(&self.folder), self.config.clone());
-        Self::start_in(folder, config)
+        Self::try_start_in(folder, config)
     }
 
     /// Starts another server in the same folder and kills it after so long; answers whether it was ready. This

@@ -1,10 +1,6 @@
-//! A life of the engine on a disk that loses what was not made durable, and what must be found after it was
-//! cut short. The disk is that of the log's own tests.
+//! A life of the engine on the simulated disk, and what must be found after it was cut short.
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
-
-#[path = "../../../wal/tests/sim/mod.rs"]
-pub mod sim;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -12,11 +8,15 @@ use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Clock, Directory, Lanes};
 use adapter_api::*;
+use crash::environment::{Disk, SimulatedClock};
+use crash::image::mix;
 use engine_logmap::LogmapEngine;
-use sim::{Disk, Files, HandClock, scramble};
 
 pub const LOG: Lane = Lane(0);
 pub const CHECKPOINT: Lane = Lane(1);
+
+/// Where the store under test lives.
+pub type Files = Arc<dyn Directory>;
 
 pub type State = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -49,7 +49,7 @@ impl Findings {
 /// Segments of four blocks and checkpoints behind every few records: everything happens within a few calls.
 /// Smaller than what users may set, so not checked against the options.
 pub fn request(directory: Files, durability: Durability, checkpoint_log_bytes: u64) -> OpenRequest {
-    request_at(directory, Arc::new(HandClock::default()), durability, checkpoint_log_bytes)
+    request_at(directory, Arc::new(SimulatedClock::default()), durability, checkpoint_log_bytes)
 }
 
 pub fn request_at(
@@ -112,9 +112,9 @@ pub fn applied(state: &State, batch: Batch<'_>) -> State {
 
 /// The `number`-th batch of a random history: mostly small, now and then larger than a segment.
 pub fn batch(seed: u64, number: u64) -> BatchBuilder {
-    let mut random = scramble(seed ^ scramble(number));
+    let mut random = mix(seed ^ mix(number));
     let mut next = |below: u64| {
-        random = scramble(random);
+        random = mix(random);
         (random >> 20) % below
     };
     let mut batch = BatchBuilder::new();
@@ -265,7 +265,7 @@ pub fn acts() -> Vec<Act> {
 pub fn cut_short(life: &Life, changes: u64) -> (Disk, Life, bool) {
     let (disk, mut life) = (Disk::default(), life.clone());
     disk.light_fuse(changes);
-    let whole = life.live(&disk.files(), &acts()).is_ok();
+    let whole = life.live(&disk.root(), &acts()).is_ok();
     (disk, life, whole)
 }
 

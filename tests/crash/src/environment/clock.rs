@@ -16,6 +16,12 @@ pub struct SimulatedClock {
     now: Mutex<(Duration, Duration)>,
 }
 
+impl Default for SimulatedClock {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
 impl SimulatedClock {
     /// A clock whose wall time is `hours` after the usual start, or before it.
     pub fn new(hours: i32) -> Self {

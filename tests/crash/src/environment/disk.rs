@@ -1,5 +1,6 @@
 //! The disk: its state, what it was asked, and the directory that an engine is given.
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,6 +8,7 @@ use adapter_api::environment::{Directory, DirectoryEntry, File, FileFeatures, Op
 
 use super::Lie;
 use super::file::SimulatedFile;
+use crate::enumerate::crashes;
 use crate::image::mix_bytes;
 use crate::oracle::History;
 use crate::power_cut::Crash;
@@ -46,8 +48,11 @@ pub(super) struct Inner {
     syncs: u64,
     failing_sync: u64,
     pub(super) features: FileFeatures,
-    /// How many calls changed something.
+    /// How many bytes all files that have a name may hold.
+    capacity: Option<usize>,
+    /// How many calls changed something, and how many more may.
     changes: u64,
+    fuse: Option<u64>,
 }
 
 /// What a sync is to make durable.
@@ -60,6 +65,9 @@ pub(super) enum Target {
     /// One write of a file, by the number under which it was started.
     Write(usize, u64),
 }
+
+/// Files with their bytes.
+pub type Contents = Vec<(String, Arc<Vec<u8>>)>;
 
 /// A disk; clones share it.
 #[derive(Clone)]
@@ -85,8 +93,19 @@ impl Disk {
             syncs: 0,
             failing_sync: 0,
             features: all,
+            capacity: None,
             changes: 0,
+            fuse: None,
         })))
+    }
+
+    /// A disk that durably has these files.
+    pub fn with_contents(contents: &[(String, Arc<Vec<u8>>)]) -> Self {
+        let mut state = State::default();
+        for (name, bytes) in contents {
+            state.put(name, bytes);
+        }
+        Self::new(state)
     }
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -148,9 +167,12 @@ impl Disk {
         self.inner().syncs
     }
 
-    /// The optional features that there are from now on.
-    pub fn set_features(&self, features: FileFeatures) {
-        self.inner().features = features;
+    /// The same disk, whose file system does not have some of the optional features.
+    pub fn without(self, absent: FileFeatures) -> Self {
+        let FileFeatures { direct, allocate, punch, link } = absent;
+        self.inner().features =
+            FileFeatures { direct: !direct, allocate: !allocate, punch: !punch, link: !link };
+        self
     }
 
     /// How many calls changed something.
@@ -158,9 +180,44 @@ impl Disk {
         self.inner().changes
     }
 
+    /// From now on so many calls succeed that change something; then the disk is gone.
+    pub fn light_fuse(&self, calls: u64) {
+        self.inner().fuse = Some(calls);
+    }
+
+    /// Lets all files together have so many bytes at most.
+    pub fn set_capacity(&self, bytes: Option<usize>) {
+        self.inner().capacity = bytes;
+    }
+
+    /// The files as they are now, in the order of their paths.
+    pub fn contents(&self) -> Contents {
+        let state = self.state();
+        let bytes = |number: usize| Arc::new(state.files[number].current.range(0, usize::MAX));
+        state.named_files().into_iter().map(|(name, number)| (name, bytes(number))).collect()
+    }
+
     /// The disk after a crash now.
     pub fn after(&self, crash: Crash) -> Self {
         Self::new(self.inner().state.after(crash))
+    }
+
+    /// As a kill of the process leaves it: everything is there, and nothing more is durable.
+    pub fn killed(&self) -> Self {
+        self.after(Crash::Kill)
+    }
+
+    /// Only what is durable.
+    pub fn cut_to_durable(&self) -> Self {
+        self.after(Crash::TO_DURABLE)
+    }
+
+    /// The distinct disks that a power cut may leave now: chosen ones, and by the dice of `seed` so many more.
+    pub fn power_cuts(&self, random: u64, seed: u64) -> Vec<Self> {
+        let (before, mut seen) = (self.state(), HashSet::new());
+        let cuts = crashes(&before, random, seed).into_iter().filter(|crash| *crash != Crash::Kill);
+        let states = cuts.map(|crash| before.after(crash));
+        states.filter(|state| seen.insert(state.digest())).map(Self::new).collect()
     }
 }
 
@@ -174,13 +231,28 @@ impl Inner {
         }
     }
 
-    /// Notes down a call that changes something; what a sync did too late is done now.
-    pub(super) fn begin_change(&mut self, line: impl FnOnce() -> String) {
+    /// Notes down a call that changes something, unless the disk is gone; what a sync did too late is done now.
+    pub(super) fn begin_change(&mut self, line: impl FnOnce() -> String) -> io::Result<()> {
+        if let Some(fuse) = &mut self.fuse {
+            *fuse = fuse.checked_sub(1).ok_or_else(|| io::Error::other("injected: the disk is gone"))?;
+        }
         if let Some(late) = self.late.take() {
             self.make_durable(late);
         }
         self.changes += 1;
         self.note(line);
+        Ok(())
+    }
+
+    /// Refuses to make a file longer than the disk has room for.
+    pub(super) fn find_room(&self, file: usize, len: usize) -> io::Result<()> {
+        let Some(capacity) = self.capacity else { return Ok(()) };
+        let len_of = |number: usize| self.state.files[number].current.len();
+        let used: usize = self.state.named_files().into_iter().map(|(_, number)| len_of(number)).sum();
+        match used + len.saturating_sub(len_of(file)) > capacity {
+            true => Err(ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
     }
 
     /// A moment at which the store may crash.
@@ -263,7 +335,7 @@ impl SimulatedDirectory {
         change: impl FnOnce(&mut Inner) -> io::Result<NameChange>,
     ) -> io::Result<()> {
         let mut inner = self.disk.inner();
-        inner.begin_change(line);
+        inner.begin_change(line)?;
         let change = change(&mut inner)?;
         inner.directory(self.number).change(change);
         inner.moment();
@@ -407,7 +479,7 @@ impl Directory for SimulatedDirectory {
 
     fn sync(&self) -> io::Result<()> {
         let mut inner = self.disk.inner();
-        inner.begin_change(|| "sync the directory".to_string());
+        inner.begin_change(|| "sync the directory".to_string())?;
         inner.sync(Target::Directory(self.number))
     }
 

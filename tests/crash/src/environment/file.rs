@@ -33,7 +33,10 @@ impl SimulatedFile {
         inner.begin_change(|| {
             let digest = if let Change::Write { bytes, .. } = &change { mix_bytes(0, bytes) } else { 0 };
             format!("{}: {what} {change}, digest {digest:016x}", self.name)
-        });
+        })?;
+        if let Change::Write { .. } | Change::Extend(_) = &change {
+            inner.find_room(self.number, change.len_after(0))?;
+        }
         inner.file(self.number).change(change, standing);
         inner.moment();
         Ok(())
@@ -74,7 +77,7 @@ impl SimulatedFile {
 
     fn sync(&self, what: &str) -> io::Result<()> {
         let mut inner = self.disk.inner();
-        inner.begin_change(|| format!("{}: {what}", self.name));
+        inner.begin_change(|| format!("{}: {what}", self.name))?;
         inner.sync(Target::File(self.number))
     }
 }

@@ -12,6 +12,6 @@ mod lanes;
 mod lie;
 
 pub use clock::SimulatedClock;
-pub use disk::{Disk, Moment, Recording};
+pub use disk::{Contents, Disk, Moment, Recording};
 pub use lanes::SimulatedLanes;
 pub use lie::Lie;

@@ -1,12 +1,16 @@
-//! A small life of a log, and what must be found after it was cut short.
+//! A small life of a log on the simulated disk, and what must be found after it was cut short.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
 
 use std::sync::Arc;
 
-use adapter_api::environment::Clock;
+use adapter_api::environment::{Clock, Directory};
 use adapter_api::{Durability, EngineError, Step};
+use crash::environment::{Disk, SimulatedClock};
 use wal::{Log, LogOptions, Lsn, Recovery};
 
-use super::{Disk, Files, HandClock};
+/// Where the log under test lives.
+pub type Files = Arc<dyn Directory>;
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +97,7 @@ impl Model {
         at_least: Lsn,
     ) -> Result<(Log, Recovery), EngineError> {
         let mut next = self.from.max(1);
-        let clock: Arc<dyn Clock> = Arc::new(HandClock::default());
+        let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::default());
         let (log, recovery) = Log::open(files, &clock, options, next, &mut |lsn, record| {
             assert_eq!(lsn, next, "a hole, or out of order");
             let known = self.records.get(lsn as usize - 1);
@@ -178,6 +182,6 @@ impl Model {
 pub fn life_cut_short(options: LogOptions, acts: &[Act], changes: u64) -> (Disk, Model, bool) {
     let (disk, mut model) = (Disk::default(), Model::default());
     disk.light_fuse(changes);
-    let whole = model.live(&disk.files(), options, acts).is_ok();
+    let whole = model.live(&disk.root(), options, acts).is_ok();
     (disk, model, whole)
 }
