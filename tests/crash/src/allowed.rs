@@ -86,12 +86,9 @@ impl Explanation<'_> {
             _ => it.change.len_after(len),
         });
         let end = self.found.len();
-        let ends_here = |it: &&Pending| match &it.change {
-            Change::Write { offset, bytes } => parts(*offset, bytes).any(|(at, part)| at + part.len() == end),
-            _ => false,
-        };
-        (least == end || least < end && self.changes[first..].iter().any(ends_here))
-            && (0..end.div_ceil(SECTOR)).all(|sector| self.sector_holds(sector))
+        // A write makes the file longer by any part of what it would, with its bytes or without.
+        let most = self.changes[first..].iter().fold(len, |len, it| it.change.len_after(len));
+        (least..=most).contains(&end) && (0..end.div_ceil(SECTOR)).all(|sector| self.sector_holds(sector))
     }
 
     fn sector_holds(&self, sector: usize) -> bool {
@@ -169,7 +166,7 @@ mod tests {
                     Kept::Head(number, 1 + dice as usize % 4),
                     Kept::Rest(number, 1 + dice as usize % 4),
                     Kept::Length(number, Fill::Zeros),
-                    Kept::Reach(number, 1 + dice as usize % 4),
+                    Kept::Reach(number, 1 + dice as usize % 4096),
                     Kept::Within(number),
                 ] {
                     look(&before, found_after(&before, data, mix(dice ^ number as u64)));

@@ -2,7 +2,7 @@
 
 use crate::image::mix;
 use crate::power_cut::{Crash, Fill, Kept, KeptNames};
-use crate::state::State;
+use crate::state::{SECTOR, State};
 
 /// Up to so many changes are pending: every combination of them is tried.
 const COMPLETE: usize = 6;
@@ -23,7 +23,7 @@ pub fn crashes(state: &State, random: u64, seed: u64) -> Vec<Crash> {
         }
         if change.grows {
             kept.extend([Fill::Zeros, Fill::Noise, Fill::Stale].map(|fill| Kept::Length(number, fill)));
-            kept.extend([Kept::Reach(number, change.sectors.div_ceil(2)), Kept::Within(number)]);
+            kept.extend([Kept::Reach(number, change.sectors * SECTOR / 2), Kept::Within(number)]);
         }
     }
     if (3..=COMPLETE).contains(&count) && count + names <= COMPLETE {

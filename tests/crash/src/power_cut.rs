@@ -49,7 +49,7 @@ pub enum Kept {
     Rest(usize, usize),
     /// Everything, but of one only the length it gave the file.
     Length(usize, Fill),
-    /// Everything, but of one only the length that its first so many sectors gave the file.
+    /// Everything, but of one only a part of the length it gave the file: so many bytes more than the file had.
     Reach(usize, usize),
     /// Everything, but of one not the length it gave the file: what lies behind the length of before is not seen.
     Within(usize),
@@ -99,7 +99,7 @@ struct Torn {
     keeps: Box<dyn Fn(usize) -> bool>,
     /// Whether they make the file longer.
     grows: bool,
-    /// So many of its first sectors make the file longer without their bytes, and what is there instead.
+    /// By so much the file gets longer without bytes, at most as long as with them; and what is there instead.
     reach: usize,
     fill: Fill,
 }
@@ -113,7 +113,7 @@ impl Part {
         Self::Torn(Torn { keeps: Box::new(|_| false), grows: true, reach, fill })
     }
 
-    /// Bytes of some sectors, and apart from them the length of the first so many.
+    /// Bytes of some sectors, and apart from them a part of the length.
     fn apart(keeps: impl Fn(usize) -> bool + 'static, reach: usize) -> Self {
         Self::Torn(Torn { keeps: Box::new(keeps), grows: false, reach, fill: Fill::Zeros })
     }
@@ -147,7 +147,7 @@ impl Kept {
                     ),
                     5 => {
                         let keeps = move |sector| mix(dice ^ sector as u64) & 1 == 0;
-                        Part::apart(keeps, (dice >> 8) as usize % 32)
+                        Part::apart(keeps, (dice >> 8) as usize % (32 * SECTOR))
                     }
                     _ => Part::sectors(move |sector| mix(dice ^ sector as u64) & 1 == 0),
                 }
@@ -334,9 +334,10 @@ impl Remains<'_> {
                     len = change.len_after(len);
                 }
                 (Part::Torn(torn), Change::Write { offset, bytes }) => {
-                    if let Some((at, part)) = parts(*offset, bytes).take(torn.reach).last() {
-                        self.fill(&mut image, file, len..at + part.len(), torn.fill);
-                        len = len.max(at + part.len());
+                    if torn.reach > 0 {
+                        let longer = len.saturating_add(torn.reach).min(offset + bytes.len()).max(len);
+                        self.fill(&mut image, file, len..longer, torn.fill);
+                        len = longer;
                     }
                     let parts = parts(*offset, bytes).enumerate().filter(|(sector, _)| (torn.keeps)(*sector));
                     for (_, (at, part)) in parts {

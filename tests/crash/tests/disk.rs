@@ -71,7 +71,7 @@ fn a_write_is_torn_at_sectors_and_a_length_comes_without_its_bytes() {
     assert_eq!(after(Kept::Head(0, 1)), [7; 512]);
     assert_eq!(after(Kept::Rest(0, 1)), [[0; 512], [7; 512]].concat());
     assert_eq!(after(Kept::Length(0, Fill::Zeros)), [0; 1024]);
-    assert_eq!(after(Kept::Reach(0, 1)), [0; 512], "a length in the middle of what made it longer");
+    assert_eq!(after(Kept::Reach(0, 700)), [0; 700], "a length in the middle of what made it longer");
     let noise = after(Kept::Length(0, Fill::Noise));
     assert_eq!(after(Kept::Within(0)), [0; 0], "bytes behind the end of the file");
     assert!(noise.len() == 1024 && noise != [0; 1024] && noise != [7; 1024]);
@@ -179,6 +179,22 @@ fn what_a_failed_sync_lost_no_later_sync_makes_durable() {
 }
 
 #[test]
+fn a_disk_that_is_full_or_gone_refuses_changes_and_shows_what_it_has() {
+    let disk = Disk::with_contents(&[("f".to_string(), Arc::new(vec![1; 100]))]);
+    let file = disk.root().open_file("f", OpenFile::WRITE).unwrap();
+    disk.set_capacity(Some(110));
+    write(&file, 50, &[2; 60]);
+    let full = file.write_at(&[IoSlice::new(&[3; 60])], 51, Cause::Other).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::StorageFull);
+    assert_eq!(content(&disk, "f").unwrap(), [vec![1; 50], vec![2; 60]].concat());
+    assert_eq!(content(&disk.cut_to_durable(), "f").unwrap(), [1; 100]);
+    disk.light_fuse(1);
+    write(&file, 0, &[4]);
+    let gone = [file.sync_data(), disk.root().sync(), disk.root().remove("f")];
+    assert!(gone.iter().all(Result::is_err) && content(&disk, "f").is_some());
+}
+
+#[test]
 fn a_lie_about_syncs_shows_in_what_is_durable() {
     let durable = |lie| {
         let disk = Disk::default();
@@ -217,7 +233,7 @@ fn every_choice_of_a_crash_is_read_back_as_it_is_written() {
         "cut mask:5 names-mask:2",
         "cut head:2:4 names-random:9",
         "cut stale:1 names-first:2",
-        "cut reach:1:8 names-first:2",
+        "cut reach:1:800 names-first:2",
         "cut within:1 names-first:2",
     ] {
         assert_eq!(text.parse::<Crash>().unwrap().to_string(), text);

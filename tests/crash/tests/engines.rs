@@ -1,6 +1,6 @@
 //! The engines that ship, judged: each as the shared library that the server loads.
 
-mod shared;
+mod scripts;
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crash::subject::Subject;
 use e2e::build::own_engine;
 
 fn logmap() -> Subject {
-    Subject::load(&own_engine("logmap"), &shared::SMALL).unwrap()
+    Subject::load(&own_engine("logmap"), &scripts::SMALL).unwrap()
 }
 
 fn snapshot(mode: &str) -> Subject {
@@ -43,7 +43,7 @@ fn logmap_loses_nothing_that_was_answered_ok() {
 
 /// Logmap with all but the shortest values in files of their own.
 fn logmap_with_values_on_disk() -> Subject {
-    let options = [&shared::SMALL[..], &[("values", "disk"), ("disk_value_bytes", "64")]].concat();
+    let options = [&scripts::SMALL[..], &[("values", "disk"), ("disk_value_bytes", "64")]].concat();
     Subject::load(&own_engine("logmap"), &options).unwrap()
 }
 
@@ -142,13 +142,13 @@ fn subject_of(script: &Script) -> Subject {
 
 /// What a script of tests/scripts comes to.
 fn outcome(name: &str) -> Result<(), String> {
-    let (_, script) = shared::scripts("").into_iter().find(|(known, _)| known == name).unwrap();
+    let (_, script) = scripts::kept("").into_iter().find(|(known, _)| known == name).unwrap();
     replay(&subject_of(&script), &script).map_err(|failure| failure.to_string())
 }
 
 #[test]
 fn the_smallest_script_of_each_planted_bug_still_fails_with_it_and_passes_without() {
-    let planted = shared::scripts("").into_iter().filter(|(_, script)| script.planted.is_some());
+    let planted = scripts::kept("").into_iter().filter(|(_, script)| script.planted.is_some());
     let mut found = 0;
     for (name, script) in planted {
         found += 1;

@@ -1,6 +1,6 @@
 //! Bugs inside an engine: logmap built with one of its features `planted_…`, each caught, and its smallest script.
 
-mod shared;
+mod scripts;
 
 use crash::damage::judge_damage;
 use crash::judge::{Effort, Judge};
@@ -19,12 +19,12 @@ fn is_caught(bug: &str, subject: &Subject) -> bool {
 
 #[test]
 fn every_bug_planted_in_the_log_is_caught() {
-    let honest = Subject::load(&own_engine("logmap"), &shared::SMALL).unwrap();
-    let scripts = shared::scripts("in_engine");
+    let honest = Subject::load(&own_engine("logmap"), &scripts::SMALL).unwrap();
+    let scripts = scripts::kept("in_engine");
     assert_eq!(scripts.len(), 4);
     for (name, script) in scripts {
         let bug = script.planted.clone().unwrap();
-        let subject = Subject::load(&planted_engine("logmap", &bug), &shared::SMALL).unwrap();
+        let subject = Subject::load(&planted_engine("logmap", &bug), &scripts::SMALL).unwrap();
         assert!(is_caught(&bug, &subject), "{bug} was not caught");
         let failure = replay(&subject, &script).expect_err(&name);
         assert!(!failure.is_misfit(), "the script {name} does not show {bug}: {failure}");

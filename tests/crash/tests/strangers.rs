@@ -1,7 +1,7 @@
 //! Engines by strangers: they run in the simulator unchanged, and are told what it cannot see. One test alone in its
 //! program, for it counts the threads of the process.
 
-mod shared;
+mod scripts;
 
 use std::sync::Mutex;
 
@@ -67,7 +67,7 @@ fn strangers_run_unchanged_and_are_told_what_cannot_be_seen() {
         assert_eq!(remarks, nothing_else, "seed {seed}");
         assert!(remarks.to_string().contains("not judged"));
     }
-    let logmap = Subject::load(&own_engine("logmap"), &shared::SMALL).unwrap();
+    let logmap = Subject::load(&own_engine("logmap"), &scripts::SMALL).unwrap();
     let snapshot = Subject::load(&own_engine("snapshot"), &[]).unwrap();
     for (seed, subject) in (0..6).flat_map(|seed| [(seed, &logmap), (seed, &snapshot)]) {
         let remarks = watch(subject, seed).unwrap_or_else(|complaint| panic!("seed {seed}: {complaint}"));

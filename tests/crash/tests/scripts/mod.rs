@@ -1,4 +1,4 @@
-//! What the tests of engines share: how they are opened, and the scripts that are kept.
+//! The scripts that are kept here, and how the engines they are about are opened.
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
@@ -9,8 +9,8 @@ use crash::script::Script;
 /// Options of logmap that make segments and checkpoints change every few operations.
 pub const SMALL: [(&str, &str); 2] = [("log_segment", "65536"), ("checkpoint_log_bytes", "20000")];
 
-/// The scripts of tests/scripts, or of a folder in it, with their names.
-pub fn scripts(folder: &str) -> Vec<(String, Script)> {
+/// The scripts that are kept here, or in a folder in here, with their names.
+pub fn kept(folder: &str) -> Vec<(String, Script)> {
     let folder = e2e::build::root().join("tests/crash/tests/scripts").join(folder);
     let files =
         std::fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("an entry").path());
@@ -22,7 +22,8 @@ pub fn scripts(folder: &str) -> Vec<(String, Script)> {
             text.parse().unwrap_or_else(|reason| panic!("{}: {reason}", path.display())),
         )
     };
-    let mut scripts: Vec<_> = files.filter(|path| path.is_file()).map(read).collect();
+    let is_script = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "txt");
+    let mut scripts: Vec<_> = files.filter(is_script).map(read).collect();
     scripts.sort_by(|one, other| one.0.cmp(&other.0));
     scripts
 }
