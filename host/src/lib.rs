@@ -22,3 +22,4 @@ pub mod resp;
 pub mod sequencer;
 pub mod server;
 pub mod storage;
+pub mod transfer;
