@@ -110,8 +110,10 @@ impl Target {
         let mut part = path.as_os_str().to_owned();
         part.push(".unfinished");
         let mut options = OpenOptions::new();
-        let file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(unusable)?;
+        let file = options.write(true).create_new(true).mode(0o600).open(&part).map_err(|error| {
+            let part = part.display();
+            Failure::Usage(format!("cannot write {part}: {error}; if a dump was cut off there, remove it"))
+        })?;
         let writer = file.try_clone().map_err(unusable)?;
         Ok(Self { writer: Box::new(writer), file: Some((file, part.into(), path.to_path_buf())) })
     }
@@ -121,9 +123,12 @@ impl Target {
         let Some((file, part, path)) = &self.file else { return Ok(()) };
         let keep = || {
             file.sync_all()?;
-            // Unlike a rename, a link replaces nothing.
-            fs::hard_link(part, path)?;
-            fs::remove_file(part)?;
+            // Unlike a rename, a link replaces nothing; but not every file system has links.
+            match fs::hard_link(part, path) {
+                Ok(()) => fs::remove_file(part)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+                Err(_) => fs::rename(part, path)?,
+            }
             let folder =
                 path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder)?.sync_all()

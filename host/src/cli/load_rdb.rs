@@ -72,7 +72,7 @@ struct Strings<'a, R> {
 impl<R: Read + Send> Strings<'_, R> {
     /// The next string that can be stored, in `key` and `value`; answers whether there is one.
     fn advance(&mut self) -> Result<bool, EngineError> {
-        while let Some(RdbString { database, key, value }) = self.reader.next()? {
+        while let Some(RdbString { database, key, value }) = self.reader.next_string()? {
             let database = u8::try_from(database).ok().filter(|database| *database < DATABASES);
             let Some(database) = database else {
                 self.reader.skip("string of a database above 15");

@@ -15,6 +15,7 @@
 //! changed, or lacks a file, or has one too many, is refused with the file's name before anything of it is used.
 //! A backup is no data directory: no server opens it, so none changes it. Called by `cli` and by `maintenance`.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -207,16 +208,29 @@ impl Backup {
     /// The first file that is not as it is listed. The copy is not whole then.
     pub fn copy_into(&self, folder: &Path, target: &Path, watch: &dyn Watch) -> Result<(), BackupError> {
         let data = folder.join(DATA);
-        let found = files_below(&data)?;
-        if let Some(strange) = found.iter().find(|path| !self.files.iter().any(|file| file.path == **path)) {
-            let reason = "it is not in the list of the backup".to_string();
-            return Err(BackupError::Damaged { path: data.join(strange), reason });
-        }
+        self.compare_names(&data)?;
         let mut progress = Progress { watch, done: 0, total: self.bytes() };
         for file in &self.files {
             file.copy(&data, target, &mut progress)?;
         }
         sync_folders(target)
+    }
+}
+
+impl Backup {
+    fn compare_names(&self, data: &Path) -> Result<(), BackupError> {
+        let damaged = |path: &str, reason: &str| {
+            Err(BackupError::Damaged { path: data.join(path), reason: reason.to_string() })
+        };
+        let found: BTreeSet<_> = files_below(data)?.into_iter().collect();
+        let listed: BTreeSet<_> = self.files.iter().map(|file| file.path.clone()).collect();
+        if let Some(missing) = listed.difference(&found).next() {
+            return damaged(missing, "it is in the list of the backup and not there");
+        }
+        match found.difference(&listed).next() {
+            Some(strange) => damaged(strange, "it is not in the list of the backup"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use e2e::{Config, Server, server};
+use e2e::{Config, Reply, Server, server};
 use tempfile::TempDir;
 
 use crate::data_directory::contents;
@@ -51,7 +51,31 @@ fn a_store_comes_out_of_every_durable_engine_with_the_same_digest() {
         assert!(again == bytes, "the dump of {engine} has other bytes");
         bytes = again;
         assert_serves(Config::engine(engine), &data, keys);
+        report(&format!(
+            "{engine}: {} MB loaded at {} MB/s",
+            megabytes(&loaded["bytes"]),
+            loaded["mb_per_second"]
+        ));
     }
+    report(&format!("a bare copy with a sync: {:.0} MB/s", copied_per_second(&bytes, folder.path())));
+}
+
+fn megabytes(bytes: &serde_json::Value) -> u64 {
+    bytes.as_u64().expect("a number of bytes") / 1_000_000
+}
+
+/// How many megabytes of the dump the disk takes in a second.
+fn copied_per_second(bytes: &[u8], folder: &Path) -> f64 {
+    let started = std::time::Instant::now();
+    let mut file = fs::File::create(folder.join("bare")).unwrap();
+    file.write_all(bytes).unwrap();
+    file.sync_all().unwrap();
+    bytes.len() as f64 / 1e6 / started.elapsed().as_secs_f64()
+}
+
+#[allow(clippy::print_stderr)]
+fn report(line: &str) {
+    eprintln!("{line}");
 }
 
 #[test]
@@ -163,6 +187,51 @@ fn a_load_that_finds_no_room_leaves_no_store() {
         refused(&output, 1, &[engine]);
         assert_eq!(names(&data), ["LOCK"]);
     }
+}
+
+/// A file that Redis 7.0 saved: strings in every encoding and two databases, and keys of every other type.
+const RDB: &[u8] = include_bytes!("../samples/redis-7.0.rdb");
+
+#[test]
+fn the_strings_of_an_rdb_file_are_loaded_and_all_else_is_counted() {
+    for engine in ["logmap", "snapshot"] {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("new");
+        let output = load(RDB, &data, engine);
+        refused(
+            &output,
+            1,
+            &["not: 2 expiring string, 1 function, 2 hash, 2 list, 3 set, 2 sorted set, 1 stream"],
+        );
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((answer["entries"].as_u64(), answer["skipped"]["set"].as_u64()), (Some(16), Some(3)));
+        let server = Server::start(Config::engine(engine).data(&data));
+        let mut client = server.client();
+        assert_eq!(client.line("DBSIZE"), Reply::Integer(15));
+        for number in [0, -1, 127, -128, 32767, -32768, 2147483647, -2147483648, 2147483648_i64] {
+            assert_eq!(client.line(&format!("GET int:{number}")), Reply::bulk(number.to_string()));
+        }
+        let bytes: Vec<u8> = (0..=255).collect();
+        assert_eq!(client.command(&[&b"GET"[..], b"\0\xffbinary\r\n"]), Reply::bulk(bytes));
+        assert_eq!(client.line("GET packed"), Reply::bulk("abc".repeat(2000)));
+        assert_eq!(client.line("GET empty"), Reply::bulk(""));
+        assert_eq!(client.line("EXISTS volatile list set"), Reply::Integer(0));
+        assert_eq!(client.line("SELECT 5"), Reply::ok());
+        assert_eq!(client.line("GET elsewhere"), Reply::bulk("five"));
+    }
+}
+
+#[test]
+fn an_rdb_file_that_is_cut_off_or_damaged_leaves_no_store() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("new");
+    let cut = RDB.len() - 9;
+    refused(&load(&RDB[..cut], &data, "logmap"), 4, &[&format!("at byte {cut}"), "cut off"]);
+    let mut flipped = RDB.to_vec();
+    let inside = flipped.windows(5).position(|window| window == b"value").unwrap();
+    flipped[inside] ^= 1;
+    refused(&load(&flipped, &data, "logmap"), 4, &["at byte ", "checksum"]);
+    assert_eq!(names(&data), ["LOCK"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Output;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e::{Config, Server};
+use e2e::{Config, Reply, Server, build};
 use tempfile::TempDir;
 
 use crate::data_directory::contents;
@@ -145,6 +145,26 @@ fn what_cannot_be_moved_is_refused_and_left_as_it_is() {
     // Asked for, it is done: the old data stays.
     answer(run(&["migrate", text(&data), "--to", "memory", "--allow-not-durable", "--json"]));
     assert_eq!(names(&data), ["LOCK", "MARKER", "data", "data-1"]);
+}
+
+#[test]
+fn an_engine_that_fails_in_the_middle_or_loses_something_does_not_get_the_store() {
+    let to = build::stranger("faulty");
+    for (word, expected) in [("lose", "was given 11 entries"), ("full", "no room"), ("fail", "failed")] {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data");
+        let mut server = Server::start(engines::logmap().data(&data));
+        for number in 0..10 {
+            let key = if number == 7 { word.to_string() } else { format!("key:{number}") };
+            assert_eq!(server.client().line(&format!("SET {key} v")), Reply::ok());
+        }
+        assert!(server.stop().success());
+        let output = run(&["migrate", text(&data), "--to", text(&to), "--allow-not-durable"]);
+        refused(&output, 1, &["engine faulty", expected]);
+        assert_eq!(names(&data), ["LOCK", "MARKER", "data"]);
+        let server = Server::start(engines::logmap().data(&data));
+        assert_eq!(server.client().line(&format!("GET {word}")), Reply::bulk("v"));
+    }
 }
 
 #[test]

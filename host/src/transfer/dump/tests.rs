@@ -158,6 +158,10 @@ fn entries_that_no_store_has_are_refused_even_with_a_checksum_that_fits() {
         let error = read(&[&HEAD[..], &entries, &end].concat()).unwrap_err();
         assert!(position_of(&error) >= HEAD.len() as u64, "{error}");
     }
+    let entries = forged(ENTRIES, HEAD.len(), b"\x01\x00\x00\x00\x00\x00k");
+    let position = HEAD.len() + entries.len();
+    let error = read(&[&HEAD[..], &entries, &forged(END, position, &[0; END_BYTES])].concat()).unwrap_err();
+    assert_eq!(position_of(&error), position as u64, "an end that is not that of what came before");
     let unknown = [&HEAD[..], &forged(3, HEAD.len(), b"x")].concat();
     assert!(read(&unknown).unwrap_err().to_string().contains("kind 3"));
 }

@@ -42,7 +42,7 @@ pub struct RdbString {
     pub value: Vec<u8>,
 }
 
-/// Reads the strings of an RDB file. They count only when the end has come: `next` answers `None` when the whole file
+/// Reads the strings of an RDB file. They count only when the end has come: `next_string` answers `None` when the whole file
 /// was there, and an error otherwise.
 pub struct RdbReader<R> {
     input: Input<R>,
@@ -85,7 +85,7 @@ impl<R: Read> RdbReader<R> {
     ///
     /// # Errors
     /// `Corrupt` with the position where the file stops making sense; `Failed` if it cannot be read.
-    pub fn next(&mut self) -> Result<Option<RdbString>, EngineError> {
+    pub fn next_string(&mut self) -> Result<Option<RdbString>, EngineError> {
         let mut expires = false;
         while !self.ended {
             let position = self.input.position();

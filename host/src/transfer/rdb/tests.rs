@@ -19,10 +19,10 @@ type Skipped = Vec<(&'static str, u64)>;
 fn read(bytes: &[u8]) -> Result<(Strings, Skipped), EngineError> {
     let mut reader = RdbReader::new(bytes, "file")?;
     let mut strings = Vec::new();
-    while let Some(RdbString { database, key, value }) = reader.next()? {
+    while let Some(RdbString { database, key, value }) = reader.next_string()? {
         strings.push((database, key, value));
     }
-    assert_eq!(reader.next()?, None, "the end stays the end");
+    assert_eq!(reader.next_string()?, None, "the end stays the end");
     Ok((strings, reader.skipped().clone().into_iter().collect()))
 }
 
