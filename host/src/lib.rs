@@ -7,7 +7,8 @@
 //! server     sockets, connections, event loops        → resp  the protocol's bytes, no socket
 //! command    what a client may ask, one row a command
 //! sequencer  the order and atomicity of writes
-//! storage    the loaded engine, the stored form of keys and values, lanes, reader threads
+//! storage    the loaded engine, the stored form of keys and values, lanes, reader threads, backups
+//! transfer   dumps, RDB files, digests; no engine, no directory
 //! ```
 //!
 //! `config` (settings) and `observe` (counters, the list of clients) are plain data that any layer may read.
@@ -22,3 +23,4 @@ pub mod resp;
 pub mod sequencer;
 pub mod server;
 pub mod storage;
+pub mod transfer;

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/LOCK       locked by the process that serves the directory; holds its number
 //! DIR/MARKER     which engine wrote the data, in which format (`marker.rs`)
-//! DIR/data/      the engine's own directory
+//! DIR/data/      the engine's own directory; data-1 and so on once data was moved (`incoming.rs`)
 //! ```
 //!
 //! Promises: two processes never open one directory; an engine never sees another engine's files, nor those
@@ -17,16 +17,19 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::marker::{MARKER, MARKER_NEW, Marker, MarkerError};
+use super::marker::{MARKER, MARKER_NEW, Marker, MarkerError, data_name, generation_of};
 use crate::describe::Description;
-use crate::environment::Directory;
 use crate::environment::real::{IoCounters, RealDirectory};
+use crate::environment::{Directory, DirectoryEntry};
 
 const LOCK: &str = "LOCK";
-const DATA: &str = "data";
+/// What a first start that was cut off leaves behind.
+pub(super) const LEFT_BY_A_START: [&str; 2] = [LOCK, MARKER_NEW];
 
 /// A data directory that belongs to this process and to one engine for as long as this value lives.
 pub struct DataDirectory {
+    pub(super) top: RealDirectory,
+    pub(super) generation: u32,
     directory: Arc<dyn Directory>,
     counters: Arc<IoCounters>,
     /// Locked until it is closed.
@@ -63,6 +66,18 @@ pub enum ClaimError {
     /// There is no data directory.
     Absent {
         /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Data was to come into the directory, and it holds data already.
+    Used {
+        /// The data directory.
+        path: PathBuf,
+        /// The engine that wrote it.
+        engine: String,
+    },
+    /// Data is coming into the directory, or was and did not arrive.
+    Unfinished {
+        /// The data directory.
         path: PathBuf,
     },
     /// Another engine wrote the data.
@@ -115,10 +130,21 @@ impl fmt::Display for ClaimError {
                 "{} is no data directory: it has no {MARKER}; name the directory that a server used",
                 path.display()
             ),
+            Self::Used { path, engine } => write!(
+                f,
+                "data directory {} holds data of engine {engine} already; choose a new one with --dir",
+                path.display()
+            ),
+            Self::Unfinished { path } => write!(
+                f,
+                "data directory {} is being filled, or that was cut off; wait for it, run the command again, or remove \
+                 the directory",
+                path.display()
+            ),
             Self::OtherEngine { path, found, wanted } => write!(
                 f,
-                "data directory {} holds data of engine {found}, not {wanted}; start with --engine {found}, or choose \
-                 another directory with --dir",
+                "data directory {0} holds data of engine {found}, not {wanted}; start with --engine {found}, choose \
+                 another directory with --dir, or move the data: enginebay migrate {0} --to {wanted}",
                 path.display()
             ),
             Self::NewerFormat { path, engine, found, known } => write!(
@@ -155,13 +181,15 @@ impl DataDirectory {
         let top = RealDirectory::open(path, Arc::clone(&counters)).map_err(unusable("opening it"))?;
         refuse_foreign(&top)?;
         let lock = lock(path)?;
-        claim_for(&top, engine)?;
-        if !has(&top, DATA).map_err(unusable("listing it"))? {
-            top.create_directory(DATA).map_err(unusable("creating the engine's directory"))?;
+        let generation = claim_for(&top, engine)?;
+        let name = data_name(generation);
+        // Later generations are named by the marker only when they are there.
+        if generation == 0 && !has(&top, &name).map_err(unusable("listing it"))? {
+            top.create_directory(&name).map_err(unusable("creating the engine's directory"))?;
             top.sync().map_err(unusable("making the engine's directory durable"))?;
         }
-        let directory = top.open_directory(DATA).map_err(unusable("opening the engine's directory"))?;
-        Ok(Self { directory, counters, _lock: lock })
+        let directory = top.open_directory(&name).map_err(unusable("opening the engine's directory"))?;
+        Ok(Self { top, generation, directory, counters, _lock: lock })
     }
 
     /// Claims an existing directory for an engine that only reads it: locked against servers, and nothing in it
@@ -171,7 +199,7 @@ impl DataDirectory {
         let counters = Arc::new(IoCounters::default());
         let top = RealDirectory::open(path, Arc::clone(&counters)).map_err(unusable("opening it"))?;
         let lock = lock_for_reading(path)?;
-        match read_marker(&top) {
+        let generation = match read_marker(&top) {
             Ok(found) if found.engine != engine.name => {
                 let wanted = engine.name.clone();
                 return Err(ClaimError::OtherEngine {
@@ -180,12 +208,20 @@ impl DataDirectory {
                     wanted,
                 });
             }
-            Ok(found) => refuse_newer(&found, engine, path)?,
-            Err(ClaimError::DamagedMarker { .. }) => {}
+            Ok(found) => {
+                refuse_newer(&found, engine, path)?;
+                found.generation
+            }
+            Err(damage @ ClaimError::DamagedMarker { .. }) => {
+                // Which of several the marker named, nobody knows any more.
+                let [only] = generations(&top)?[..] else { return Err(damage) };
+                only
+            }
             Err(error) => return Err(error),
-        }
-        let directory = top.open_directory(DATA).map_err(unusable("opening the engine's directory"))?;
-        Ok(Self { directory, counters, _lock: lock })
+        };
+        let name = data_name(generation);
+        let directory = top.open_directory(&name).map_err(unusable("opening the engine's directory"))?;
+        Ok(Self { top, generation, directory, counters, _lock: lock })
     }
 
     /// The name of the engine that wrote the data in `path`. Locks and changes nothing.
@@ -213,7 +249,7 @@ impl DataDirectory {
 }
 
 /// Creates the directory, closed to other users, if it is not there, and makes its name durable.
-fn create(path: &Path) -> io::Result<()> {
+pub(super) fn create(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -223,7 +259,7 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 /// Refuses a directory that has no marker but files that a first start does not leave behind.
-fn refuse_foreign(top: &RealDirectory) -> Result<(), ClaimError> {
+pub(super) fn refuse_foreign(top: &RealDirectory) -> Result<(), ClaimError> {
     let names = top.list().map_err(|source| ClaimError::Unusable {
         path: top.path().to_path_buf(),
         doing: "listing it",
@@ -232,14 +268,22 @@ fn refuse_foreign(top: &RealDirectory) -> Result<(), ClaimError> {
     if names.iter().any(|entry| entry.name == MARKER) {
         return Ok(());
     }
-    match names.into_iter().find(|entry| entry.name != LOCK && entry.name != MARKER_NEW) {
+    let path = top.path().to_path_buf();
+    match names.iter().find(|entry| !LEFT_BY_A_START.contains(&entry.name.as_str())) {
         None => Ok(()),
-        Some(entry) => Err(ClaimError::Foreign { path: top.path().to_path_buf(), found: entry.name }),
+        Some(entry) if is_arrival(&names, &entry.name) => Err(ClaimError::Unfinished { path }),
+        Some(entry) => Err(ClaimError::Foreign { path, found: entry.name.clone() }),
     }
 }
 
+/// Whether a name beside a lock and without a marker is that of data that did not arrive.
+pub(super) fn is_arrival(names: &[DirectoryEntry], name: &str) -> bool {
+    generation_of(name).is_some_and(|generation| generation > 0)
+        && names.iter().any(|entry| entry.name == LOCK)
+}
+
 /// Takes the lock and writes down who holds it. The lock ends with the process, however that ends.
-fn lock(path: &Path) -> Result<File, ClaimError> {
+pub(super) fn lock(path: &Path) -> Result<File, ClaimError> {
     let unusable = |source| ClaimError::Unusable { path: path.to_path_buf(), doing: "locking it", source };
     let mut options = File::options();
     let mut file = options
@@ -283,7 +327,7 @@ fn refuse_locked(path: &Path, file: &File, outcome: Result<(), TryLockError>) ->
 }
 
 /// The marker of a directory that has one.
-fn read_marker(top: &RealDirectory) -> Result<Marker, ClaimError> {
+pub(super) fn read_marker(top: &RealDirectory) -> Result<Marker, ClaimError> {
     let path = top.path();
     Marker::read(top).map_err(|error| match error {
         MarkerError::Absent => ClaimError::Absent { path: path.to_path_buf() },
@@ -302,31 +346,48 @@ fn refuse_newer(found: &Marker, engine: &Description, path: &Path) -> Result<(),
     Err(ClaimError::NewerFormat { path, engine, found: found.format, known })
 }
 
-/// Compares the marker with the engine and writes a new one where that is right.
-fn claim_for(top: &RealDirectory, engine: &Description) -> Result<(), ClaimError> {
+/// Compares the marker with the engine and writes a new one where that is right. Answers where the data lies.
+fn claim_for(top: &RealDirectory, engine: &Description) -> Result<u32, ClaimError> {
     let path = || top.path().to_path_buf();
-    let ours = Marker { engine: engine.name.clone(), format: engine.format };
-    match read_marker(top) {
-        Ok(found) if found == ours => return Ok(()),
-        Ok(found) if found.engine == ours.engine => refuse_newer(&found, engine, top.path())?,
-        Ok(found) if holds_data(top)? => {
-            return Err(ClaimError::OtherEngine { path: path(), found: found.engine, wanted: ours.engine });
+    let ours = |generation| Marker { engine: engine.name.clone(), format: engine.format, generation };
+    let generation = match read_marker(top) {
+        Ok(found) if found == ours(found.generation) => return Ok(found.generation),
+        Ok(found) if found.engine == engine.name => {
+            refuse_newer(&found, engine, top.path())?;
+            found.generation
         }
-        Ok(_) | Err(ClaimError::Absent { .. }) => {}
+        Ok(found) if holds_data(top, found.generation)? => {
+            let wanted = engine.name.clone();
+            return Err(ClaimError::OtherEngine { path: path(), found: found.engine, wanted });
+        }
+        Ok(found) => found.generation,
+        Err(ClaimError::Absent { .. }) => 0,
         Err(error) => return Err(error),
-    }
+    };
     // Also over an older format: from now on the engine may write its newer one.
-    ours.write(top).map_err(|source| ClaimError::Unusable {
+    ours(generation).write(top).map_err(|source| ClaimError::Unusable {
         path: path(),
         doing: "writing its marker",
         source,
-    })
+    })?;
+    Ok(generation)
 }
 
-/// Whether the engine's directory has anything in it.
-fn holds_data(top: &RealDirectory) -> Result<bool, ClaimError> {
-    let names = match has(top, DATA) {
-        Ok(true) => top.open_directory(DATA).and_then(|data| data.list()),
+/// Every generation that has an engine's directory.
+pub(super) fn generations(top: &RealDirectory) -> Result<Vec<u32>, ClaimError> {
+    let names = top.list().map_err(|source| ClaimError::Unusable {
+        path: top.path().to_path_buf(),
+        doing: "listing it",
+        source,
+    })?;
+    Ok(names.iter().filter_map(|entry| generation_of(&entry.name)).collect())
+}
+
+/// Whether the engine's directory of a generation has anything in it.
+pub(super) fn holds_data(top: &RealDirectory, generation: u32) -> Result<bool, ClaimError> {
+    let name = data_name(generation);
+    let names = match has(top, &name) {
+        Ok(true) => top.open_directory(&name).and_then(|data| data.list()),
         Ok(false) => Ok(Vec::new()),
         Err(error) => Err(error),
     };
@@ -356,7 +417,7 @@ mod tests {
     }
 
     fn put_data(path: &Path) {
-        fs::write(path.join(DATA).join("file"), "x").unwrap();
+        fs::write(path.join(data_name(0)).join("file"), "x").unwrap();
     }
 
     #[test]

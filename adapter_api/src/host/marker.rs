@@ -1,10 +1,16 @@
-//! The marker of a data directory: which engine wrote it, in which format.
+//! The marker of a data directory: which engine wrote it, in which format, and where the data lies.
 //!
 //! ```text
 //! enginebay data directory 1        version of this file
 //! engine snapshot                   the name of the engine
 //! format 1                          the version of the engine's format
-//! crc32 1a2b3c4d                    of the three lines above, line breaks included
+//! crc32 1a2b3c4d                    of the lines above, line breaks included
+//!
+//! enginebay data directory 2        data that was moved, loaded or restored has a generation
+//! engine snapshot
+//! format 1
+//! generation 3                      the data lies in data-3; without this line, in data
+//! crc32 1a2b3c4d
 //! ```
 //!
 //! Promises: replaced atomically and durably; damage is told from absence.
@@ -20,6 +26,8 @@ pub(super) const MARKER: &str = "MARKER";
 pub(super) const MARKER_NEW: &str = "MARKER.new";
 
 const HEAD: &str = "enginebay data directory 1\n";
+const HEAD_WITH_GENERATION: &str = "enginebay data directory 2\n";
+const DATA: &str = "data";
 const MARKER_BYTES_MAX: u64 = 4096;
 
 /// What the marker says.
@@ -27,6 +35,23 @@ const MARKER_BYTES_MAX: u64 = 4096;
 pub(super) struct Marker {
     pub engine: String,
     pub format: u32,
+    /// Which of the engines' directories is in use; 0 for the first one of a server.
+    pub generation: u32,
+}
+
+/// The name of the engine's directory of a generation.
+pub(super) fn data_name(generation: u32) -> String {
+    if generation == 0 { DATA.to_string() } else { format!("{DATA}-{generation}") }
+}
+
+/// The generation whose engine's directory has that name.
+pub(super) fn generation_of(name: &str) -> Option<u32> {
+    let generation = match name.strip_prefix(DATA)? {
+        "" => 0,
+        rest => rest.strip_prefix('-')?.parse().ok()?,
+    };
+    // Other spellings of the number are names of something else.
+    (data_name(generation) == name).then_some(generation)
 }
 
 /// Why there is no marker to be read.
@@ -60,24 +85,27 @@ impl Marker {
     }
 
     fn text(&self) -> String {
-        let body = format!("{HEAD}engine {}\nformat {}\n", self.engine, self.format);
+        let Self { engine, format, generation } = self;
+        let body = match generation {
+            0 => format!("{HEAD}engine {engine}\nformat {format}\n"),
+            _ => format!("{HEAD_WITH_GENERATION}engine {engine}\nformat {format}\ngeneration {generation}\n"),
+        };
         let checksum = crc32fast::hash(body.as_bytes());
         format!("{body}crc32 {checksum:08x}\n")
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = str::from_utf8(bytes).map_err(|_| "it is no text".to_string())?;
-        if !text.starts_with(HEAD) {
+        if !text.starts_with(HEAD) && !text.starts_with(HEAD_WITH_GENERATION) {
             return Err("its first line is not the one of a data directory of this version".into());
         }
-        let mut lines = text[HEAD.len()..].lines();
-        let engine = lines.next().and_then(|line| line.strip_prefix("engine "));
-        let format =
-            lines.next().and_then(|line| line.strip_prefix("format ")).and_then(|word| word.parse().ok());
-        let (Some(engine), Some(format)) = (engine, format) else {
+        let word = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let number = |name: &str| word(name).and_then(|word| word.parse().ok());
+        let (Some(engine), Some(format)) = (word("engine"), number("format")) else {
             return Err("its engine or format line is damaged".into());
         };
-        let marker = Self { engine: engine.to_string(), format };
+        let generation = number("generation").unwrap_or_default();
+        let marker = Self { engine: engine.to_string(), format, generation };
         // Written and read are the same few lines, so comparing the whole text covers the checksum too.
         if marker.text() == text { Ok(marker) } else { Err("its checksum does not fit".into()) }
     }
@@ -89,20 +117,35 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_of_a_marker_is_noticed() {
-        let marker = Marker { engine: "snapshot".into(), format: 3 };
-        let text = marker.text();
-        assert_eq!(Marker::parse(text.as_bytes()), Ok(marker));
-        for position in 0..text.len() {
-            assert!(Marker::parse(&text.as_bytes()[..position]).is_err(), "cut at {position}");
-            let mut flipped = text.clone().into_bytes();
-            flipped[position] ^= 1;
-            assert!(Marker::parse(&flipped).is_err(), "flipped at {position}");
+        for generation in [0, 3] {
+            let marker = Marker { engine: "snapshot".into(), format: 3, generation };
+            let text = marker.text();
+            assert_eq!(Marker::parse(text.as_bytes()), Ok(marker));
+            for position in 0..text.len() {
+                assert!(Marker::parse(&text.as_bytes()[..position]).is_err(), "cut at {position}");
+                let mut flipped = text.clone().into_bytes();
+                flipped[position] ^= 1;
+                assert!(Marker::parse(&flipped).is_err(), "flipped at {position}");
+            }
         }
     }
 
     #[test]
     fn the_text_of_a_marker_is_the_one_drawn() {
-        let text = Marker { engine: "btree".into(), format: 2 }.text();
-        assert_eq!(text, "enginebay data directory 1\nengine btree\nformat 2\ncrc32 6a2f1e98\n");
+        let text = |generation| Marker { engine: "btree".into(), format: 2, generation }.text();
+        assert_eq!(text(0), "enginebay data directory 1\nengine btree\nformat 2\ncrc32 6a2f1e98\n");
+        assert!(
+            text(3).starts_with("enginebay data directory 2\nengine btree\nformat 2\ngeneration 3\ncrc32 ")
+        );
+    }
+
+    #[test]
+    fn a_generation_has_one_name() {
+        for generation in [0, 1, 10] {
+            assert_eq!(generation_of(&data_name(generation)), Some(generation));
+        }
+        for name in ["data-0", "data-01", "data-", "data-x", "data2", "LOCK"] {
+            assert_eq!(generation_of(name), None, "{name}");
+        }
     }
 }

@@ -6,10 +6,12 @@
 mod adapter;
 mod cut_check;
 mod data_directory;
+mod incoming;
 mod loader;
 mod log_sink;
 mod marker;
 
 pub use adapter::{StorageAdapter, View, ViewCursor};
 pub use data_directory::{ClaimError, DataDirectory};
+pub use incoming::Incoming;
 pub use loader::{LoadError, LoadedPlugin};

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::transfer_arguments::{
+    BackupArguments, DumpArguments, LoadArguments, MigrateArguments, RestoreArguments, VerifyArguments,
+};
 use crate::config::schema::{flag_help, flag_summary};
 use crate::config::{Config, ConfigError, FlagValue, Value};
 
@@ -12,7 +15,8 @@ use crate::config::{Config, ConfigError, FlagValue, Value};
 #[command(name = "enginebay", version, args_conflicts_with_subcommands = true)]
 #[command(
     after_help = "Without a command it serves. The log goes to stderr; RUST_LOG sets its level (error, warn, \
-    info, debug, trace).\nExit codes: 0 ok, 1 check failed, 2 usage or configuration, 3 plugin refused, 4 data refused."
+    info, debug, trace).\nExit codes: 0 ok, 1 check failed, 2 usage or configuration, 3 plugin refused, 4 data refused, 130 \
+    interrupted."
 )]
 pub struct CommandLine {
     /// What to do; `serve` if nothing is said.
@@ -34,6 +38,18 @@ pub enum Command {
     Inspect(InspectArguments),
     /// Copy what can still be read of a damaged data directory into a new one
     Salvage(SalvageArguments),
+    /// Copy a store that nobody uses into a folder of its own
+    Backup(BackupArguments),
+    /// Check a backup and copy it into a new data directory
+    Restore(RestoreArguments),
+    /// Write everything that a store holds as one stream that any engine can load
+    Dump(DumpArguments),
+    /// Load a dump into a new data directory of any engine
+    Load(LoadArguments),
+    /// Move the data of a directory to another engine
+    Migrate(MigrateArguments),
+    /// Read everything that a store holds and report every damage
+    Verify(VerifyArguments),
     /// Check, explain or print the configuration
     Config {
         /// What to do with the configuration.
@@ -103,7 +119,7 @@ pub struct SalvageArguments {
 }
 
 /// The flags that say where engines are found.
-#[derive(Debug, Args, Default)]
+#[derive(Debug, Clone, Args, Default)]
 pub struct PlaceArguments {
     /// A configuration file (TOML). `enginebay config default` prints one
     #[arg(long, value_name = "FILE")]
@@ -135,7 +151,8 @@ pub struct SettingArguments {
     pub insecure: bool,
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), String> {
+/// Parses the value of `--option`.
+pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as mode=atomic")?;
     Ok((name.trim().to_string(), value.trim().to_string()))
 }

@@ -25,6 +25,11 @@ pub enum Failure {
     },
     /// The data directory, or the data in it, is refused.
     Data(String),
+    /// A signal ended the work.
+    Interrupted {
+        /// Its number.
+        signal: i32,
+    },
 }
 
 impl Failure {
@@ -35,6 +40,8 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Plugin { .. } => 3,
             Self::Data(_) => 4,
+            // As if the signal had not been caught.
+            Self::Interrupted { signal } => 128_u8.saturating_add(*signal as u8),
         }
     }
 }
@@ -43,6 +50,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(message) | Self::Usage(message) | Self::Data(message) => f.write_str(message),
+            Self::Interrupted { .. } => f.write_str("interrupted; what was not finished is removed"),
             Self::Plugin { origin: Origin::Default, error } => error.fmt(f),
             Self::Plugin { origin, error } => write!(f, "{origin}: {error}"),
         }

@@ -2,17 +2,30 @@
 //!
 //! Promises: what is asked for goes to stdout; logs and errors go to stderr, an error is one line and has an
 //! exit code: 0 all is well, 1 a check failed, 2 usage or configuration, 3 the plugin is refused, 4 the data
-//! is refused. Called by `main` alone.
+//! is refused, 128 and more a signal. Called by `main` alone.
 
 mod arguments;
+mod arrival;
+mod backup;
 mod config;
+mod dump;
 mod engines;
 mod failure;
+mod findings;
 mod inspect;
+mod interruption;
+mod load;
+mod load_rdb;
+mod migrate;
 mod output;
+mod restore;
 mod salvage;
 mod serve;
 mod signals;
+mod store;
+mod task;
+mod transfer_arguments;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -43,6 +56,12 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Engines(arguments)) => engines::engines(&arguments),
         Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
         Some(Command::Salvage(arguments)) => salvage::salvage(&arguments),
+        Some(Command::Backup(arguments)) => backup::backup(&arguments),
+        Some(Command::Restore(arguments)) => restore::restore(&arguments),
+        Some(Command::Dump(arguments)) => dump::dump(&arguments),
+        Some(Command::Load(arguments)) => load::load(&arguments),
+        Some(Command::Migrate(arguments)) => migrate::migrate(&arguments),
+        Some(Command::Verify(arguments)) => verify::verify(&arguments),
         Some(Command::Config { command }) => match command {
             ConfigCommand::Check(arguments) => config::check(&arguments),
             ConfigCommand::Explain(arguments) => config::explain(&arguments),

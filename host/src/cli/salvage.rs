@@ -5,17 +5,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter_api::host::{ClaimError, DataDirectory};
-use adapter_api::{Capabilities, Description, EngineError, Watch};
+use adapter_api::{Capabilities, EngineError, Watch};
 use serde_json::json;
 
 use super::arguments::SalvageArguments;
 use super::failure::Failure;
+use super::findings::Findings;
 use super::output;
-use super::serve::registry;
-use crate::config::{self, Settings};
+use super::store::{engine_name as remembered_or_named, engine_options, registry};
 use crate::storage::registry::Plugin;
 use crate::storage::{Salvage, Salvaged};
 
@@ -23,8 +22,8 @@ use crate::storage::{Salvage, Salvaged};
 pub fn salvage(arguments: &SalvageArguments) -> Result<(), Failure> {
     let SalvageArguments { dir, into, json, .. } = arguments;
     let settings = arguments.place.load()?.settings;
-    let findings = Arc::new(Findings { as_json: *json, count: AtomicU64::new(0) });
-    let plugin = registry(&settings)?.load(&engine_name(arguments, &findings)?)?;
+    let findings = Arc::new(Findings::new(*json));
+    let plugin = registry(&settings, dir)?.load(&engine_name(arguments, &findings)?)?;
     let engine = plugin.loaded.description();
     if !engine.capabilities.has(Capabilities::SALVAGE) {
         let name = &engine.name;
@@ -34,22 +33,18 @@ pub fn salvage(arguments: &SalvageArguments) -> Result<(), Failure> {
     }
     refuse_used(into, dir)?;
     let damaged = DataDirectory::claim_for_reading(dir, engine)?;
-    let options = config::engine_options(engine, given_options(&settings, engine))?;
+    let options = engine_options(&settings, engine, &[])?;
     let source = Salvage::open(&plugin.loaded, damaged.directory(), options, Arc::clone(&findings) as _)
         .map_err(|error| Failure::Data(format!("nothing can be read from {}: {error}", dir.display())))?;
     let salvaged = copy(&source, &plugin, into)?;
-    findings.report_end(salvaged, dir, into)
+    report_end(findings.count(), salvaged, arguments)
 }
 
 /// The engine that was named, else the one that the directory remembers. A damaged marker is a finding if the
 /// engine was named.
 fn engine_name(arguments: &SalvageArguments, findings: &Findings) -> Result<String, Failure> {
     match (&arguments.engine, DataDirectory::engine_of(&arguments.dir)) {
-        // A name, never a path: whoever made the directory must not choose what code runs.
-        (None, Ok(name)) if !name.contains(['/', '.']) => Ok(name),
-        (None, Ok(name)) => {
-            Err(Failure::Data(format!("the directory names {name:?} as its engine; name one with --engine")))
-        }
+        (named, Ok(remembered)) => remembered_or_named(remembered, named.as_deref()),
         (None, Err(error @ ClaimError::DamagedMarker { .. })) => {
             Err(Failure::Data(format!("{error}; or name the engine with --engine")))
         }
@@ -57,7 +52,6 @@ fn engine_name(arguments: &SalvageArguments, findings: &Findings) -> Result<Stri
             findings.finding(EngineError::corrupt("MARKER", 0, reason));
             Ok(name.clone())
         }
-        (Some(name), Ok(_)) => Ok(name.clone()),
         (_, Err(error)) => Err(error.into()),
     }
 }
@@ -82,11 +76,6 @@ fn refuse_used(into: &Path, dir: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The options of the configuration, if they are meant for this engine.
-fn given_options<'a>(settings: &'a Settings, engine: &Description) -> &'a [config::GivenOption] {
-    if settings.engine == engine.name { &settings.storage.options } else { &[] }
-}
-
 fn copy(source: &Salvage, plugin: &Plugin, into: &Path) -> Result<Salvaged, Failure> {
     let target = DataDirectory::claim(into, plugin.loaded.description())?;
     source.copy_into(target.directory(), target.counters()).map_err(|error| {
@@ -95,50 +84,22 @@ fn copy(source: &Salvage, plugin: &Plugin, into: &Path) -> Result<Salvaged, Fail
     })
 }
 
-/// Prints findings as they are made.
-struct Findings {
-    as_json: bool,
-    count: AtomicU64,
-}
-
-impl Watch for Findings {
-    fn progress(&self, _: u64, _: u64) -> std::ops::ControlFlow<()> {
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn finding(&self, finding: EngineError) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let line = match (&finding, self.as_json) {
-            (_, false) => output::one_line(&finding.to_string()),
-            (EngineError::Corrupt { file, position, message }, true) => {
-                json!({"finding": message, "file": file, "position": position}).to_string()
-            }
-            (_, true) => json!({"finding": finding.to_string()}).to_string(),
-        };
-        if let Err(error) = output::answer(&format!("{line}\n")) {
-            log::warn!("a finding could not be printed ({error}): {finding}");
-        }
-    }
-}
-
-impl Findings {
-    fn report_end(&self, salvaged: Salvaged, dir: &Path, into: &Path) -> Result<(), Failure> {
-        let Salvaged { entries, bytes } = salvaged;
-        let count = self.count.load(Ordering::Relaxed);
-        let text = match self.as_json {
-            true => json!({"entries": entries, "bytes": bytes, "findings": count}).to_string(),
-            false => format!(
-                "{entries} entries with {bytes} bytes are in {}; {count} findings",
-                output::one_line(&into.display().to_string())
-            ),
-        };
-        output::answer(&format!("{text}\n"))?;
-        match count {
-            0 => Ok(()),
-            _ => {
-                let dir = dir.display();
-                Err(Failure::Check(format!("{dir} is damaged in {count} places; all else was copied")))
-            }
+fn report_end(findings: u64, salvaged: Salvaged, arguments: &SalvageArguments) -> Result<(), Failure> {
+    let SalvageArguments { dir, into, json, .. } = arguments;
+    let Salvaged { entries, bytes } = salvaged;
+    let text = match json {
+        true => json!({"entries": entries, "bytes": bytes, "findings": findings}).to_string(),
+        false => format!(
+            "{entries} entries with {bytes} bytes are in {}; {findings} findings",
+            output::one_line(&into.display().to_string())
+        ),
+    };
+    output::answer(&format!("{text}\n"))?;
+    match findings {
+        0 => Ok(()),
+        _ => {
+            let dir = dir.display();
+            Err(Failure::Check(format!("{dir} is damaged in {findings} places; all else was copied")))
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
     server_settings.max_clients = server_settings.max_clients.min(clients_possible);
     let listeners = Listeners::bind(&server_settings)?;
     let shutdown = ShutdownHandle::new();
-    signals::listen(shutdown.clone())
+    signals::listen(ask_for_the_end(shutdown.clone()))
         .map_err(|error| Failure::Check(format!("cannot catch signals: {error}")))?;
 
     log_start(settings, &plugin, &listeners);
@@ -54,7 +54,8 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
         settings.storage.reader_threads,
     );
     let storage = storage.map_err(|error| unopened(settings, engine, &error))?;
-    let storage = Arc::new(storage.with_disk_reserve(directory.directory(), settings.limits.disk_reserve));
+    let storage = storage.with_disk_reserve(directory.directory(), settings.limits.disk_reserve);
+    let storage = Arc::new(storage.with_backup_folder(settings.storage.backup_dir.clone()));
     warn_of_unsafe_options(&storage);
     let limits = sequencer::Limits { queued_bytes: settings.limits.queued_bytes_max, ..Default::default() };
     let sequencer = Sequencer::start(Arc::clone(&storage), limits);
@@ -75,6 +76,18 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
     let closed = storage.close();
     drop(directory);
     report_end(ran, closed, &engine.name)
+}
+
+/// What the first signal does.
+fn ask_for_the_end(shutdown: ShutdownHandle) -> impl Fn(i32, &str) -> bool {
+    move |_, name| {
+        if shutdown.is_requested() {
+            return false;
+        }
+        log::info!("{name}: finishing requests and closing the engine; a second signal ends at once");
+        shutdown.request();
+        true
+    }
 }
 
 /// The registry that the settings describe.

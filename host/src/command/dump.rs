@@ -16,7 +16,8 @@ use crc::{CRC_64_REDIS, Crc, Table};
 
 use super::access::{GroupAccess, Reads};
 use super::errors::{Failure, NO_EXPIRY, Outcome, STRING_TOO_LONG, SYNTAX};
-use super::{Arguments, Replies, lzf, number};
+use super::{Arguments, Replies, number};
+use crate::transfer::rdb::lzf;
 
 /// The version of the form, that of Redis 7.0.
 const VERSION: u16 = 10;

@@ -33,7 +33,6 @@ mod introspection;
 mod keys;
 mod latency;
 mod lcs;
-mod lzf;
 mod monitor;
 mod number;
 mod object;

@@ -242,7 +242,7 @@ static IN_SEQUENCER: [Row; 3] = [
 
 /// The commands.
 #[rustfmt::skip]
-pub(super) static TABLE: [Row; 122] = placed([
+pub(super) static TABLE: [Row; 131] = placed([
     Row::new("append", 3, "string", "2.0.0", Handler::Write(strings::append)).flags(WRITE_FAST).keys(1, 1, 1)
         .does("Appends to a value, creating it if need be"),
     Row::new("auth", -2, "connection", "1.0.0", Handler::Local(auth::auth)).flags(HANDSHAKE)
@@ -331,8 +331,26 @@ pub(super) static TABLE: [Row; 122] = placed([
         .does("The value as RESTORE takes it"),
     Row::new("echo", 2, "connection", "1.0.0", Handler::Local(connection::echo)).flags(ANY_TIME)
         .does("Returns its argument"),
-    Row::new("engine", -2, "server", "0.1.0", Handler::Scan(engine::engine))
-        .does("LIST, STATUS, GUARANTEES, OPTIONS, METRICS: the storage engine"),
+    Row::container("engine", "server", "0.1.0")
+        .does("The storage engine"),
+    Row::new("engine|backup", 3, "server", "0.1.0", Handler::Scan(engine::backup)).flags(ADMIN)
+        .does("Begins a backup of that name in storage.backup_dir, beside everything"),
+    Row::new("engine|compact", 2, "server", "0.1.0", Handler::Scan(engine::compact)).flags(ADMIN)
+        .does("Begins to give the space of deleted and overwritten keys back, beside everything"),
+    Row::new("engine|guarantees", 2, "server", "0.1.0", Handler::Scan(engine::guarantees))
+        .does("What the engine promises with its options, and why"),
+    Row::new("engine|help", 2, "server", "0.1.0", Handler::Local(engine::help)).flags(ANY_TIME_SLOW)
+        .does("Explains the subcommands"),
+    Row::new("engine|list", 2, "server", "0.1.0", Handler::Scan(engine::list))
+        .does("Every engine that is found"),
+    Row::new("engine|metrics", 2, "server", "0.1.0", Handler::Scan(engine::metrics))
+        .does("The numbers that the engine reports"),
+    Row::new("engine|options", 2, "server", "0.1.0", Handler::Scan(engine::options))
+        .does("The engine's options and their values"),
+    Row::new("engine|status", 2, "server", "0.1.0", Handler::Scan(engine::status))
+        .does("Which engine serves, and what it is doing"),
+    Row::new("engine|verify", 2, "server", "0.1.0", Handler::Scan(engine::verify)).flags(ADMIN)
+        .does("Begins to read everything that the engine keeps and to log each damage, beside everything"),
     EXISTS,
     Row::new("flushall", -1, "server", "1.0.0", Handler::Write(keys::flushall)).flags(WRITE)
         .does("Deletes all keys of all databases"),

@@ -95,6 +95,8 @@ pub struct PluginSettings {
 pub struct StorageSettings {
     /// The data directory.
     pub dir: PathBuf,
+    /// The folder below which clients may make backups.
+    pub backup_dir: Option<PathBuf>,
     /// When a write is answered OK.
     pub durability: Durability,
     /// The number of reader threads.

@@ -255,6 +255,15 @@ pub static SETTINGS: &[Setting] = &[
         help: "The data directory; created if it is not there. One server at a time.",
     },
     Setting {
+        name: "storage.backup_dir",
+        kind: Kind::OptionalPath(|settings, value| settings.storage.backup_dir = value),
+        default: r#""""#,
+        flag: None,
+        help: "The folder below which ENGINE BACKUP NAME makes a backup; empty: clients make none. It must be there. A \
+               client chooses the name and never the folder. Best on another disk than the data; `enginebay backup` \
+               needs no setting.",
+    },
+    Setting {
         name: "storage.durability",
         kind: Kind::Durability(|settings, value| settings.storage.durability = value),
         default: r#""always""#,

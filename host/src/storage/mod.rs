@@ -4,11 +4,14 @@
 //! writer. `apply` is for the sequencer alone, which sees to it that one call runs at a time. Above this
 //! layer nobody knows plugins, below it nobody knows clients.
 
+mod backup;
+mod contents;
 mod count;
 mod databases;
 mod disk_reserve;
 pub mod keyspace;
 mod lanes;
+mod maintenance;
 mod reader_pool;
 pub mod registry;
 mod salvage;
@@ -30,11 +33,15 @@ use adapter_api::{
     Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, Resident, StorageEngine, Values,
 };
 
+pub use backup::{Backup, BackupError};
+pub use contents::{Entries, FillError};
 use databases::CurrentDatabases;
 pub use databases::Databases;
 use disk_reserve::DiskReserve;
 use keyspace::{Bounds, Slot};
 use lanes::{Background, LaneThreads};
+use maintenance::Maintenance;
+pub use maintenance::{Work, WorkRefusal, WorkStatus};
 pub use reader_pool::{Job, READER_THREADS_DEFAULT, ReaderPool};
 pub use salvage::{Salvage, Salvaged};
 
@@ -54,6 +61,7 @@ pub struct Storage {
     /// Even: no `apply` is running. Every `apply` counts up by two, by one when it begins.
     applies: AtomicU64,
     databases: CurrentDatabases,
+    maintenance: Maintenance,
 }
 
 impl Storage {
@@ -90,6 +98,7 @@ impl Storage {
             readers: Arc::new(ReaderPool::start(reader_threads).map_err(no_thread)?),
             applies: AtomicU64::new(0),
             databases: CurrentDatabases::default(),
+            maintenance: Maintenance::default(),
         };
         storage.resume_databases()?;
         storage.start_lanes()?;
@@ -296,12 +305,14 @@ impl Storage {
         self.engine.pressure()
     }
 
-    /// Stops the reader threads and the lanes, then ends the engine in order. The sequencer is shut down
-    /// before. Blocks until running jobs and steps have ended; not to be called from a reader thread.
+    /// Has the work beside it end, stops the reader threads and the lanes, then ends the engine in order. The
+    /// sequencer is shut down before. Blocks until running jobs and steps have ended; not to be called from a
+    /// reader thread.
     ///
     /// # Errors
     /// What the engine says. It is closed all the same.
     pub fn close(&self) -> Result<(), EngineError> {
+        self.maintenance.stop();
         self.readers.stop();
         self.lanes.stop();
         self.engine.close()
@@ -310,7 +321,8 @@ impl Storage {
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        // The threads of the lanes hold the engine; they must end even where nobody called `close`.
+        // Their threads hold the engine; they must end even where nobody called `close`.
+        self.maintenance.stop();
         self.lanes.stop();
     }
 }

@@ -4,22 +4,18 @@
 //! they are, the host's own among them; the new engine is closed in order before the counts are returned.
 //! Called by `cli::salvage`, which has claimed both directories.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use adapter_api::environment::Directory;
 use adapter_api::environment::real::{IoCounters, RealClock};
-use adapter_api::host::{LoadedPlugin, StorageAdapter, View, ViewCursor};
+use adapter_api::host::{LoadedPlugin, StorageAdapter};
 use adapter_api::{
-    BatchBuilder, Capabilities, Cursor, Direction, Durability, EngineError, Entry, Environment, KeyRange,
-    OpenRequest, Options, StorageEngine, Watch,
+    Capabilities, Cursor, Durability, EngineError, Entry, Environment, OpenRequest, Options, Watch,
 };
 
 use super::Storage;
+use super::contents::{Entries, FillError};
 use super::lanes::LaneThreads;
-
-/// How many bytes of entries are stored at once: enough to be fast, and small beside the memory there is.
-const PORTION_BYTES: u64 = 16 << 20;
 
 /// A damaged directory, opened for reading only.
 pub struct Salvage {
@@ -74,105 +70,44 @@ impl Salvage {
         let options = self.options.clone();
         let target =
             Storage::open(&self.plugin, directory, file_counters, clock, options, Durability::Always, 1)?;
-        let copied = match target.has(Capabilities::INGEST | Capabilities::READ_VIEW) {
-            true => self.ingest_all(&target.engine),
-            false => self.apply_all(&target),
-        };
+        let mut entries = Counted { entries: Entries::of(&self.source)?, salvaged: Salvaged::default() };
+        let filled = target.fill(&mut entries);
         let closed = target.close();
-        let salvaged = copied?;
-        closed.map(|()| salvaged)
-    }
-
-    fn ingest_all(&self, target: &StorageAdapter) -> Result<Salvaged, EngineError> {
-        let view: View = self.source.view()?;
-        let mut entries = view.owned_cursor(KeyRange::all(), Direction::Forward)?;
-        let mut salvaged = Salvaged::default();
-        loop {
-            let mut portion =
-                Portion { entries: &mut entries, salvaged: &mut salvaged, bytes: 0, ended: false };
-            target.ingest(&mut portion)?;
-            if portion.ended {
-                return Ok(salvaged);
-            }
-        }
-    }
-
-    fn apply_all(&self, target: &Storage) -> Result<Salvaged, EngineError> {
-        let largest = target.description().batch_bytes_max.min(PORTION_BYTES) as usize;
-        let (mut batch, mut salvaged) = (BatchBuilder::new(), Salvaged::default());
-        let mut outcome = Ok(());
-        self.source.scan(KeyRange::all(), Direction::Forward, &mut |entry| {
-            outcome = add(entry, &mut batch, largest, target);
-            salvaged.note(entry);
-            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        outcome?;
-        target.apply(batch.as_batch())?;
-        Ok(salvaged)
+        filled.map_err(|(FillError::Source(error) | FillError::Target(error))| error)?;
+        closed.map(|()| entries.salvaged)
     }
 }
 
-/// Adds an entry to the batch; applies first what is in it if both together are larger than the engine takes.
-fn add(
-    entry: Entry<'_>,
-    batch: &mut BatchBuilder,
-    largest: usize,
-    target: &Storage,
-) -> Result<(), EngineError> {
-    let before = batch.bytes();
-    batch.put(entry.key, entry.value)?;
-    if before > 0 && batch.bytes() > largest {
-        batch.truncate(before);
-        target.apply(batch.as_batch())?;
-        batch.clear();
-        batch.put(entry.key, entry.value)?;
-    }
-    Ok(())
+/// Counts the entries that come over.
+struct Counted<'a> {
+    entries: Entries<'a>,
+    salvaged: Salvaged,
 }
 
-impl Salvaged {
-    fn note(&mut self, entry: Entry<'_>) {
-        self.entries += 1;
-        self.bytes += (entry.key.len() + entry.value.len()) as u64;
-    }
-}
-
-/// The next entries of a walk, until they are enough for one `ingest`.
-struct Portion<'a> {
-    entries: &'a mut ViewCursor,
-    salvaged: &'a mut Salvaged,
-    bytes: u64,
-    /// Whether the walk has no more entries.
-    ended: bool,
-}
-
-impl Cursor for Portion<'_> {
+impl Cursor for Counted<'_> {
     fn next(&mut self) -> Result<Option<Entry<'_>>, EngineError> {
-        if self.ended || self.bytes >= PORTION_BYTES {
-            return Ok(None);
-        }
         let entry = self.entries.next()?;
-        match entry {
-            None => self.ended = true,
-            Some(entry) => {
-                self.bytes += (entry.key.len() + entry.value.len()) as u64;
-                self.salvaged.note(entry);
-            }
+        if let Some(entry) = entry {
+            self.salvaged.entries += 1;
+            self.salvaged.bytes += (entry.key.len() + entry.value.len()) as u64;
         }
         Ok(entry)
     }
 
-    fn seek(&mut self, _: &[u8]) -> Result<(), EngineError> {
-        Err(EngineError::unsupported("seek in entries to ingest"))
+    fn seek(&mut self, key: &[u8]) -> Result<(), EngineError> {
+        self.entries.seek(key)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
     use std::sync::Mutex;
 
     use adapter_api::environment::real::RealDirectory;
-    use adapter_api::{Batch, Buffer, Description, Mutation, Plugin, Visit};
+    use adapter_api::{
+        Batch, Buffer, Description, Direction, KeyRange, Mutation, Plugin, StorageEngine, Visit,
+    };
 
     use super::*;
 

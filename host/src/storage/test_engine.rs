@@ -19,6 +19,7 @@ use adapter_api::{
 
 use super::databases::CurrentDatabases;
 use super::lanes::LaneThreads;
+use super::maintenance::Maintenance;
 use super::{ReaderPool, Storage};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -134,6 +135,7 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
         readers: Arc::new(ReaderPool::start(1).unwrap()),
         applies: AtomicU64::new(0),
         databases: CurrentDatabases::default(),
+        maintenance: Maintenance::default(),
     };
     storage.resume_databases().unwrap();
     storage

@@ -3,12 +3,14 @@
 //! Each test starts the built host as a child process and talks to it over a socket, so nothing here can be
 //! true of the library and false of the program.
 
+mod backup;
 mod bad_plugins;
 mod client_shapes;
 mod commands;
 mod config;
 mod data_directory;
 mod differential;
+mod dump_and_load;
 mod durability;
 mod engine_errors;
 mod engines;
@@ -16,6 +18,8 @@ mod full_disk;
 mod groups;
 mod hostile_clients;
 mod kill;
+mod migrate;
+mod offline;
 mod operation;
 mod panicking_plugin;
 mod pipelining;
@@ -29,3 +33,4 @@ mod switch_engine;
 mod third_party;
 mod two_engines;
 mod unix_socket;
+mod verify;

@@ -12,13 +12,14 @@ const ENGINE_MAY_USE: [&str; 8] =
 const HOST_MAY_USE_OF_OURS: [&str; 1] = ["adapter_api"];
 
 /// The layers of the host; each may use those listed. The files at the top of `src` put them together.
-const LAYERS: [(&str, &[&str]); 8] = [
-    ("cli", &["server", "resp", "command", "sequencer", "storage", "config", "observe"]),
+const LAYERS: [(&str, &[&str]); 9] = [
+    ("cli", &["server", "resp", "command", "sequencer", "storage", "transfer", "config", "observe"]),
     ("server", &["resp", "command", "sequencer", "storage", "config", "observe"]),
     ("resp", &[]),
-    ("command", &["sequencer", "storage", "config", "observe"]),
+    ("command", &["sequencer", "storage", "transfer", "config", "observe"]),
     ("sequencer", &["storage", "config", "observe"]),
     ("storage", &["config", "observe"]),
+    ("transfer", &[]),
     ("config", &[]),
     ("observe", &[]),
 ];
@@ -26,12 +27,17 @@ const LAYERS: [(&str, &[&str]); 8] = [
 /// Names of the contract that touch a loaded engine.
 const TOUCHES_AN_ENGINE: [&str; 4] = ["StorageAdapter", "LoadedPlugin", "StorageEngine", "OpenRequest"];
 /// Where the host may touch one: file or folder, reason.
-const MAY_TOUCH: [(&str, &str); 6] = [
+const MAY_TOUCH: [(&str, &str); 11] = [
     ("host/src/storage/", "the one place that calls an engine"),
     ("host/src/cli/inspect.rs", "prints what a plugin says of itself, without a server"),
     ("host/src/cli/engines.rs", "lists what the plugin folders hold, without a server"),
     ("host/src/cli/serve.rs", "claims the data directory before storage opens the engine in it"),
     ("host/src/cli/salvage.rs", "claims both data directories before storage opens engines in them"),
+    ("host/src/cli/store.rs", "claims the data directory before storage opens the engine in it"),
+    ("host/src/cli/arrival.rs", "has storage open an engine in a directory that is not in use yet"),
+    ("host/src/cli/load.rs", "claims the data directory that a dump comes into"),
+    ("host/src/cli/restore.rs", "claims the data directory that a backup comes into"),
+    ("host/src/cli/migrate.rs", "replaces the data in a directory that it has claimed"),
     ("host/src/cli/failure.rs", "chooses the exit code for a directory that cannot be claimed"),
 ];
 

@@ -2,7 +2,8 @@
 //!
 //! The option `panic_in` chooses the call that panics: `open` and `drop` always, `apply`, `get` and `cursor`
 //! when they meet a key that contains `panic`. A batch with a key that contains `reject`, `full` or `fail` is
-//! answered with that error. `apply_delay_ms` makes every `apply` slow, so that writes gather behind it.
+//! answered with that error; a key that contains `lose` is answered Ok and forgotten. `apply_delay_ms` makes every
+//! `apply` slow, so that writes gather behind it.
 
 #![forbid(unsafe_code)]
 
@@ -66,6 +67,7 @@ impl Plugin for Faulty {
 impl StorageEngine for Faulty {
     fn apply(&self, batch: Batch<'_>) -> Result<()> {
         std::thread::sleep(self.apply_delay);
+        let mut lost = BatchBuilder::new();
         for mutation in batch {
             let (Mutation::Put { key, .. } | Mutation::Delete { key }) = mutation else { continue };
             self.faults.meet("apply", key);
@@ -78,8 +80,12 @@ impl StorageEngine for Faulty {
             if contains(key, "fail") {
                 return Err(EngineError::failed("the key says fail"));
             }
+            if contains(key, "lose") {
+                lost.delete(key)?;
+            }
         }
         self.map.stage(batch).publish();
+        self.map.stage(lost.as_batch()).publish();
         Ok(())
     }
 

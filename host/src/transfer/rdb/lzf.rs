@@ -1,4 +1,4 @@
-//! The compression that Redis uses in what DUMP gives.
+//! The compression that Redis uses in RDB files and in what DUMP gives.
 //!
 //! ```text
 //! 000nnnnn                     n + 1 bytes follow as they are
@@ -10,7 +10,7 @@ const REFERENCE_BYTES_MIN: usize = 2;
 
 /// The bytes behind `packed`; `None` if it is damaged or they are not exactly `length` bytes. The memory
 /// grows with what is unpacked, whatever `length` says.
-pub(super) fn unpack(packed: &[u8], length: usize) -> Option<Vec<u8>> {
+pub fn unpack(packed: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut unpacked = Vec::new();
     let mut rest = packed;
     while let [control, behind @ ..] = rest {
