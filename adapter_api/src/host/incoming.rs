@@ -235,7 +235,7 @@ mod tests {
         assert!(matches!(remove(), Err(ClaimError::Locked { .. })));
         drop(directory);
         assert_eq!(remove().unwrap(), [kept]);
-        assert_eq!(remove().unwrap(), [PathBuf::new(); 0]);
+        assert!(remove().unwrap().is_empty());
         claim(folder.path(), "two").unwrap();
     }
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use e2e::{Config, Reply, Server, server};
 use tempfile::TempDir;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::data_directory::contents;
 use crate::engines;
 use crate::offline::{
-    answer, assert_serves, command, names, refused, run, run_on, signal, succeeded, text, written,
+    answer, assert_serves, command, limited, names, refused, run, run_on, signal, succeeded, text, written,
 };
 
 /// How many keys go from engine to engine: `E2E_DUMP_KEYS`, or a number that takes a few seconds.
@@ -159,22 +159,8 @@ fn a_dump_replaces_no_file_and_one_that_finds_no_room_leaves_none() {
     assert_eq!(fs::read(&file).unwrap(), b"precious");
     refused(&run(&["dump", "--dir", text(&data), "--output", "/dev/full"]), 1, &["No space left"]);
     fs::remove_file(&file).unwrap();
-    // A limit of the size of files is the full disk that every machine has.
     refused(&limited(&words, 1000, b""), 1, &["could not be written"]);
     assert_eq!(names(folder.path()), ["data"]);
-}
-
-/// Runs a command none of whose files may be longer than so many kilobytes.
-fn limited(arguments: &[&str], kilobytes: u64, input: &[u8]) -> Output {
-    let program = e2e::build::built().host.display().to_string();
-    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", 2 * kilobytes);
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &script, "sh", &program]).args(arguments);
-    let mut child =
-        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Who finds no room does not read everything.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
 }
 
 #[test]

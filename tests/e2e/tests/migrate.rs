@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 use crate::data_directory::contents;
 use crate::engines;
-use crate::offline::{answer, assert_serves, command, names, refused, run, signal, succeeded, text, written};
+use crate::offline::{
+    answer, assert_serves, command, limited, names, refused, run, signal, succeeded, text, written,
+};
 
 /// How many keys the moved store has.
 const KEYS: usize = 3000;
@@ -171,12 +173,8 @@ fn an_engine_that_fails_in_the_middle_or_loses_something_does_not_get_the_store(
 fn a_move_that_finds_no_room_leaves_the_old_store_as_it_was() {
     let folder = TempDir::new().unwrap();
     let data = written(&folder, engines::logmap(), 1000);
-    let program = e2e::build::built().host.display().to_string();
-    // A limit of the size of files is the full disk that every machine has.
-    let script = "trap '' XFSZ; ulimit -f 2000; exec \"$@\"";
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", script, "sh", &program, "migrate", text(&data), "--to", "snapshot"]);
-    refused(&shell.output().unwrap(), 1, &["engine snapshot"]);
+    let output = limited(&["migrate", text(&data), "--to", "snapshot"], 1000, b"");
+    refused(&output, 1, &["engine snapshot"]);
     assert_eq!(names(&data), ["LOCK", "MARKER", "data"]);
     assert_serves(engines::logmap(), &data, 1000);
 }

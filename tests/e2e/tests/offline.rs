@@ -64,6 +64,19 @@ pub fn refused(output: &Output, code: i32, expected: &[&str]) {
     assert!(!said.contains("panicked"), "{said}");
 }
 
+/// Runs a command none of whose files may be longer than so many kilobytes: the full disk that every machine has.
+pub fn limited(arguments: &[&str], kilobytes: u64, input: &[u8]) -> Output {
+    let program = build::built().host.display().to_string();
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", 2 * kilobytes);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script, "sh", &program]).args(arguments);
+    let mut child =
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Who finds no room does not read everything.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
 /// Sends a signal to a process that was not yet waited for.
 pub fn signal(child: &Child, signal: i32) {
     let id = i32::try_from(child.id()).expect("process ids fit");

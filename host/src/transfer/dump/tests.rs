@@ -6,6 +6,7 @@ use adapter_api::{Cursor, EngineError, Entry, VALUE_BYTES_MAX};
 
 use super::*;
 use crate::transfer::Totals;
+use crate::transfer::damage::many_damaged;
 
 fn dumped(entries: &[(Vec<u8>, Vec<u8>)]) -> (Vec<u8>, Totals) {
     let mut writer = DumpWriter::new(Vec::new()).unwrap();
@@ -176,4 +177,20 @@ fn an_input_that_fails_is_told_from_damage() {
     }
     let error = DumpReader::new(Broken, "dump").err().unwrap();
     assert!(matches!(error, EngineError::Failed { .. }) && error.to_string().contains("the tape is stuck"));
+}
+
+#[test]
+fn no_bytes_with_a_checksum_that_fits_end_in_anything_but_entries_or_a_refusal() {
+    let payload: Vec<u8> = few()
+        .iter()
+        .flat_map(|(key, value)| {
+            let head = crate::transfer::totals::entry_head(Entry { key, value });
+            [&head[..], key, value].concat()
+        })
+        .collect();
+    many_damaged(&payload, &|payload| {
+        let entries = forged(ENTRIES, HEAD.len(), payload);
+        let end = forged(END, HEAD.len() + entries.len(), &[0; END_BYTES]);
+        assert!(read(&[&HEAD[..], &entries, &end].concat()).is_err());
+    });
 }

@@ -4,6 +4,7 @@ use adapter_api::EngineError;
 use crc::{CRC_64_REDIS, Crc};
 
 use super::*;
+use crate::transfer::damage::many_damaged;
 
 /// A file of version 10 with these records, and its end.
 fn file(records: &[&[u8]]) -> Vec<u8> {
@@ -141,4 +142,18 @@ fn no_claim_sizes_memory() {
     for claim in claims {
         read(&file(&[claim])).unwrap_err();
     }
+}
+
+#[test]
+fn no_bytes_end_in_anything_but_strings_or_a_refusal() {
+    let whole = strings();
+    let records = &whole[9..whole.len() - 9];
+    many_damaged(records, &|records| {
+        // Without a checksum, which would refuse everything.
+        let bytes = [&b"REDIS0010"[..], records, b"\xff", &[0; 8]].concat();
+        match read(&bytes) {
+            Ok((strings, _)) => assert!(strings.len() <= records.len()),
+            Err(error) => assert!(position_of(&error) <= bytes.len() as u64),
+        }
+    });
 }
