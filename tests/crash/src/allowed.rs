@@ -50,7 +50,7 @@ fn is_forced(pending: &Pending) -> bool {
 
 /// Whether a power cut may leave a file with these bytes.
 fn may_hold(file: &FileState, bytes: &[u8]) -> Result<bool, String> {
-    let is_whole = |pending: &Pending| !matches!(pending.change, Change::Write { .. });
+    let is_whole = |it: &Pending| matches!(it.change, Change::SetLen(_) | Change::Extend(_));
     let whole = file.pending.iter().filter(|pending| is_whole(pending) && !is_forced(pending)).count();
     if whole > TOGETHER_MAX {
         return Err(format!("{whole} changes of a whole file are too many to explain"));
@@ -66,7 +66,7 @@ fn may_hold(file: &FileState, bytes: &[u8]) -> Result<bool, String> {
     }))
 }
 
-/// A file whose changes of the whole are chosen; of its writes any sectors may be kept.
+/// A file whose changes of length are chosen; of its writes and holes any sectors may be kept.
 struct Explanation<'a> {
     durable: &'a Image,
     changes: Vec<&'a Pending>,
@@ -99,8 +99,12 @@ impl Explanation<'_> {
         for pending in &self.changes {
             match &pending.change {
                 Change::SetLen(len) => clear(&mut possible, start, *len, usize::MAX),
-                Change::Punch { offset, len } => clear(&mut possible, start, *offset, offset + len),
                 Change::Extend(_) => {}
+                Change::Punch { offset, len } => {
+                    let mut with = possible.clone();
+                    clear(&mut with, start, *offset, offset + len);
+                    add(&mut possible, with, is_forced(pending));
+                }
                 Change::Write { offset, bytes } => {
                     let part = parts(*offset, bytes).find(|(from, _)| from / SECTOR == sector);
                     let Some((from, part)) = part else { continue };
@@ -108,17 +112,22 @@ impl Explanation<'_> {
                     for bytes in &mut with {
                         bytes[from - start..from - start + part.len()].copy_from_slice(part);
                     }
-                    if is_forced(pending) {
-                        possible.clear();
-                    }
-                    possible.extend(with);
-                    possible.sort_unstable();
-                    possible.dedup();
+                    add(&mut possible, with, is_forced(pending));
                 }
             }
         }
         possible.iter().any(|bytes| bytes[..end - start] == self.found[start..end])
     }
+}
+
+/// A sector with a change is possible as well as one without it, or instead if the change is durable.
+fn add(possible: &mut Vec<[u8; SECTOR]>, with: Vec<[u8; SECTOR]>, is_forced: bool) {
+    if is_forced {
+        possible.clear();
+    }
+    possible.extend(with);
+    possible.sort_unstable();
+    possible.dedup();
 }
 
 /// Fills what a range of the file has in a sector with zeros.

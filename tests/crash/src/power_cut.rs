@@ -93,7 +93,7 @@ enum Part {
     Torn(Torn),
 }
 
-/// A part of a write.
+/// A part of a write or of a hole.
 struct Torn {
     /// Whether the bytes of a sector are kept.
     keeps: Box<dyn Fn(usize) -> bool>,
@@ -169,7 +169,7 @@ impl KeptNames {
 
 /// A change of a file that a power cut may take.
 pub struct Loose {
-    /// How many sectors it has, if it is a write.
+    /// How many sectors it has, if it is a write or a hole.
     pub sectors: usize,
     /// Whether it made the file longer.
     pub grows: bool,
@@ -184,6 +184,7 @@ impl State {
             for pending in &file.pending {
                 let sectors = match &pending.change {
                     Change::Write { offset, bytes } => parts(*offset, bytes).count(),
+                    Change::Punch { offset, len: hole } => sectors(*offset..len.min(offset + hole)).count(),
                     _ => 0,
                 };
                 let after = pending.change.len_after(len);
@@ -230,6 +231,13 @@ impl State {
         remains.directory(0);
         remains.after
     }
+}
+
+/// The parts of a range of a file, each in a sector of its own.
+fn sectors(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let (start, end) = (range.start, range.end.max(range.start));
+    (start / SECTOR..end.div_ceil(SECTOR))
+        .map(move |sector| start.max(sector * SECTOR)..end.min((sector + 1) * SECTOR))
 }
 
 /// The parts of a write that are kept or lost each as a whole, with where they go: a device tears at its own sectors,
@@ -345,7 +353,13 @@ impl Remains<'_> {
                         len = if torn.grows { len.max(at + part.len()) } else { len };
                     }
                 }
-                // What is no write has no parts.
+                (Part::Torn(torn), Change::Punch { offset, len: hole }) => {
+                    let sectors = sectors(*offset..image.len().min(offset + hole)).enumerate();
+                    for (_, range) in sectors.filter(|(sector, _)| (torn.keeps)(*sector)) {
+                        image.punch(range.start, range.len());
+                    }
+                }
+                // A length has no parts.
                 (Part::None | Part::Torn(_), _) => {}
             }
         }
