@@ -30,7 +30,7 @@ use crate::observe::ClientFlag;
 pub(super) const WAKER: Token = Token(usize::MAX);
 
 /// The requests of one connection in one turn.
-const TURN_REQUESTS: usize = 1024;
+pub(super) const TURN_REQUESTS: usize = 1024;
 
 /// How often one connection's socket is read in one turn.
 const TURN_READS: usize = 4;
@@ -236,11 +236,11 @@ impl EventLoop {
     /// Follows a call for attention: clients that have to go go, those that were paused try again, those that
     /// monitor get their lines.
     fn attend(&mut self) {
-        let observe = Arc::clone(&self.shared.context.observe);
-        let calls = observe.attention.calls();
+        let calls = self.shared.context.observe.attention.calls();
         if mem::replace(&mut self.calls_seen, calls) == calls {
             return;
         }
+        let observe = Arc::clone(&self.shared.context.observe);
         for (_, token) in mem::take(&mut self.paused) {
             self.resume(token);
         }
@@ -509,6 +509,10 @@ fn work(connection: &mut Connection, shared: &Shared, scratch: &mut [u8], now: I
         if connection.pipeline.as_ref().is_some_and(|pipeline| pipeline.bytes() > PIPELINE_BYTES_MAX) {
             break;
         }
+    }
+    if let Some(until) = connection.punished_until {
+        // Also if the wrong password was the last request of the turn.
+        turn = Turn::PausedUntil(until);
     }
     connection.stalled = turn != Turn::Ended;
     if let Some(command) = connection.last_command.take() {

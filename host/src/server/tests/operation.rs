@@ -6,6 +6,7 @@ use super::harness::{Client, Running, settings};
 use super::short;
 use crate::config::Password;
 use crate::server::Settings;
+use crate::server::event_loop::TURN_REQUESTS;
 
 const VALUE: usize = 1 << 20;
 
@@ -148,6 +149,18 @@ fn many_guesses_end_the_connection_after_their_answers() {
     let rest = String::from_utf8(client.rest()).expect("text");
     assert_eq!(rest.matches("-WRONGPASS ").count(), 8, "{rest}");
     assert_eq!(rest.matches("\r\n").count(), 8, "{rest}");
+}
+
+#[test]
+fn the_last_guess_ends_the_connection_also_as_the_last_request_of_a_turn() {
+    let server = with_password();
+    let mut client = server.client();
+    let rest_of_turn = "PING\r\n".repeat(TURN_REQUESTS - 1);
+    // Each guess ends a turn, so that the requests behind the seventh begin one.
+    client.send(format!("{}{rest_of_turn}AUTH x\r\n", "AUTH x\r\n".repeat(7)));
+    let rest = String::from_utf8(client.rest()).expect("text");
+    assert_eq!(rest.matches("-WRONGPASS ").count(), 8, "{rest}");
+    assert_eq!(rest.matches("-NOAUTH ").count(), TURN_REQUESTS - 1);
 }
 
 #[test]
