@@ -198,10 +198,15 @@ impl<'o, 'a> GroupAccess<'o, 'a> {
     pub(super) fn delete(&mut self, key: &[u8]) -> Outcome<bool> {
         let there = self.value(key)?.is_some();
         if there {
-            // `value` has left the engine's key in place.
-            self.overlay.delete(&self.scratch.key)?;
+            self.remove(key)?;
         }
         Ok(there)
+    }
+
+    /// Removes a key that is there, as the request has seen.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Outcome {
+        keyspace::write_data_key(self.slot, key, &mut self.scratch.key);
+        Ok(self.overlay.delete(&self.scratch.key)?)
     }
 
     /// Removes every key of a range of engine keys.
