@@ -12,7 +12,6 @@ mod monitors;
 mod pause;
 mod slowlog;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
@@ -43,9 +42,9 @@ pub struct Observe {
     /// What took long, by kind of event.
     pub latency: Latency,
     /// The bytes of unfinished and waiting requests of all clients.
-    pub input_bytes: Arc<AtomicUsize>,
+    pub input_bytes: AtomicUsize,
     /// The memory of the replies that clients have not taken, in bytes.
-    pub unsent_bytes: Arc<AtomicUsize>,
+    pub unsent_bytes: AtomicUsize,
     started: Instant,
     run_id: String,
 }
@@ -72,21 +71,11 @@ impl Observe {
             monitors: Monitors::default(),
             slowlog: Slowlog::default(),
             latency: Latency::default(),
-            input_bytes: Arc::default(),
-            unsent_bytes: Arc::default(),
+            input_bytes: AtomicUsize::default(),
+            unsent_bytes: AtomicUsize::default(),
             started: Instant::now(),
             run_id,
         }
-    }
-
-    /// Tells a client to go; its event loop closes it. Says whether there is such a client.
-    pub fn dismiss(&self, client: u64, reason: &'static str) -> bool {
-        let found = self.clients.find(client);
-        if let Some(client) = &found {
-            client.dismiss(reason);
-            self.attention.call();
-        }
-        found.is_some()
     }
 
     /// How long the server has been running.

@@ -39,16 +39,12 @@ pub(super) struct Shared {
     pub(super) completions: Arc<CompletionQueue>,
     /// The connected clients of all loops.
     pub(super) clients: Arc<AtomicUsize>,
-    /// The bytes in the inputs of all clients of all loops.
-    pub(super) input_bytes: Arc<AtomicUsize>,
-    /// The memory of the unsent replies of all clients of all loops, in bytes.
-    pub(super) unsent_bytes: Arc<AtomicUsize>,
 }
 
 impl Shared {
     /// Whether clients have to go because they leave too many replies untaken.
     pub(super) fn owes_too_much(&self) -> bool {
-        self.unsent_bytes.load(Ordering::Relaxed) > self.settings.unsent_bytes_max
+        self.context.observe.unsent_bytes.load(Ordering::Relaxed) > self.settings.unsent_bytes_max
     }
 }
 
@@ -111,7 +107,7 @@ pub(super) struct Connection {
     /// Since when the client takes none of its replies.
     blocked_since: Option<Instant>,
     last_arrival: Instant,
-    /// What this connection added to `Shared::input_bytes` and `Shared::unsent_bytes`.
+    /// What this connection added to `Observe::input_bytes` and `Observe::unsent_bytes`.
     counted_input: usize,
     counted_unsent: usize,
 }
@@ -240,7 +236,7 @@ impl Connection {
 
     fn accept_input(&mut self, shared: &Shared, bytes: &[u8]) {
         shared.context.observe.counters.bytes_received.add(bytes.len() as u64);
-        let all = shared.input_bytes.load(Ordering::Relaxed);
+        let all = shared.context.observe.input_bytes.load(Ordering::Relaxed);
         if self.input.len() > INPUT_BYTES_ALWAYS && all > shared.settings.input_bytes_max {
             log::warn!(
                 "closed client {}: all clients' unfinished requests have {all} bytes",
@@ -259,15 +255,16 @@ impl Connection {
 
     /// Counts the input and the unsent replies among those of all clients. Called after each turn and flush.
     pub(super) fn count_bytes(&mut self, shared: &Shared) {
-        recount(&shared.input_bytes, &mut self.counted_input, self.input.len());
-        let held = self.held();
-        recount(&shared.unsent_bytes, &mut self.counted_unsent, held);
+        let (observe, held) = (&shared.context.observe, self.held());
+        recount(&observe.input_bytes, &mut self.counted_input, self.input.len());
+        recount(&observe.unsent_bytes, &mut self.counted_unsent, held);
     }
 
     /// Takes back what it added to the counts of all clients, at its end.
     pub(super) fn uncount_bytes(&mut self, shared: &Shared) {
-        recount(&shared.input_bytes, &mut self.counted_input, 0);
-        recount(&shared.unsent_bytes, &mut self.counted_unsent, 0);
+        let observe = &shared.context.observe;
+        recount(&observe.input_bytes, &mut self.counted_input, 0);
+        recount(&observe.unsent_bytes, &mut self.counted_unsent, 0);
     }
 
     /// Answers with an error, behind the replies before it.

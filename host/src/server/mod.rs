@@ -82,8 +82,6 @@ impl Server {
                 settings: Arc::clone(&settings),
                 completions: Arc::new(completions),
                 clients: Arc::clone(&clients),
-                input_bytes: Arc::clone(&context.observe.input_bytes),
-                unsent_bytes: Arc::clone(&context.observe.unsent_bytes),
             };
             let completions = Arc::clone(&shared.completions);
             let called = Arc::clone(&shared.completions);
