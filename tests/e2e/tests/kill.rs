@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use e2e::server::until;
 use e2e::{Client, Config, Reply, Server};
+use fastrand::Rng;
 
 const CLIENTS: u64 = 16;
 /// Keys are written again and again, so that the data stays small and every round overwrites and deletes.
@@ -51,19 +52,6 @@ fn nothing_acknowledged_is_lost_on(config: Config, has_log: bool) {
     report(&format!("{rounds} kills on {name}: {totals:?}, none lost; E2E_SEED={seed}"));
 }
 
-/// xorshift64: the same numbers for the same seed.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 /// What happened in all rounds together.
 #[derive(Debug, Default)]
 #[allow(dead_code, reason = "they are printed")]
@@ -81,7 +69,7 @@ struct Totals {
 
 struct Kills {
     server: Server,
-    random: Random,
+    random: Rng,
     seed: u64,
     /// Whether the engine has a log and checkpoints: each round waits until both moved on.
     has_log: bool,
@@ -95,8 +83,8 @@ impl Kills {
     fn new(config: Config, has_log: bool, seed: u64) -> Self {
         let server = Server::start(config);
         load_ballast(&mut server.client());
-        let mut random = Random(seed | 1);
-        let ledgers = (0..CLIENTS).map(|client| Ledger::new(client, random.below(u64::MAX) | 1)).collect();
+        let mut random = Rng::with_seed(seed);
+        let ledgers = (0..CLIENTS).map(|client| Ledger::new(client, random.u64(..))).collect();
         Self { server, random, seed, has_log, ledgers, totals: Totals::default(), start_took: Duration::ZERO }
     }
 
@@ -121,7 +109,7 @@ impl Kills {
 
     /// Lets all clients write until the log and the checkpoints moved on, and a little longer.
     fn write_and_kill(&mut self) {
-        let delay = Duration::from_micros(self.random.below(60_000));
+        let delay = Duration::from_micros(self.random.u64(..60_000));
         let clients: Vec<_> = self.ledgers.iter().map(|_| self.server.client()).collect();
         let mut observer = self.server.client();
         let total = AtomicU64::new(0);
@@ -152,7 +140,7 @@ impl Kills {
         let mut longest = self.start_took.as_micros() as u64;
         let mut missing = STARTS_KILLED;
         while missing > 0 {
-            let after = Duration::from_micros(self.random.below(longest.max(1)));
+            let after = Duration::from_micros(self.random.u64(..longest.max(1)));
             if self.server.interrupt_start(after) {
                 // Too late: this start was done.
                 longest /= 2;
@@ -205,7 +193,7 @@ type State = BTreeMap<String, String>;
 /// What one client knows of its own keys.
 struct Ledger {
     client: u64,
-    random: Random,
+    random: Rng,
     /// Rises with each value written, so that no two are the same.
     written: u64,
     acknowledged: State,
@@ -215,7 +203,7 @@ struct Ledger {
 
 impl Ledger {
     fn new(client: u64, seed: u64) -> Self {
-        Self { client, random: Random(seed), written: 0, acknowledged: State::new(), in_flight: None }
+        Self { client, random: Rng::with_seed(seed), written: 0, acknowledged: State::new(), in_flight: None }
     }
 
     fn key(&self, number: u64) -> String {
@@ -228,7 +216,7 @@ impl Ledger {
 
     fn value(&mut self) -> String {
         self.written += 1;
-        let length = VALUE_BYTES[self.random.below(VALUE_BYTES.len() as u64) as usize];
+        let length = VALUE_BYTES[self.random.usize(..VALUE_BYTES.len())];
         let number = self.written.to_string();
         number.clone() + &"v".repeat(length.saturating_sub(number.len()))
     }
@@ -249,10 +237,10 @@ impl Ledger {
 
     /// A write, the answer it must get, and the state that it makes.
     fn next_write(&mut self) -> (Vec<String>, Reply, State) {
-        let key = self.random.below(KEYS);
+        let key = self.random.u64(..KEYS);
         let (key, other) = (self.key(key), self.key((key + 1) % KEYS));
         let mut after = self.acknowledged.clone();
-        match self.random.below(8) {
+        match self.random.u64(..8) {
             0..3 => {
                 let value = self.value();
                 after.insert(key.clone(), value.clone());
