@@ -7,6 +7,7 @@ mod attention;
 mod calls;
 mod client;
 mod counters;
+mod errors;
 mod latency;
 mod monitors;
 mod pause;
@@ -19,6 +20,7 @@ pub use attention::Attention;
 pub use calls::{Calls, SAMPLED_CALLS};
 pub use client::{Client, ClientFlag, Clients};
 pub use counters::{Counter, Counters};
+pub use errors::ErrorReplies;
 pub use latency::{Latency, Sample, Spikes};
 pub use monitors::Monitors;
 pub use pause::Pause;
@@ -29,6 +31,8 @@ pub use slowlog::{SlowRequest, Slowlog, shortened};
 pub struct Observe {
     /// What was counted since the start.
     pub counters: Counters,
+    /// The errors that clients were told.
+    pub errors: ErrorReplies,
     /// Who is connected.
     pub clients: Clients,
     /// How event loops are asked to look at their clients.
@@ -65,6 +69,7 @@ impl Observe {
         let run_id = format!("{:016x}{:016x}{:08x}", random(), random(), random() as u32);
         Self {
             counters: Counters::default(),
+            errors: ErrorReplies::default(),
             clients: Clients::default(),
             attention: Attention::default(),
             pause: Pause::default(),

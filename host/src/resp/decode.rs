@@ -191,8 +191,8 @@ impl Decoder {
     }
 
     fn count(&mut self, bytes: &[u8]) -> Result<bool, ProtocolError> {
-        let Some(line) = self.line(bytes, ProtocolError::TooBigMultibulkCount)? else { return Ok(false) };
-        let count = line.and_then(number).ok_or(ProtocolError::InvalidMultibulkLength)?;
+        let Some(count) = self.number(bytes, ProtocolError::TooBigMultibulkCount)? else { return Ok(false) };
+        let count = count.ok_or(ProtocolError::InvalidMultibulkLength)?;
         if count > WORDS_MAX as i64 {
             return Err(ProtocolError::InvalidMultibulkLength);
         }
@@ -209,8 +209,8 @@ impl Decoder {
             Some(b'$') => {}
             Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
         }
-        let Some(line) = self.line(bytes, ProtocolError::TooBigBulkCount)? else { return Ok(false) };
-        let length = line.and_then(number).and_then(|length| usize::try_from(length).ok());
+        let Some(length) = self.number(bytes, ProtocolError::TooBigBulkCount)? else { return Ok(false) };
+        let length = length.and_then(|length| usize::try_from(length).ok());
         let length = length.filter(|length| *length <= self.limits.bulk_bytes);
         let length = length.ok_or(ProtocolError::InvalidBulkLength)?;
         if self.stranger && length > STRANGER_BULK_BYTES_MAX {
@@ -234,6 +234,22 @@ impl Decoder {
         self.searched = self.position;
         self.expected = Expected::Length { missing: missing - 1 };
         Ok(true)
+    }
+
+    /// The number in the line at `position`, behind its first byte, and moves behind the line. The options are
+    /// those of `line`; the inner one is `None` also if the line is no number.
+    fn number(
+        &mut self,
+        bytes: &[u8],
+        too_long: ProtocolError,
+    ) -> Result<Option<Option<i64>>, ProtocolError> {
+        let rest = bytes.get(self.position + 1..).unwrap_or_default();
+        if let Some((number, length)) = short_number(rest) {
+            self.position += 1 + length;
+            self.searched = self.position;
+            return Ok(Some(Some(number)));
+        }
+        Ok(self.line(bytes, too_long)?.map(|line| line.and_then(number)))
     }
 
     /// The line at `position` without its first byte and its line break, and moves behind it; the inner option is
@@ -274,14 +290,39 @@ impl Decoder {
     }
 }
 
+/// A small number and how many bytes it takes with the line break behind it, if that is what the bytes begin with:
+/// what nearly every count and length is, read in one pass.
+fn short_number(bytes: &[u8]) -> Option<(i64, usize)> {
+    const DIGITS_MAX: usize = 9;
+    let mut sum = 0;
+    for (place, byte) in bytes.iter().enumerate().take(DIGITS_MAX + 1) {
+        match byte {
+            b'0'..=b'9' if place == 0 || sum > 0 => sum = sum * 10 + i64::from(byte - b'0'),
+            b'\r' if place > 0 && bytes.get(place + 1) == Some(&b'\n') => return Some((sum, place + 2)),
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// A whole number as Redis reads it: no plus sign, no leading zeros, no white space, no `-0`.
 fn number(text: &[u8]) -> Option<i64> {
+    /// So many digits fit into the sum.
+    const DIGITS_MAX: usize = 19;
     let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let is_negative = digits.len() < text.len();
     match digits {
-        [b'0'] if digits.len() == text.len() => Some(0),
-        [b'1'..=b'9', rest @ ..] if rest.len() < 19 && rest.iter().all(u8::is_ascii_digit) => {
-            std::str::from_utf8(text).ok()?.parse().ok()
-        }
-        _ => None,
+        [b'0'] if !is_negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= DIGITS_MAX => {}
+        _ => return None,
     }
+    let mut sum = 0_u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        sum = sum * 10 + u64::from(digit);
+    }
+    if is_negative { 0_i64.checked_sub_unsigned(sum) } else { i64::try_from(sum).ok() }
 }

@@ -24,6 +24,7 @@
 
 mod completion;
 mod connection;
+mod connections;
 mod event_loop;
 mod listener;
 mod replies;
@@ -84,6 +85,8 @@ impl Server {
                 clients: Arc::clone(&clients),
             };
             let completions = Arc::clone(&shared.completions);
+            let answered = Arc::clone(&shared.completions);
+            context.sequencer.on_completions(move || answered.announce());
             let called = Arc::clone(&shared.completions);
             context.observe.attention.on_call(move || called.wake());
             server
