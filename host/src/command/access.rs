@@ -42,7 +42,7 @@ struct Scratch {
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
 
 thread_local! {
-    static SCRATCH: Cell<Scratch> = Cell::default();
+    static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch { key: Vec::new(), value: Buffer::new() }) };
 }
 
 impl Scratch {

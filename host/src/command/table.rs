@@ -523,10 +523,14 @@ pub(super) fn find_named(name: &[u8]) -> Option<&'static Row> {
 
 fn place_of(name: &[u8]) -> Option<usize> {
     let head = head(name);
-    let first = HEADS.partition_point(|other| *other < head);
-    let alike = HEADS[first..].iter().take_while(|other| **other == head);
-    let mut rows = TABLE[first..].iter().zip(alike);
-    rows.position(|(row, _)| row.name.as_bytes().eq_ignore_ascii_case(name)).map(|place| first + place)
+    let mut place = HEADS.partition_point(|other| *other < head);
+    while HEADS.get(place) == Some(&head) {
+        if TABLE[place].name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(place);
+        }
+        place += 1;
+    }
+    None
 }
 
 /// The beginnings of the names in the order of the table: whoever looks for a name compares numbers.

@@ -154,6 +154,12 @@ impl Decoder {
             self.words.shrink_to(KEPT_WORDS);
             match bytes.first() {
                 None => return Ok(None),
+                Some(b'*') if self.searched == 0 => {
+                    if let Some(length) = self.whole(bytes) {
+                        return Ok(Some(length));
+                    }
+                    self.words.clear();
+                }
                 Some(b'*') => {}
                 Some(_) => return self.inline(bytes),
             }
@@ -169,6 +175,29 @@ impl Decoder {
                 return Ok(None);
             }
         }
+    }
+
+    /// Marks the words of a request and answers its length if it is whole and small, as nearly all are: in one pass
+    /// without a look at where an earlier one ended. Otherwise what it marked does not count, and the way that
+    /// remembers finds the same or what is wrong. Tried once a request, so that pieces cost no more.
+    fn whole(&mut self, bytes: &[u8]) -> Option<usize> {
+        const BYTES_MAX: usize = 64 * 1024;
+        let bytes = &bytes[..bytes.len().min(BYTES_MAX).min(self.limits.request_bytes)];
+        let bulk_bytes = if self.stranger { STRANGER_BULK_BYTES_MAX } else { self.limits.bulk_bytes };
+        let (count, mut position) = small_number(bytes, 0)?;
+        if self.stranger && count > STRANGER_WORDS_MAX {
+            return None;
+        }
+        for _ in 0..count {
+            let (length, start) = small_number(bytes, position).filter(|_| bytes[position] == b'$')?;
+            let end = start + length;
+            if length > bulk_bytes || bytes.get(end..end + 2)? != b"\r\n" {
+                return None;
+            }
+            self.words.push(start as u32..end as u32);
+            position = end + 2;
+        }
+        Some(position)
     }
 
     /// The words of the request that [`Decoder::decode`] found last, as ranges of the bytes it was given. None for
@@ -191,8 +220,8 @@ impl Decoder {
     }
 
     fn count(&mut self, bytes: &[u8]) -> Result<bool, ProtocolError> {
-        let Some(count) = self.number(bytes, ProtocolError::TooBigMultibulkCount)? else { return Ok(false) };
-        let count = count.ok_or(ProtocolError::InvalidMultibulkLength)?;
+        let Some(line) = self.line(bytes, ProtocolError::TooBigMultibulkCount)? else { return Ok(false) };
+        let count = line.and_then(number).ok_or(ProtocolError::InvalidMultibulkLength)?;
         if count > WORDS_MAX as i64 {
             return Err(ProtocolError::InvalidMultibulkLength);
         }
@@ -209,8 +238,8 @@ impl Decoder {
             Some(b'$') => {}
             Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
         }
-        let Some(length) = self.number(bytes, ProtocolError::TooBigBulkCount)? else { return Ok(false) };
-        let length = length.and_then(|length| usize::try_from(length).ok());
+        let Some(line) = self.line(bytes, ProtocolError::TooBigBulkCount)? else { return Ok(false) };
+        let length = line.and_then(number).and_then(|length| usize::try_from(length).ok());
         let length = length.filter(|length| *length <= self.limits.bulk_bytes);
         let length = length.ok_or(ProtocolError::InvalidBulkLength)?;
         if self.stranger && length > STRANGER_BULK_BYTES_MAX {
@@ -234,22 +263,6 @@ impl Decoder {
         self.searched = self.position;
         self.expected = Expected::Length { missing: missing - 1 };
         Ok(true)
-    }
-
-    /// The number in the line at `position`, behind its first byte, and moves behind the line. The options are
-    /// those of `line`; the inner one is `None` also if the line is no number.
-    fn number(
-        &mut self,
-        bytes: &[u8],
-        too_long: ProtocolError,
-    ) -> Result<Option<Option<i64>>, ProtocolError> {
-        let rest = bytes.get(self.position + 1..).unwrap_or_default();
-        if let Some((number, length)) = short_number(rest) {
-            self.position += 1 + length;
-            self.searched = self.position;
-            return Ok(Some(Some(number)));
-        }
-        Ok(self.line(bytes, too_long)?.map(|line| line.and_then(number)))
     }
 
     /// The line at `position` without its first byte and its line break, and moves behind it; the inner option is
@@ -290,15 +303,16 @@ impl Decoder {
     }
 }
 
-/// A small number and how many bytes it takes with the line break behind it, if that is what the bytes begin with:
-/// what nearly every count and length is, read in one pass.
-fn short_number(bytes: &[u8]) -> Option<(i64, usize)> {
-    const DIGITS_MAX: usize = 9;
+/// The number in the line at `start`, behind its first byte, and where the next line begins, if it is a small one.
+fn small_number(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    const DIGITS_MAX: usize = 6;
     let mut sum = 0;
-    for (place, byte) in bytes.iter().enumerate().take(DIGITS_MAX + 1) {
+    for (place, byte) in bytes.iter().enumerate().skip(start + 1).take(DIGITS_MAX + 1) {
         match byte {
-            b'0'..=b'9' if place == 0 || sum > 0 => sum = sum * 10 + i64::from(byte - b'0'),
-            b'\r' if place > 0 && bytes.get(place + 1) == Some(&b'\n') => return Some((sum, place + 2)),
+            b'0'..=b'9' if sum > 0 || place == start + 1 => sum = sum * 10 + usize::from(byte - b'0'),
+            b'\r' if place > start + 1 && bytes.get(place + 1) == Some(&b'\n') => {
+                return Some((sum, place + 2));
+            }
             _ => return None,
         }
     }
