@@ -185,15 +185,27 @@ impl BatchBuilder {
     /// # Errors
     /// `Rejected`, and nothing is appended, if key or value are outside their limits.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.put_parts(key, std::iter::once(value)).map(drop)
+    }
+
+    /// Appends a put of a value that lies in parts; answers how many bytes they have together.
+    ///
+    /// # Errors
+    /// `Rejected`, and nothing is appended, if key or value are outside their limits.
+    pub fn put_parts<'p>(
+        &mut self,
+        key: &[u8],
+        parts: impl Iterator<Item = &'p [u8]> + Clone,
+    ) -> Result<usize> {
         check_key(key)?;
-        if value.len() > VALUE_BYTES_MAX {
+        let bytes: usize = parts.clone().map(<[u8]>::len).sum();
+        if bytes > VALUE_BYTES_MAX {
             return Err(EngineError::rejected(format!(
-                "a value of {} bytes is longer than {VALUE_BYTES_MAX}",
-                value.len()
+                "a value of {bytes} bytes is longer than {VALUE_BYTES_MAX}"
             )));
         }
-        self.append(PUT, key, value);
-        Ok(())
+        self.append(PUT, key, bytes, parts);
+        Ok(bytes)
     }
 
     /// Appends a delete.
@@ -202,7 +214,7 @@ impl BatchBuilder {
     /// `Rejected`, and nothing is appended, if the key is outside its limits.
     pub fn delete(&mut self, key: &[u8]) -> Result<()> {
         check_key(key)?;
-        self.append(DELETE, key, &[]);
+        self.append(DELETE, key, 0, std::iter::empty());
         Ok(())
     }
 
@@ -219,7 +231,7 @@ impl BatchBuilder {
             )));
         }
         let tag = if range.end().is_some() { DELETE_RANGE } else { DELETE_RANGE_WITHOUT_END };
-        self.append(tag, range.start(), end);
+        self.append(tag, range.start(), end.len(), std::iter::once(end));
         Ok(())
     }
 
@@ -248,13 +260,15 @@ impl BatchBuilder {
         self.bytes.clear();
     }
 
-    fn append(&mut self, tag: u8, a: &[u8], b: &[u8]) {
-        self.bytes.reserve(HEADER_BYTES + a.len() + b.len());
-        self.bytes.push(tag);
-        self.bytes.extend_from_slice(&(a.len() as u32).to_le_bytes());
-        self.bytes.extend_from_slice(&(b.len() as u32).to_le_bytes());
+    /// Appends a mutation whose second run of bytes lies in parts, with `b_len` bytes together.
+    fn append<'p>(&mut self, tag: u8, a: &[u8], b_len: usize, b: impl Iterator<Item = &'p [u8]>) {
+        let mut header = [tag; HEADER_BYTES];
+        header[1..5].copy_from_slice(&(a.len() as u32).to_le_bytes());
+        header[5..].copy_from_slice(&(b_len as u32).to_le_bytes());
+        self.bytes.reserve(HEADER_BYTES + a.len() + b_len);
+        self.bytes.extend_from_slice(&header);
         self.bytes.extend_from_slice(a);
-        self.bytes.extend_from_slice(b);
+        b.for_each(|part| self.bytes.extend_from_slice(part));
     }
 }
 
@@ -288,6 +302,14 @@ mod tests {
                        \x03\x01\0\0\0\x01\0\0\0ac\
                        \x04\x01\0\0\0\0\0\0\0x";
         assert_eq!(sample().as_batch().as_bytes(), golden);
+    }
+
+    #[test]
+    fn a_value_in_parts_is_the_same_as_in_one() {
+        let (mut whole, mut parts) = (BatchBuilder::new(), BatchBuilder::new());
+        whole.put(b"k", b"value").unwrap();
+        assert_eq!(parts.put_parts(b"k", [&b"va"[..], b"", b"lue"].into_iter()).unwrap(), 5);
+        assert_eq!(whole.as_batch(), parts.as_batch());
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl<R: Read + Send> Strings<'_, R> {
             } else {
                 keyspace::write_data_key(Databases::default().slot(database), &key, &mut self.key);
                 self.value.clear();
-                keyspace::encode_head(None, &mut self.value);
+                let mut room = [0; VALUE_HEADER_BYTES_MAX];
+                self.value.extend_from_slice(keyspace::encode_head(None, &mut room));
                 self.value.extend_from_slice(&value);
                 return Ok(true);
             }

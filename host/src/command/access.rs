@@ -6,13 +6,14 @@
 //! command asks `work_bytes_max` before it works through a long value, so that it holds no event loop up.
 
 use std::cell::Cell;
+use std::iter;
 
 use adapter_api::{Buffer, KeyRange, Resident, Values};
 
 use super::Context;
 use super::errors::{Failure, Outcome};
 use crate::sequencer::Overlay;
-use crate::storage::keyspace::{self, Slot, Stored};
+use crate::storage::keyspace::{self, Slot, Stored, VALUE_HEADER_BYTES_MAX};
 
 /// Point reads of one database.
 pub(super) trait Reads {
@@ -41,7 +42,7 @@ struct Scratch {
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
 
 thread_local! {
-    static SCRATCH: Cell<Scratch> = Cell::default();
+    static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch { key: Vec::new(), value: Buffer::new() }) };
 }
 
 impl Scratch {
@@ -186,22 +187,26 @@ impl<'o, 'a> GroupAccess<'o, 'a> {
 
     /// Stores the bytes of `parts`, one behind the other, under the key.
     pub(super) fn put(&mut self, key: &[u8], deadline: Option<u64>, parts: &[&[u8]]) -> Outcome {
-        let Scratch { key: engine_key, value } = &mut self.scratch;
+        let engine_key = &mut self.scratch.key;
         keyspace::write_data_key(self.slot, key, engine_key);
-        value.clear();
-        keyspace::encode_head(deadline, value);
-        parts.iter().for_each(|part| value.extend_from_slice(part));
-        Ok(self.overlay.put(engine_key, value)?)
+        let mut room = [0; VALUE_HEADER_BYTES_MAX];
+        let head = keyspace::encode_head(deadline, &mut room);
+        Ok(self.overlay.put(engine_key, iter::once(head).chain(parts.iter().copied()))?)
     }
 
     /// Removes the key; answers whether it was there.
     pub(super) fn delete(&mut self, key: &[u8]) -> Outcome<bool> {
         let there = self.value(key)?.is_some();
         if there {
-            // `value` has left the engine's key in place.
-            self.overlay.delete(&self.scratch.key)?;
+            self.remove(key)?;
         }
         Ok(there)
+    }
+
+    /// Removes a key that is there, as the request has seen.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Outcome {
+        keyspace::write_data_key(self.slot, key, &mut self.scratch.key);
+        Ok(self.overlay.delete(&self.scratch.key)?)
     }
 
     /// Removes every key of a range of engine keys.

@@ -91,7 +91,7 @@ fn allow(row: &'static Row, session: &Session, context: &Context) -> Outcome<&'s
 
 fn check_lengths(row: &Row, arguments: Arguments<'_>, context: &Context) -> Result<(), Failure> {
     let value_bytes_max = context.settings.value_bytes_max;
-    if arguments.bytes() <= USER_KEY_BYTES_MAX.min(value_bytes_max) {
+    if arguments.whole().len() <= USER_KEY_BYTES_MAX.min(value_bytes_max) {
         return Ok(());
     }
     if let Some(place) =

@@ -38,8 +38,25 @@ impl<'a> Arguments<'a> {
         words.iter().map(move |word| &bytes[word.start as usize..word.end as usize])
     }
 
-    /// How many bytes the words have together.
-    pub fn bytes(&self) -> usize {
-        self.words.iter().map(|word| (word.end - word.start) as usize).sum()
+    /// The words from `index` on, as a request of their own; it is empty if there are none.
+    pub(super) fn behind(&self, index: usize) -> Self {
+        Self { bytes: self.bytes, words: self.words.get(index..).unwrap_or_default() }
+    }
+
+    /// The bytes from the first word to the last, with what lies between them.
+    pub(super) fn whole(&self) -> &'a [u8] {
+        let (start, end) = self.ends();
+        &self.bytes[start as usize..end as usize]
+    }
+
+    /// Where the words lie in `whole`.
+    pub(super) fn places(&self) -> impl Iterator<Item = Range<u32>> + use<'a> {
+        let (start, _) = self.ends();
+        self.words.iter().map(move |word| word.start - start..word.end - start)
+    }
+
+    fn ends(&self) -> (u32, u32) {
+        let ends = self.words.first().zip(self.words.last());
+        ends.map_or((0, 0), |(first, last)| (first.start, last.end))
     }
 }

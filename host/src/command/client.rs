@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::connection::print_help;
-use super::errors::{Failure, Outcome, SYNTAX, WORD_BYTES_SHOWN, shown};
+use super::errors::{Failure, Outcome, SYNTAX, WORD_BYTES_SHOWN, shown, unknown_subcommand_or_arity};
 use super::session::Hears;
 use super::{Arguments, Context, Replies, Session, number};
 use crate::observe::{Client, ClientFlag};
@@ -245,13 +245,7 @@ pub(super) fn pause(
     replies: &mut dyn Replies,
 ) -> Outcome {
     let all = match arguments.word(3).to_ascii_lowercase().as_slice() {
-        _ if arguments.len() > 4 => {
-            let shown = shown(arguments.word(1), WORD_BYTES_SHOWN);
-            let text = format!(
-                "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try CLIENT HELP."
-            );
-            return Err(Failure::Reply(text.into()));
-        }
+        _ if arguments.len() > 4 => return Err(unknown_subcommand_or_arity("client", arguments.word(1))),
         b"all" => true,
         b"write" => false,
         _ if arguments.len() == 3 => true,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::connection::print_help;
-use super::errors::{Failure, Outcome, WORD_BYTES_SHOWN, shown};
+use super::errors::{Failure, Outcome, unknown_subcommand_or_arity};
 use super::{Arguments, Context, Replies, Session};
 
 /// The longest that SLEEP sleeps.
@@ -32,12 +32,7 @@ pub(super) fn debug(
                 ["SLEEP <seconds>", "    Stop an event loop for <seconds>. Decimals allowed, at most 60."];
             print_help("DEBUG", &lines, replies);
         }
-        _ => {
-            let shown = shown(arguments.word(1), WORD_BYTES_SHOWN);
-            let text =
-                format!("ERR unknown subcommand or wrong number of arguments for '{shown}'. Try DEBUG HELP.");
-            return Err(Failure::Reply(text.into()));
-        }
+        _ => return Err(unknown_subcommand_or_arity("debug", arguments.word(1))),
     }
     Ok(())
 }

@@ -87,6 +87,15 @@ pub(super) fn unknown_subcommand(command: &str, subcommand: &[u8]) -> Failure {
     Failure::Reply(format!("ERR unknown subcommand '{shown}'. Try {command} HELP.").into())
 }
 
+/// The command has no such subcommand, or the subcommand takes another number of arguments.
+pub(super) fn unknown_subcommand_or_arity(command: &str, subcommand: &[u8]) -> Failure {
+    let shown = shown(subcommand, WORD_BYTES_SHOWN);
+    let command = command.to_ascii_uppercase();
+    let text =
+        format!("ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {command} HELP.");
+    Failure::Reply(text.into())
+}
+
 /// What a client is told whose write the engine did not do.
 pub(super) fn of_write(error: &EngineError) -> String {
     match error {

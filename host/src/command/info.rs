@@ -17,7 +17,7 @@ pub(super) const LAST_DURABLE_WRITE: &str = "last_durable_write_unix_ms";
 type Section = fn(&Context, &mut Lines) -> Outcome;
 
 /// Every section with its name, in the order in which they are shown, and whether it is shown unasked.
-const SECTIONS: [(&str, Section, bool); 13] = [
+const SECTIONS: [(&str, Section, bool); 14] = [
     ("Server", server, true),
     ("Clients", clients, true),
     ("Memory", memory, true),
@@ -27,6 +27,7 @@ const SECTIONS: [(&str, Section, bool); 13] = [
     ("CPU", cpu, true),
     ("Modules", modules, true),
     ("Commandstats", commandstats, false),
+    ("Errorstats", errorstats, true),
     ("Latencystats", latencystats, false),
     ("Cluster", cluster, true),
     ("Enginebay", enginebay, true),
@@ -144,6 +145,7 @@ fn stats(context: &Context, lines: &mut Lines) -> Outcome {
     for (name, counter) in context.observe.counters.named() {
         lines.add(name, counter.get());
     }
+    lines.add("total_error_replies", context.observe.errors.total());
     for name in ["expired_keys", "evicted_keys", "pubsub_channels", "pubsub_patterns", "latest_fork_usec"] {
         lines.add(name, 0);
     }
@@ -199,6 +201,13 @@ fn commandstats(context: &Context, lines: &mut Lines) -> Outcome {
                 ),
             );
         }
+    }
+    Ok(())
+}
+
+fn errorstats(context: &Context, lines: &mut Lines) -> Outcome {
+    for (code, count) in context.observe.errors.by_code() {
+        lines.add(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
     Ok(())
 }

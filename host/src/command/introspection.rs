@@ -2,6 +2,7 @@
 
 use super::connection::print_help;
 use super::errors::{Failure, Outcome, PATTERN_TOO_COSTLY, SYNTAX};
+use super::key_flags::key_flags;
 use super::table::{self, Row, TABLE};
 use super::{Arguments, Context, Replies, Session, glob};
 
@@ -182,18 +183,46 @@ pub(super) fn getkeys(
     _: &Context,
     replies: &mut dyn Replies,
 ) -> Outcome {
-    let row = table::find(arguments.word(2)).ok_or(Failure::fixed("ERR Invalid command specified"))?;
-    let words = arguments.len() - 2;
-    if !row.takes(words) {
-        return Err(Failure::fixed("ERR Invalid number of arguments specified for command"));
+    let request = arguments.behind(2);
+    let places = key_places(request)?.1;
+    replies.array(places.len());
+    places.iter().for_each(|place| replies.bulk(request.word(*place)));
+    Ok(())
+}
+
+pub(super) fn getkeysandflags(
+    arguments: Arguments<'_>,
+    _: &mut Session,
+    _: &Context,
+    replies: &mut dyn Replies,
+) -> Outcome {
+    let request = arguments.behind(2);
+    let (row, places) = key_places(request)?;
+    replies.array(places.len());
+    for place in places {
+        replies.array(2);
+        replies.bulk(request.word(place));
+        let flags = key_flags(row, request, place);
+        replies.set(flags.len());
+        flags.iter().for_each(|flag| replies.simple(flag));
     }
-    let keys: Vec<usize> = row.key_places(words).collect();
-    if keys.is_empty() {
+    Ok(())
+}
+
+/// The row of a request and the places of its keys, of which there is at least one.
+fn key_places(request: Arguments<'_>) -> Outcome<(&'static Row, Vec<usize>)> {
+    let mut row = table::find(request.word(0));
+    if let Some(container) = row.filter(|row| row.has_subcommands && request.len() > 1) {
+        row = table::find_subcommand(container, request.word(1));
+    }
+    let row = row.ok_or(Failure::fixed("ERR Invalid command specified"))?;
+    if row.first_key == 0 {
         return Err(Failure::fixed("ERR The command has no key arguments"));
     }
-    replies.array(keys.len());
-    keys.iter().for_each(|place| replies.bulk(arguments.word(2 + place)));
-    Ok(())
+    if !row.takes(request.len()) {
+        return Err(Failure::fixed("ERR Invalid number of arguments specified for command"));
+    }
+    Ok((row, row.key_places(request.len()).collect()))
 }
 
 pub(super) fn help(_: Arguments<'_>, _: &mut Session, _: &Context, replies: &mut dyn Replies) -> Outcome {
@@ -214,6 +243,8 @@ pub(super) fn help(_: Arguments<'_>, _: &mut Session, _: &Context, replies: &mut
         "    commands are returned.",
         "GETKEYS <full-command>",
         "    Return the keys from a full Redis command.",
+        "GETKEYSANDFLAGS <full-command>",
+        "    Return the keys and the access flags from a full Redis command.",
     ];
     print_help("COMMAND", &lines, replies);
     Ok(())

@@ -1,9 +1,9 @@
 //! What works on keys, whatever their values are.
 
 use super::access::{GroupAccess, Reads};
-use super::errors::{Failure, NO_SUCH_DATABASE, NO_SUCH_KEY, Outcome, SAME_OBJECT, SYNTAX};
+use super::errors::{Failure, NO_SUCH_KEY, Outcome, SAME_OBJECT, SYNTAX};
 use super::{Arguments, Context, Replies, number};
-use crate::storage::keyspace::{self, Bounds, DATABASES};
+use crate::storage::keyspace::{self, Bounds};
 
 /// DEL and UNLINK: the room of a value comes back later in either.
 pub(super) fn del(
@@ -46,7 +46,7 @@ pub(super) fn rename(
     let (from, to) = (arguments.word(1), arguments.word(2));
     let (deadline, value) = access.copy_of(from)?.ok_or(NO_SUCH_KEY)?;
     if from != to {
-        access.delete(from)?;
+        access.remove(from)?;
         access.put(to, deadline, &[&value])?;
     }
     replies.simple("OK");
@@ -62,7 +62,7 @@ pub(super) fn renamenx(
     let copy = access.copy_of(from)?.ok_or(NO_SUCH_KEY)?;
     let renames = put_unless_there(to, copy, access)?;
     if renames {
-        access.delete(from)?;
+        access.remove(from)?;
     }
     replies.integer(renames.into());
     Ok(())
@@ -140,7 +140,7 @@ pub(super) fn move_key(
             let moves = put_unless_there(key, copy, access)?;
             if moves {
                 access.select(source);
-                access.delete(key)?;
+                access.remove(key)?;
             }
             moves
         }
@@ -160,11 +160,7 @@ pub(super) fn swapdb(
     };
     let one = index(1, "ERR invalid first DB index")?;
     let other = index(2, "ERR invalid second DB index")?;
-    let database = |index: i32| {
-        let database = u8::try_from(index).ok().filter(|database| *database < DATABASES);
-        database.ok_or(NO_SUCH_DATABASE)
-    };
-    let (one, other) = (database(one)?, database(other)?);
+    let (one, other) = (number::database_numbered(one)?, number::database_numbered(other)?);
     if one != other {
         access.swap_databases(one, other)?;
     }

@@ -30,6 +30,7 @@ mod function;
 mod glob;
 mod info;
 mod introspection;
+mod key_flags;
 mod keys;
 mod latency;
 mod lcs;
@@ -156,8 +157,9 @@ fn read(
 }
 
 fn refuse(failure: &Failure, context: &Context, replies: &mut dyn Replies) {
-    context.observe.counters.error_replies.add(1);
-    replies.error(&failure.text());
+    let text = failure.text();
+    context.observe.errors.add(&text);
+    replies.error(&text);
 }
 
 /// A request was handed to the wrong place, which is a defect of the server.

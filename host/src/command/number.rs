@@ -19,7 +19,11 @@ pub(super) fn integer(bytes: &[u8]) -> Outcome<i64> {
 
 /// The number of a database, 0 … 15, or the error that a client gets.
 pub(super) fn database(bytes: &[u8]) -> Outcome<u8> {
-    let number = i32::try_from(integer(bytes)?).map_err(|_| NOT_IN_INT_RANGE)?;
+    database_numbered(i32::try_from(integer(bytes)?).map_err(|_| NOT_IN_INT_RANGE)?)
+}
+
+/// The database of that number, 0 … 15, or the error that a client gets.
+pub(super) fn database_numbered(number: i32) -> Outcome<u8> {
     u8::try_from(number).ok().filter(|number| *number < DATABASES).ok_or(NO_SUCH_DATABASE)
 }
 

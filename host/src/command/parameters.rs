@@ -240,6 +240,7 @@ pub(super) fn resetstat(
     replies: &mut dyn Replies,
 ) -> Outcome {
     context.observe.counters.reset();
+    context.observe.errors.reset();
     context.calls.iter().for_each(|calls| calls.reset());
     replies.simple("OK");
     Ok(())

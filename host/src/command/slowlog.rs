@@ -1,7 +1,7 @@
 //! SLOWLOG: the newest requests that took long.
 
 use super::connection::print_help;
-use super::errors::{Failure, Outcome, WORD_BYTES_SHOWN, shown};
+use super::errors::{Failure, Outcome, unknown_subcommand_or_arity};
 use super::{Arguments, Context, Replies, Session, number};
 
 /// How many entries GET shows if nobody says.
@@ -21,13 +21,7 @@ pub(super) fn get(
                 .and_then(|count| usize::try_from(count).ok())
                 .ok_or(Failure::fixed("ERR count should be greater than or equal to -1"))?,
         },
-        _ => {
-            let shown = shown(arguments.word(1), WORD_BYTES_SHOWN);
-            let text = format!(
-                "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try SLOWLOG HELP."
-            );
-            return Err(Failure::Reply(text.into()));
-        }
+        _ => return Err(unknown_subcommand_or_arity("slowlog", arguments.word(1))),
     };
     let requests = context.observe.slowlog.newest(count);
     replies.array(requests.len());

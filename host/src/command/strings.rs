@@ -176,8 +176,12 @@ pub(super) fn getdel(
     access: &mut GroupAccess<'_, '_>,
     replies: &mut dyn Replies,
 ) -> Outcome {
-    reply_value(access.value(arguments.word(1))?, replies);
-    access.delete(arguments.word(1))?;
+    let stored = access.value(arguments.word(1))?;
+    let there = stored.is_some();
+    reply_value(stored, replies);
+    if there {
+        access.remove(arguments.word(1))?;
+    }
     Ok(())
 }
 

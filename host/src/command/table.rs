@@ -242,7 +242,7 @@ static IN_SEQUENCER: [Row; 3] = [
 
 /// The commands.
 #[rustfmt::skip]
-pub(super) static TABLE: [Row; 131] = placed([
+pub(super) static TABLE: [Row; 132] = placed([
     Row::new("append", 3, "string", "2.0.0", Handler::Write(strings::append)).flags(WRITE_FAST).keys(1, 1, 1)
         .does("Appends to a value, creating it if need be"),
     Row::new("auth", -2, "connection", "1.0.0", Handler::Local(auth::auth)).flags(HANDSHAKE)
@@ -295,6 +295,8 @@ pub(super) static TABLE: [Row; 131] = placed([
         .does("What commands do"),
     Row::new("command|getkeys", -4, "server", "2.8.13", Handler::Local(introspection::getkeys)).flags(ANY_TIME_SLOW)
         .does("Which words of a request are keys"),
+    Row::new("command|getkeysandflags", -4, "server", "7.0.0", Handler::Local(introspection::getkeysandflags))
+        .flags(ANY_TIME_SLOW).does("Which words of a request are keys, and what becomes of them"),
     Row::new("command|help", 2, "server", "5.0.0", Handler::Local(introspection::help)).flags(ANY_TIME_SLOW)
         .does("Explains the subcommands"),
     Row::new("command|info", -2, "server", "2.8.13", Handler::Local(introspection::command_info)).flags(ANY_TIME_SLOW)
@@ -538,11 +540,37 @@ pub(super) fn find_named(name: &[u8]) -> Option<&'static Row> {
 }
 
 fn place_of(name: &[u8]) -> Option<usize> {
-    let mut lower = [0; NAME_BYTES_MAX];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    TABLE.binary_search_by(|row| row.name.as_bytes().cmp(lower)).ok()
+    let head = head(name);
+    let mut place = HEADS.partition_point(|other| *other < head);
+    while HEADS.get(place) == Some(&head) {
+        if TABLE[place].name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(place);
+        }
+        place += 1;
+    }
+    None
+}
+
+/// The beginnings of the names in the order of the table: whoever looks for a name compares numbers.
+static HEADS: [u64; TABLE.len()] = {
+    let mut heads = [0; TABLE.len()];
+    let mut place = 0;
+    while place < heads.len() {
+        heads[place] = head(TABLE[place].name.as_bytes());
+        place += 1;
+    }
+    heads
+};
+
+/// The first eight bytes of a name in small letters, as a number that sorts as they do.
+const fn head(name: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let mut place = 0;
+    while place < name.len() && place < bytes.len() {
+        bytes[place] = name[place].to_ascii_lowercase();
+        place += 1;
+    }
+    u64::from_be_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl<'a> Timing<'a> {
 fn may_be_slow(row: &Row, arguments: Arguments<'_>) -> bool {
     let blind_write = row.class == Class::Write && !row.reads_keys;
     let quick = row.is_fast || blind_write;
-    !quick || arguments.len() > QUICK_WORDS_MAX || arguments.bytes() > QUICK_BYTES_MAX
+    !quick || arguments.len() > QUICK_WORDS_MAX || arguments.whole().len() > QUICK_BYTES_MAX
 }
 
 /// Notes an event for LATENCY if it took long enough.

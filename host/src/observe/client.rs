@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// One connected client.
@@ -21,7 +21,7 @@ pub struct Client {
     protocol: AtomicU8,
     monitors: AtomicBool,
     keeps_place: AtomicBool,
-    dismissed: AtomicBool,
+    dismissal: OnceLock<&'static str>,
     labels: Mutex<Labels>,
 }
 
@@ -41,7 +41,6 @@ struct Labels {
     library_name: String,
     library_version: String,
     last_command: &'static str,
-    dismissal: Option<&'static str>,
 }
 
 impl Client {
@@ -56,7 +55,7 @@ impl Client {
             protocol: AtomicU8::new(2),
             monitors: AtomicBool::new(false),
             keeps_place: AtomicBool::new(false),
-            dismissed: AtomicBool::new(false),
+            dismissal: OnceLock::new(),
             labels: Mutex::default(),
         }
     }
@@ -95,13 +94,13 @@ impl Client {
 
     /// Tells it to go, for a reason that is logged. Its event loop closes it at the next call for attention.
     pub fn dismiss(&self, reason: &'static str) {
-        self.labels().dismissal.get_or_insert(reason);
-        self.dismissed.store(true, Ordering::Release);
+        // Who was told to go before goes for the reason that it was told then.
+        let _ = self.dismissal.set(reason);
     }
 
     /// Why it has to go, if it has.
     pub fn dismissal(&self) -> Option<&'static str> {
-        if self.dismissed.load(Ordering::Acquire) { self.labels().dismissal } else { None }
+        self.dismissal.get().copied()
     }
 
     /// Its name, empty if it has none.

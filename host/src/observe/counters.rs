@@ -30,8 +30,6 @@ pub struct Counters {
     pub connections_received: Counter,
     /// Connections refused because there were too many.
     pub connections_rejected: Counter,
-    /// Error replies.
-    pub error_replies: Counter,
     /// Keys that a reading command found.
     pub keyspace_hits: Counter,
     /// Keys that a reading command did not find.
@@ -44,7 +42,7 @@ pub struct Counters {
 
 impl Counters {
     /// Every counter with its name in INFO.
-    pub fn named(&self) -> [(&'static str, &Counter); 7] {
+    pub fn named(&self) -> [(&'static str, &Counter); 6] {
         [
             ("total_connections_received", &self.connections_received),
             ("total_net_input_bytes", &self.bytes_received),
@@ -52,7 +50,6 @@ impl Counters {
             ("rejected_connections", &self.connections_rejected),
             ("keyspace_hits", &self.keyspace_hits),
             ("keyspace_misses", &self.keyspace_misses),
-            ("total_error_replies", &self.error_replies),
         ]
     }
 
@@ -72,7 +69,7 @@ mod tests {
     fn reset_sets_every_counter_to_zero() {
         let counters = Counters::default();
         counters.keyspace_hits.add(3);
-        counters.error_replies.add(2);
+        counters.bytes_sent.add(2);
         assert_eq!(counters.keyspace_hits.get(), 3);
         counters.reset();
         assert!(counters.named().iter().all(|(_, counter)| counter.get() == 0));

@@ -7,12 +7,12 @@ mod attention;
 mod calls;
 mod client;
 mod counters;
+mod errors;
 mod latency;
 mod monitors;
 mod pause;
 mod slowlog;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ pub use attention::Attention;
 pub use calls::{Calls, SAMPLED_CALLS};
 pub use client::{Client, ClientFlag, Clients};
 pub use counters::{Counter, Counters};
+pub use errors::ErrorReplies;
 pub use latency::{Latency, Sample, Spikes};
 pub use monitors::Monitors;
 pub use pause::Pause;
@@ -30,6 +31,8 @@ pub use slowlog::{SlowRequest, Slowlog, shortened};
 pub struct Observe {
     /// What was counted since the start.
     pub counters: Counters,
+    /// The errors that clients were told.
+    pub errors: ErrorReplies,
     /// Who is connected.
     pub clients: Clients,
     /// How event loops are asked to look at their clients.
@@ -43,9 +46,9 @@ pub struct Observe {
     /// What took long, by kind of event.
     pub latency: Latency,
     /// The bytes of unfinished and waiting requests of all clients.
-    pub input_bytes: Arc<AtomicUsize>,
+    pub input_bytes: AtomicUsize,
     /// The memory of the replies that clients have not taken, in bytes.
-    pub unsent_bytes: Arc<AtomicUsize>,
+    pub unsent_bytes: AtomicUsize,
     started: Instant,
     run_id: String,
 }
@@ -66,27 +69,18 @@ impl Observe {
         let run_id = format!("{:016x}{:016x}{:08x}", random(), random(), random() as u32);
         Self {
             counters: Counters::default(),
+            errors: ErrorReplies::default(),
             clients: Clients::default(),
             attention: Attention::default(),
             pause: Pause::default(),
             monitors: Monitors::default(),
             slowlog: Slowlog::default(),
             latency: Latency::default(),
-            input_bytes: Arc::default(),
-            unsent_bytes: Arc::default(),
+            input_bytes: AtomicUsize::default(),
+            unsent_bytes: AtomicUsize::default(),
             started: Instant::now(),
             run_id,
         }
-    }
-
-    /// Tells a client to go; its event loop closes it. Says whether there is such a client.
-    pub fn dismiss(&self, client: u64, reason: &'static str) -> bool {
-        let found = self.clients.find(client);
-        if let Some(client) = &found {
-            client.dismiss(reason);
-            self.attention.call();
-        }
-        found.is_some()
     }
 
     /// How long the server has been running.

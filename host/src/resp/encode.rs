@@ -125,6 +125,11 @@ impl Encoder {
         self.bytes.capacity()
     }
 
+    /// Makes room for so many more bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Forgets all bytes and gives back the memory of large ones.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -146,30 +151,40 @@ impl Encoder {
     }
 
     fn line(&mut self, kind: u8, text: &str) {
+        self.bytes.reserve(1 + text.len() + 2);
         self.bytes.push(kind);
-        self.bytes.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(text.as_bytes());
+        for byte in &mut self.bytes[start..] {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
         self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// A kind, a number and a line break.
     fn head(&mut self, kind: u8, negative: bool, mut number: u64) {
-        const DIGITS_MAX: usize = 20;
-        let mut digits = [0; DIGITS_MAX];
-        let mut start = DIGITS_MAX;
+        // A kind, a sign, twenty digits, a line break; written from the end.
+        const BYTES_MAX: usize = 24;
+        let mut line = [b'\r'; BYTES_MAX];
+        line[BYTES_MAX - 1] = b'\n';
+        let mut start = BYTES_MAX - 2;
         loop {
             start -= 1;
-            digits[start] = b'0' + (number % 10) as u8;
+            line[start] = b'0' + (number % 10) as u8;
             number /= 10;
             if number == 0 {
                 break;
             }
         }
-        self.bytes.push(kind);
         if negative {
-            self.bytes.push(b'-');
+            start -= 1;
+            line[start] = b'-';
         }
-        self.bytes.extend_from_slice(&digits[start..]);
-        self.bytes.extend_from_slice(b"\r\n");
+        start -= 1;
+        line[start] = kind;
+        self.bytes.extend_from_slice(&line[start..]);
     }
 }
 

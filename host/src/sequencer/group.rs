@@ -25,8 +25,8 @@ use super::overlay::{Overlay, Writes};
 use super::queue::Queued;
 use crate::storage::Storage;
 
-/// How many keys are fetched together at most before a group is evaluated.
-const FETCHED_KEYS_MAX: usize = 4096;
+/// What becomes of submissions whose requests are all decided.
+pub(super) type Complete<'a> = dyn FnMut(&mut dyn Iterator<Item = Queued>) + 'a;
 
 /// What the holder of the role keeps from group to group.
 pub(super) struct Role {
@@ -58,8 +58,8 @@ impl Role {
         Ok(Self { instants: Instants::resume(storage)?, writes: Writes::default() })
     }
 
-    /// Takes a group through; hands each submission to `complete` once all of its requests are decided.
-    pub(super) fn run(&mut self, group: Vec<Queued>, storage: &Storage, complete: &mut dyn FnMut(Queued)) {
+    /// Takes a group through; hands submissions to `complete`, in runs, once all of their requests are decided.
+    pub(super) fn run(&mut self, group: Vec<Queued>, storage: &Storage, complete: &mut Complete<'_>) {
         let now = self.instants.next(storage.clock().wall());
         let mut run = Run { role: self, storage, now, submissions: group.into_iter().map(Some).collect() };
         run.all(complete);
@@ -75,7 +75,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn all(&mut self, complete: &mut dyn FnMut(Queued)) {
+    fn all(&mut self, complete: &mut Complete<'_>) {
         self.role.writes.clear();
         self.fetch();
         let end = Place { submission: self.submissions.len(), request: 0 };
@@ -97,20 +97,11 @@ impl Run<'_> {
     /// Fetches what the requests will read together. Only a hint: what fails here fails again, with a
     /// client to tell, when it is read alone.
     fn fetch(&mut self) {
-        let mut keys: Vec<Vec<u8>> = Vec::new();
+        let fetched = self.role.writes.fetched();
         for queued in self.submissions.iter().flatten() {
-            queued.submission.reads(&mut |key| {
-                if keys.len() < FETCHED_KEYS_MAX {
-                    keys.push(key.to_vec());
-                }
-            });
+            queued.submission.reads(&mut |key| fetched.add(key));
         }
-        keys.sort_unstable();
-        keys.dedup();
-        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        if self.role.writes.fetch(&keys, self.storage).is_err() {
-            self.role.writes.clear();
-        }
+        let _ = fetched.fetch(self.storage);
     }
 
     /// Takes as many requests as one batch holds; returns the first one behind them.
@@ -263,11 +254,8 @@ impl Run<'_> {
         place
     }
 
-    fn complete_before(&mut self, place: Place, complete: &mut dyn FnMut(Queued)) {
-        for submission in self.submissions.iter_mut().take(place.submission) {
-            if let Some(submission) = submission.take() {
-                complete(submission);
-            }
-        }
+    fn complete_before(&mut self, place: Place, complete: &mut Complete<'_>) {
+        let decided = self.submissions.iter_mut().take(place.submission);
+        complete(&mut decided.filter_map(Option::take));
     }
 }

@@ -14,6 +14,7 @@
 //! The sequencer is a role, not a thread: whoever holds the lock of the role takes the next group through
 //! (`run_once`). Today the commit thread alone does.
 
+mod fetched;
 mod group;
 mod instant;
 mod overlay;
@@ -21,9 +22,10 @@ mod queue;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use adapter_api::EngineError;
@@ -58,10 +60,14 @@ pub struct Sequencer {
     commit_thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+type Listener = Box<dyn Fn() + Send + Sync>;
+
 struct Shared {
     storage: Arc<Storage>,
     queue: Queue,
     role: Mutex<Role>,
+    /// Who hears of completions.
+    listeners: Mutex<Vec<Listener>>,
     groups: Counter,
     requests: Counter,
 }
@@ -93,6 +99,7 @@ impl Sequencer {
             storage,
             queue: Queue::new(limits),
             role,
+            listeners: Mutex::default(),
             groups: Counter::default(),
             requests: Counter::default(),
         };
@@ -102,13 +109,29 @@ impl Sequencer {
     /// Queues a submission. Returns at once; the submission is completed on the commit thread. After
     /// `shutdown` it is refused and completed at once, on the caller's thread.
     pub fn submit(&self, submission: Box<dyn Submission>) {
-        if let Some(mut refused) = self.shared.queue.push(submission) {
-            let error = EngineError::rejected("the server is shutting down");
+        self.submit_all(&mut vec![submission]);
+    }
+
+    /// Queues several submissions together, so that one group can take them all, and leaves the list empty.
+    /// Otherwise as `submit`.
+    pub fn submit_all(&self, submissions: &mut Vec<Box<dyn Submission>>) {
+        if submissions.is_empty() || self.shared.queue.push_all(submissions) {
+            return;
+        }
+        let error = EngineError::rejected("the server is shutting down");
+        for mut refused in submissions.drain(..) {
             for request in 0..refused.requests() {
                 refused.refuse(request, &error);
             }
             refused.complete();
         }
+        self.shared.announce();
+    }
+
+    /// Calls `listener` after each run of submissions that were completed, on the thread that completed them. It
+    /// must not block, nor use the sequencer.
+    pub fn on_completions(&self, listener: impl Fn() + Send + Sync + 'static) {
+        self.shared.listeners().push(Box::new(listener));
     }
 
     /// Whether the queued bytes are below the budget. While they are not, read no more requests.
@@ -154,12 +177,23 @@ impl Shared {
         }
         self.groups.add(1);
         self.requests.add(group.iter().map(|queued| queued.requests as u64).sum());
-        role.run(group, &self.storage, &mut |queued| {
-            self.queue.release(queued.bytes);
-            if catch_unwind(AssertUnwindSafe(|| queued.submission.complete())).is_err() {
-                log::error!("an answer could not be handed over, which is a defect");
+        role.run(group, &self.storage, &mut |decided| {
+            for queued in decided {
+                self.queue.release(queued.bytes);
+                if catch_unwind(AssertUnwindSafe(|| queued.submission.complete())).is_err() {
+                    log::error!("an answer could not be handed over, which is a defect");
+                }
             }
+            self.announce();
         });
         true
+    }
+
+    fn announce(&self) {
+        self.listeners().iter().for_each(|listener| listener());
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,75 +4,49 @@
 //! exactly what the request now evaluated wrote. Keys and values are the engine's (see
 //! `storage::keyspace`). The group fills one batch through it; submissions use it in `evaluate`.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::iter;
 use std::time::Duration;
 
-use adapter_api::{Batch, BatchBuilder, Buffer, Capabilities, EngineError, KeyRange, Values};
+use adapter_api::{Batch, BatchBuilder, Buffer, EngineError, KeyRange};
 
+use super::fetched::Fetched;
+use super::written::{Found, Mark, Written};
 use crate::storage::{Databases, Storage};
 
 /// The writes of one group so far, and what was fetched for it.
 #[derive(Default)]
 pub(super) struct Writes {
     batch: BatchBuilder,
-    /// The last write of each key that was put or deleted, or that a range delete found in here.
-    keys: HashMap<Arc<[u8]>, Write>,
-    ranges: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// What the request now evaluated replaced in `keys`, for `undo`.
-    replaced: Vec<(Arc<[u8]>, Option<Write>)>,
+    written: Written,
     savepoint: Savepoint,
-    /// Values fetched before the first request; they hold as long as nothing was applied.
-    fetched: Values,
-    fetched_keys: HashMap<Vec<u8>, usize>,
+    /// They hold as long as nothing was applied.
+    fetched: Fetched,
     /// What the slots of the databases are once the batch is applied, if the request now evaluated changes
     /// them. It is the last one of its batch.
     databases: Option<Databases>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Write {
-    /// Where the value lies in the batch.
-    Put {
-        start: usize,
-        end: usize,
-    },
-    Deleted,
-}
-
 #[derive(Debug, Default, Clone, Copy)]
 struct Savepoint {
     batch_bytes: usize,
-    ranges: usize,
+    written: Mark,
 }
 
 impl Writes {
-    /// Fetches the values of `keys` together.
-    pub(super) fn fetch(&mut self, keys: &[&[u8]], storage: &Storage) -> Result<(), EngineError> {
-        if keys.len() < 2 || !storage.has(Capabilities::READ_VIEW) {
-            return Ok(());
-        }
-        storage.multi_get(keys, &mut self.fetched)?;
-        self.fetched_keys.extend(keys.iter().enumerate().map(|(index, key)| (key.to_vec(), index)));
-        Ok(())
+    /// What is to be fetched, or was.
+    pub(super) fn fetched(&mut self) -> &mut Fetched {
+        &mut self.fetched
     }
 
     /// Begins the next request: `undo` goes back to here.
     pub(super) fn begin_request(&mut self) {
-        self.replaced.clear();
-        self.savepoint = Savepoint { batch_bytes: self.batch.bytes(), ranges: self.ranges.len() };
+        self.savepoint = Savepoint { batch_bytes: self.batch.bytes(), written: self.written.mark() };
     }
 
     /// Takes back what was written since `begin_request`.
     pub(super) fn undo(&mut self) {
         self.databases = None;
-        for (key, before) in self.replaced.drain(..).rev() {
-            match before {
-                Some(write) => drop(self.keys.insert(key, write)),
-                None => drop(self.keys.remove(&key)),
-            }
-        }
-        self.ranges.truncate(self.savepoint.ranges);
+        self.written.undo(self.savepoint.written, self.batch.as_batch().as_bytes());
         self.batch.truncate(self.savepoint.batch_bytes);
     }
 
@@ -105,28 +79,15 @@ impl Writes {
     /// Forgets everything. The memory is kept unless it is large.
     pub(super) fn clear(&mut self) {
         const KEPT_BYTES: usize = 16 << 20;
-        if self.batch.bytes() > KEPT_BYTES || self.fetched.bytes() > KEPT_BYTES {
+        if self.batch.bytes() > KEPT_BYTES || self.fetched.value_bytes() > KEPT_BYTES {
             *self = Self::default();
             return;
         }
         self.databases = None;
         self.batch.clear();
-        self.keys.clear();
-        self.ranges.clear();
-        self.replaced.clear();
+        self.written.clear();
         self.savepoint = Savepoint::default();
         self.fetched.clear();
-        self.fetched_keys.clear();
-    }
-
-    fn note(&mut self, key: &[u8], write: Write) {
-        let key: Arc<[u8]> = key.into();
-        let before = self.keys.insert(Arc::clone(&key), write);
-        self.replaced.push((key, before));
-    }
-
-    fn is_in_deleted_range(&self, key: &[u8]) -> bool {
-        self.ranges.iter().any(|(start, end)| KeyRange::with_end(start, end.as_deref()).contains(key))
     }
 }
 
@@ -149,33 +110,29 @@ impl Overlay<'_> {
     /// # Errors
     /// What the engine says.
     pub fn get(&mut self, key: &[u8], value: &mut Buffer) -> Result<bool, EngineError> {
-        match self.writes.keys.get(key) {
-            Some(Write::Put { start, end }) => {
-                value.extend_from_slice(&self.writes.batch.as_batch().as_bytes()[*start..*end]);
-                return Ok(true);
-            }
-            Some(Write::Deleted) => return Ok(false),
-            None => {}
-        }
-        if self.writes.is_in_deleted_range(key) {
-            return Ok(false);
-        }
-        if let Some(index) = self.writes.fetched_keys.get(key) {
-            let fetched = self.writes.fetched.get(*index);
-            fetched.inspect(|fetched| value.extend_from_slice(fetched));
-            return Ok(fetched.is_some());
-        }
-        self.storage.get(key, value)
+        let known = match self.writes.written.find(key, self.writes.batch.as_batch().as_bytes()) {
+            Found::Put(put) => Some(put),
+            Found::Deleted => None,
+            Found::Untouched => match self.writes.fetched.find(key) {
+                Some(fetched) => fetched,
+                None => return self.storage.get(key, value),
+            },
+        };
+        known.inspect(|known| value.extend_from_slice(known));
+        Ok(known.is_some())
     }
 
-    /// Stores the value under an engine key.
+    /// Stores the bytes of `parts`, one behind the other, under an engine key.
     ///
     /// # Errors
     /// `Rejected` if key or value are outside the engine's limits; nothing is stored then.
-    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
-        self.writes.batch.put(key, value)?;
-        let end = self.writes.batch.bytes();
-        self.writes.note(key, Write::Put { start: end - value.len(), end });
+    pub fn put<'p>(
+        &mut self,
+        key: &[u8],
+        parts: impl Iterator<Item = &'p [u8]> + Clone,
+    ) -> Result<(), EngineError> {
+        let value_bytes = self.writes.batch.put_parts(key, parts)?;
+        self.writes.written.put(self.writes.batch.bytes(), key.len(), value_bytes);
         Ok(())
     }
 
@@ -185,7 +142,7 @@ impl Overlay<'_> {
     /// `Rejected` if the key is outside the engine's limits.
     pub fn delete(&mut self, key: &[u8]) -> Result<(), EngineError> {
         self.writes.batch.delete(key)?;
-        self.writes.note(key, Write::Deleted);
+        self.writes.written.delete(self.writes.batch.bytes(), key.len());
         Ok(())
     }
 
@@ -195,11 +152,7 @@ impl Overlay<'_> {
     /// `Rejected` if a bound is outside the engine's limits.
     pub fn delete_range(&mut self, range: KeyRange<'_>) -> Result<(), EngineError> {
         self.writes.batch.delete_range(range)?;
-        let within: Vec<_> = self.writes.keys.keys().filter(|key| range.contains(key)).cloned().collect();
-        for key in within {
-            self.writes.note(&key, Write::Deleted);
-        }
-        self.writes.ranges.push((range.start().to_vec(), range.end().map(<[u8]>::to_vec)));
+        self.writes.written.delete_range(range);
         Ok(())
     }
 
@@ -215,7 +168,7 @@ impl Overlay<'_> {
     /// `Rejected` if the engine takes no such key; nothing is changed then.
     pub fn swap_databases(&mut self, one: u8, other: u8) -> Result<(), EngineError> {
         let swapped = self.databases().swapped(one, other);
-        self.put(&Databases::key(), &swapped.encode())?;
+        self.put(&Databases::key(), iter::once(&swapped.encode()[..]))?;
         self.writes.databases = Some(swapped);
         Ok(())
     }
@@ -256,18 +209,19 @@ mod tests {
         for fetch in [false, true] {
             let mut writes = Writes::default();
             if fetch {
-                writes.fetch(&[b"a", b"b", b"c", b"d"], &storage).unwrap();
+                [b"d", b"a", b"c", b"b", b"a"].iter().for_each(|key| writes.fetched().add(*key));
+                writes.fetched().fetch(&storage).unwrap();
             }
             let mut overlay = overlay(&mut writes, &storage);
             assert_eq!(read(&mut overlay, b"a"), Some(b"old".to_vec()));
             assert_eq!(read(&mut overlay, b"d"), None);
-            overlay.put(b"a", b"new").unwrap();
+            overlay.put(b"a", iter::once(&b"new"[..])).unwrap();
             overlay.delete(b"b").unwrap();
             assert_eq!(read(&mut overlay, b"a"), Some(b"new".to_vec()));
             assert_eq!(read(&mut overlay, b"b"), None);
             overlay.delete_range(KeyRange::new(b"a", b"d")).unwrap();
             assert_eq!((read(&mut overlay, b"a"), read(&mut overlay, b"c")), (None, None));
-            overlay.put(b"c", b"").unwrap();
+            overlay.put(b"c", iter::once(&b""[..])).unwrap();
             assert_eq!((read(&mut overlay, b"a"), read(&mut overlay, b"c")), (None, Some(Vec::new())));
             assert_eq!(overlay.writes.batch().len(), 4);
         }
@@ -276,20 +230,42 @@ mod tests {
     #[test]
     fn undo_takes_back_the_request_and_nothing_before_it() {
         let storage = stored();
-        let mut writes = Writes::default();
-        writes.begin_request();
-        overlay(&mut writes, &storage).put(b"a", b"first").unwrap();
-        let before = writes.bytes();
-        writes.begin_request();
-        let mut overlay = overlay(&mut writes, &storage);
-        overlay.put(b"a", b"second").unwrap();
-        overlay.delete(b"a").unwrap();
-        overlay.put(b"e", b"e").unwrap();
-        overlay.delete_range(KeyRange::all()).unwrap();
-        overlay.undo();
-        assert_eq!(read(&mut overlay, b"a"), Some(b"first".to_vec()));
-        assert_eq!(read(&mut overlay, b"b"), Some(b"old".to_vec()));
-        assert_eq!(read(&mut overlay, b"e"), None);
-        assert_eq!(writes.bytes(), before);
+        // Reading in between changes what the overlay knows of its own writes, but nothing that it answers.
+        for reads in [false, true] {
+            let mut writes = Writes::default();
+            writes.begin_request();
+            let mut first = overlay(&mut writes, &storage);
+            first.put(b"a", iter::once(&b"first"[..])).unwrap();
+            first.delete(b"c").unwrap();
+            let before = writes.bytes();
+            writes.begin_request();
+            let mut overlay = overlay(&mut writes, &storage);
+            overlay.put(b"a", iter::once(&b"second"[..])).unwrap();
+            if reads {
+                assert_eq!(read(&mut overlay, b"a"), Some(b"second".to_vec()));
+            }
+            overlay.delete(b"a").unwrap();
+            overlay.put(b"c", iter::once(&b"c"[..])).unwrap();
+            overlay.put(b"e", iter::once(&b"e"[..])).unwrap();
+            if reads {
+                assert_eq!((read(&mut overlay, b"a"), read(&mut overlay, b"e")), (None, Some(b"e".to_vec())));
+            }
+            overlay.delete_range(KeyRange::all()).unwrap();
+            overlay.put(b"a", iter::once(&b"third"[..])).unwrap();
+            if reads {
+                assert_eq!(
+                    (read(&mut overlay, b"a"), read(&mut overlay, b"e")),
+                    (Some(b"third".to_vec()), None)
+                );
+            }
+            overlay.undo();
+            assert_eq!(read(&mut overlay, b"a"), Some(b"first".to_vec()));
+            assert_eq!(read(&mut overlay, b"b"), Some(b"old".to_vec()));
+            assert_eq!((read(&mut overlay, b"c"), read(&mut overlay, b"e")), (None, None));
+            overlay.put(b"e", iter::once(&b"again"[..])).unwrap();
+            assert_eq!(read(&mut overlay, b"e"), Some(b"again".to_vec()));
+            overlay.undo();
+            assert_eq!(writes.bytes(), before);
+        }
     }
 }

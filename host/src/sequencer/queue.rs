@@ -22,6 +22,8 @@ pub(super) struct Queue {
 struct Waiting {
     submissions: VecDeque<Queued>,
     closed: bool,
+    /// The commit thread waits for something to arrive.
+    sleeps: bool,
 }
 
 /// A submission with what it counts for.
@@ -37,18 +39,24 @@ impl Queue {
         Self { limits, waiting: Mutex::default(), arrived: Condvar::new(), bytes: AtomicUsize::new(0) }
     }
 
-    /// Appends a submission, or gives it back if the queue is closed.
-    pub(super) fn push(&self, submission: Box<dyn Submission>) -> Option<Box<dyn Submission>> {
-        let (bytes, requests) = (submission.bytes(), submission.requests());
+    /// Appends the submissions, or answers `false` and leaves them where they are if the queue is closed.
+    pub(super) fn push_all(&self, submissions: &mut Vec<Box<dyn Submission>>) -> bool {
         let mut waiting = self.lock();
         if waiting.closed {
-            return Some(submission);
+            return false;
         }
-        self.bytes.fetch_add(bytes, Ordering::SeqCst);
-        waiting.submissions.push_back(Queued { submission, bytes, requests });
+        for submission in submissions.drain(..) {
+            let (bytes, requests) = (submission.bytes(), submission.requests());
+            self.bytes.fetch_add(bytes, Ordering::SeqCst);
+            waiting.submissions.push_back(Queued { submission, bytes, requests });
+        }
+        // To wake nobody would cost a call of the operating system too.
+        let wakes = waiting.sleeps;
         drop(waiting);
-        self.arrived.notify_one();
-        None
+        if wakes {
+            self.arrived.notify_one();
+        }
+        true
     }
 
     /// Takes the submissions of the next group without waiting; none if nothing waits.
@@ -70,7 +78,9 @@ impl Queue {
     pub(super) fn wait(&self) -> bool {
         let mut waiting = self.lock();
         while waiting.submissions.is_empty() && !waiting.closed {
+            waiting.sleeps = true;
             waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.sleeps = false;
         }
         !waiting.submissions.is_empty()
     }

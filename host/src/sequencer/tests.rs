@@ -1,5 +1,6 @@
 //! The sequencer over a scripted engine, mostly without its thread: each test says when a group is taken.
 
+use std::iter::once;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -39,14 +40,14 @@ impl Script {
     fn answer(op: &Op, overlay: &mut Overlay<'_>) -> String {
         let mut value = Buffer::new();
         match op {
-            Op::Put(key, value) => overlay.put(key, value).map(|()| "ok".to_string()).unwrap(),
+            Op::Put(key, value) => overlay.put(key, once(&value[..])).map(|()| "ok".to_string()).unwrap(),
             Op::Delete(key) => overlay.delete(key).map(|()| "ok".to_string()).unwrap(),
             Op::DeleteAll => overlay.delete_range(KeyRange::all()).map(|()| "ok".to_string()).unwrap(),
             Op::Increment(key) => {
                 let there = overlay.get(key, &mut value).unwrap();
                 let number = if there { std::str::from_utf8(&value).unwrap().parse().unwrap() } else { 0 };
                 let next = (number + 1_u64).to_string();
-                overlay.put(key, next.as_bytes()).unwrap();
+                overlay.put(key, once(next.as_bytes())).unwrap();
                 next
             }
             Op::Get(key) => match overlay.get(key, &mut value).unwrap() {
@@ -54,12 +55,12 @@ impl Script {
                 false => "none".to_string(),
             },
             Op::WriteAndFail(key) => {
-                overlay.put(key, b"half").unwrap();
+                overlay.put(key, once(&b"half"[..])).unwrap();
                 overlay.undo();
                 "failed".to_string()
             }
             Op::WriteAndPanic(key) => {
-                overlay.put(key, b"half").unwrap();
+                overlay.put(key, once(&b"half"[..])).unwrap();
                 panic!("planted");
             }
             Op::Now => overlay.now().as_millis().to_string(),

@@ -5,11 +5,12 @@
 //! ```
 //!
 //! Promises: every ticket comes back exactly once, also when the work panicked or was thrown away; the loop is
-//! woken for each completion that it has not seen.
+//! woken for completions that it has not seen: for a reader's at once, for the sequencer's once a run of them, when
+//! the sequencer says so (`announce`).
 
 use std::io;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::{Poll, Token, Waker};
 
@@ -32,14 +33,22 @@ pub(super) struct Completion {
 
 /// The finished work of one event loop's connections.
 pub(super) struct CompletionQueue {
-    completions: Mutex<Vec<Completion>>,
+    unseen: Mutex<Unseen>,
     waker: Waker,
+}
+
+/// What the loop has not taken yet.
+#[derive(Default)]
+struct Unseen {
+    completions: Vec<Completion>,
+    /// The loop was woken for them.
+    announced: bool,
 }
 
 impl CompletionQueue {
     /// A queue that wakes `poll` by an event of `token`.
     pub(super) fn new(poll: &Poll, token: Token) -> io::Result<Self> {
-        Ok(Self { completions: Mutex::default(), waker: Waker::new(poll.registry(), token)? })
+        Ok(Self { unseen: Mutex::default(), waker: Waker::new(poll.registry(), token)? })
     }
 
     /// Wakes the loop although nothing is finished.
@@ -49,20 +58,30 @@ impl CompletionQueue {
         }
     }
 
-    /// Everything finished since the last call, in the order in which it finished.
-    pub(super) fn take(&self) -> Vec<Completion> {
-        mem::take(&mut *self.completions.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Wakes the loop if it has neither seen what is finished nor been woken for it.
+    pub(super) fn announce(&self) {
+        let mut unseen = self.lock();
+        if !unseen.completions.is_empty() && !mem::replace(&mut unseen.announced, true) {
+            drop(unseen);
+            self.wake();
+        }
+    }
+
+    /// Everything finished since the last call, in the order in which it finished, in the place of `taken`, which
+    /// is empty: its memory is for what comes.
+    pub(super) fn take(&self, taken: &mut Vec<Completion>) {
+        debug_assert!(taken.is_empty());
+        let mut unseen = self.lock();
+        unseen.announced = false;
+        mem::swap(&mut unseen.completions, taken);
     }
 
     fn push(&self, completion: Completion) {
-        let mut completions = self.completions.lock().unwrap_or_else(PoisonError::into_inner);
-        completions.push(completion);
-        // The loop takes all at once, so that only the first needs to wake it.
-        let first = completions.len() == 1;
-        drop(completions);
-        if first {
-            self.wake();
-        }
+        self.lock().completions.push(completion);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Unseen> {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,6 +110,10 @@ impl Drop for Ticket {
         let completion =
             Completion { connection: self.connection, worker: self.worker, answers: self.answers.take() };
         self.queue.push(completion);
+        // The sequencer completes many at a time, and says when it has.
+        if self.worker == Worker::Reader {
+            self.queue.announce();
+        }
     }
 }
 
@@ -118,15 +141,17 @@ mod tests {
             answered.answer(answers);
             drop(lost);
         });
-        let mut seen = Vec::new();
+        let (mut seen, mut taken) = (Vec::new(), Vec::new());
         let mut events = Events::with_capacity(4);
         while seen.len() < 2 {
             poll.poll(&mut events, Some(Duration::from_secs(20))).expect("poll works");
             assert!(!events.is_empty(), "a completion did not wake the loop");
-            seen.extend(queue.take());
+            queue.take(&mut taken);
+            seen.append(&mut taken);
         }
         assert_eq!(seen[0].answers.as_ref().map(|answers| answers.bytes()), Some(&b"+OK\r\n"[..]));
         assert!(seen[1].answers.is_none() && seen[1].connection == Token(2));
-        assert!(queue.take().is_empty());
+        queue.take(&mut taken);
+        assert!(taken.is_empty());
     }
 }

@@ -18,6 +18,7 @@ use super::socket::Socket;
 use crate::command::{Class, Context, Pipeline, Replies, Row, Session};
 use crate::observe::{Client, ClientFlag};
 use crate::resp::{Decoder, Input, Limits, Version};
+use crate::sequencer::Submission;
 
 /// Runs of requests of one connection that the sequencer may have at a time. Two keep the disk busy while more
 /// is parsed; what comes above waits in the socket and makes the next run longer.
@@ -25,6 +26,11 @@ const SUBMISSIONS_MAX: usize = 4;
 
 /// The bytes of requests in one run, above which it is handed on and another is begun.
 pub(super) const PIPELINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a pipeline makes room for at first is told by the bytes that have arrived, at so many a request and a reply.
+const SMALL_REQUEST_BYTES: usize = 32;
+const SMALL_REPLY_BYTES: usize = 8;
+const ROOM_REQUESTS_MAX: usize = 128;
 
 /// An unfinished request of so many bytes is welcome even when the inputs of all clients are too large.
 const INPUT_BYTES_ALWAYS: usize = 64 * 1024;
@@ -39,16 +45,12 @@ pub(super) struct Shared {
     pub(super) completions: Arc<CompletionQueue>,
     /// The connected clients of all loops.
     pub(super) clients: Arc<AtomicUsize>,
-    /// The bytes in the inputs of all clients of all loops.
-    pub(super) input_bytes: Arc<AtomicUsize>,
-    /// The memory of the unsent replies of all clients of all loops, in bytes.
-    pub(super) unsent_bytes: Arc<AtomicUsize>,
 }
 
 impl Shared {
     /// Whether clients have to go because they leave too many replies untaken.
     pub(super) fn owes_too_much(&self) -> bool {
-        self.unsent_bytes.load(Ordering::Relaxed) > self.settings.unsent_bytes_max
+        self.context.observe.unsent_bytes.load(Ordering::Relaxed) > self.settings.unsent_bytes_max
     }
 }
 
@@ -111,7 +113,7 @@ pub(super) struct Connection {
     /// Since when the client takes none of its replies.
     blocked_since: Option<Instant>,
     last_arrival: Instant,
-    /// What this connection added to `Shared::input_bytes` and `Shared::unsent_bytes`.
+    /// What this connection added to `Observe::input_bytes` and `Observe::unsent_bytes`.
     counted_input: usize,
     counted_unsent: usize,
 }
@@ -240,7 +242,7 @@ impl Connection {
 
     fn accept_input(&mut self, shared: &Shared, bytes: &[u8]) {
         shared.context.observe.counters.bytes_received.add(bytes.len() as u64);
-        let all = shared.input_bytes.load(Ordering::Relaxed);
+        let all = shared.context.observe.input_bytes.load(Ordering::Relaxed);
         if self.input.len() > INPUT_BYTES_ALWAYS && all > shared.settings.input_bytes_max {
             log::warn!(
                 "closed client {}: all clients' unfinished requests have {all} bytes",
@@ -259,20 +261,21 @@ impl Connection {
 
     /// Counts the input and the unsent replies among those of all clients. Called after each turn and flush.
     pub(super) fn count_bytes(&mut self, shared: &Shared) {
-        recount(&shared.input_bytes, &mut self.counted_input, self.input.len());
-        let held = self.held();
-        recount(&shared.unsent_bytes, &mut self.counted_unsent, held);
+        let (observe, held) = (&shared.context.observe, self.held());
+        recount(&observe.input_bytes, &mut self.counted_input, self.input.len());
+        recount(&observe.unsent_bytes, &mut self.counted_unsent, held);
     }
 
     /// Takes back what it added to the counts of all clients, at its end.
     pub(super) fn uncount_bytes(&mut self, shared: &Shared) {
-        recount(&shared.input_bytes, &mut self.counted_input, 0);
-        recount(&shared.unsent_bytes, &mut self.counted_unsent, 0);
+        let observe = &shared.context.observe;
+        recount(&observe.input_bytes, &mut self.counted_input, 0);
+        recount(&observe.unsent_bytes, &mut self.counted_unsent, 0);
     }
 
     /// Answers with an error, behind the replies before it.
     pub(super) fn answer(&mut self, error: &str, shared: &Shared) {
-        shared.context.observe.counters.error_replies.add(1);
+        shared.context.observe.errors.add(error);
         if self.is_behind() {
             let mut answers = self.fresh_answers(shared);
             answers.error(error);
@@ -289,18 +292,29 @@ impl Connection {
 
     /// The pipeline of this turn.
     pub(super) fn pipeline(&mut self, shared: &Shared) -> &mut Pipeline<Answers> {
-        let answers = self.fresh_answers(shared);
+        let mut answers = self.fresh_answers(shared);
         self.pipeline.get_or_insert_with(|| {
             let ticket = Ticket::new(&shared.completions, self.token, Worker::Sequencer);
+            // Most of what has arrived will go the same way.
+            let bytes = self.input.len().min(PIPELINE_BYTES_MAX);
+            let requests = (bytes / SMALL_REQUEST_BYTES).clamp(1, ROOM_REQUESTS_MAX);
+            answers.reserve(requests * SMALL_REPLY_BYTES);
             Pipeline::new(answers, Arc::clone(&shared.context), move |answers| ticket.answer(answers))
+                .with_room(requests, bytes)
         })
     }
 
-    /// Hands the pipeline to the sequencer.
+    /// Hands the pipeline over, for the sequencer.
+    pub(super) fn take_pipeline(&mut self) -> Option<Box<dyn Submission>> {
+        let pipeline = self.pipeline.take()?;
+        self.submissions += 1;
+        Some(Box::new(pipeline))
+    }
+
+    /// Hands the pipeline to the sequencer at once.
     pub(super) fn submit(&mut self, shared: &Shared) {
-        if let Some(pipeline) = self.pipeline.take() {
-            self.submissions += 1;
-            shared.context.sequencer.submit(Box::new(pipeline));
+        if let Some(pipeline) = self.take_pipeline() {
+            shared.context.sequencer.submit(pipeline);
         }
     }
 

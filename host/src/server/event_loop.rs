@@ -8,7 +8,7 @@
 //! others; runs of writes are handed to the sequencer once a round, so that clients share its groups; the
 //! thread sleeps unless somebody can make progress.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,16 +21,18 @@ use mio::{Events, Poll, Token};
 
 use super::completion::Completion;
 use super::connection::{Connection, Filled, PIPELINE_BYTES_MAX, Shared};
+use super::connections::Connections;
 use super::listener::{Accepted, Acceptor, Listener};
 use super::routing::Step;
 use crate::command::Replies;
 use crate::observe::ClientFlag;
+use crate::sequencer::Submission;
 
 /// The token of the completion queue's waker. Connections have their client's number, which counts from 1.
 pub(super) const WAKER: Token = Token(usize::MAX);
 
 /// The requests of one connection in one turn.
-const TURN_REQUESTS: usize = 1024;
+pub(super) const TURN_REQUESTS: usize = 1024;
 
 /// How often one connection's socket is read in one turn.
 const TURN_READS: usize = 4;
@@ -67,7 +69,7 @@ pub(super) struct EventLoop {
     poll: Poll,
     shared: Shared,
     doors: Vec<Door>,
-    connections: HashMap<Token, Connection>,
+    connections: Connections,
     /// Connections with something to do.
     queue: VecDeque<Token>,
     /// Connections that wait for the sequencer to have room.
@@ -78,6 +80,9 @@ pub(super) struct EventLoop {
     calls_seen: u64,
     /// Connections that had a turn in this round.
     touched: Vec<Token>,
+    /// Empty between rounds.
+    completions: Vec<Completion>,
+    submissions: Vec<Box<dyn Submission>>,
     round_bytes: usize,
     scratch: Vec<u8>,
     now: Instant,
@@ -102,12 +107,14 @@ impl EventLoop {
             poll,
             shared,
             doors,
-            connections: HashMap::new(),
+            connections: Connections::default(),
             queue: VecDeque::new(),
             stalled: Vec::new(),
             paused: Vec::new(),
             calls_seen: 0,
             touched: Vec::new(),
+            completions: Vec::new(),
+            submissions: Vec::new(),
             round_bytes: 0,
             scratch: vec![0; READ_BYTES],
             now,
@@ -135,9 +142,7 @@ impl EventLoop {
                 self.note(event);
             }
             self.accept();
-            for completion in self.shared.completions.take() {
-                self.complete(completion);
-            }
+            self.take_completions();
             self.resume_stalled();
             self.resume_paused();
             for _ in 0..self.queue.len() {
@@ -191,6 +196,14 @@ impl EventLoop {
         }
     }
 
+    fn take_completions(&mut self) {
+        let mut completions = mem::take(&mut self.completions);
+        self.shared.completions.take(&mut completions);
+        completions.drain(..).for_each(|completion| self.complete(completion));
+        // Keeps the allocation for the next round.
+        self.completions = completions;
+    }
+
     fn complete(&mut self, completion: Completion) {
         let token = completion.connection;
         let Some(connection) = self.connections.get_mut(&token) else { return };
@@ -236,11 +249,11 @@ impl EventLoop {
     /// Follows a call for attention: clients that have to go go, those that were paused try again, those that
     /// monitor get their lines.
     fn attend(&mut self) {
-        let observe = Arc::clone(&self.shared.context.observe);
-        let calls = observe.attention.calls();
+        let calls = self.shared.context.observe.attention.calls();
         if mem::replace(&mut self.calls_seen, calls) == calls {
             return;
         }
+        let observe = Arc::clone(&self.shared.context.observe);
         for (_, token) in mem::take(&mut self.paused) {
             self.resume(token);
         }
@@ -302,9 +315,10 @@ impl EventLoop {
         let idle_timeout = self.shared.context.settings.live.idle_timeout();
         for token in &touched {
             if let Some(connection) = self.connections.get_mut(token) {
-                connection.submit(&self.shared);
+                self.submissions.extend(connection.take_pipeline());
             }
         }
+        self.shared.context.sequencer.submit_all(&mut self.submissions);
         for token in &touched {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             connection.touched = false;
@@ -509,6 +523,10 @@ fn work(connection: &mut Connection, shared: &Shared, scratch: &mut [u8], now: I
         if connection.pipeline.as_ref().is_some_and(|pipeline| pipeline.bytes() > PIPELINE_BYTES_MAX) {
             break;
         }
+    }
+    if let Some(until) = connection.punished_until {
+        // Also if the wrong password was the last request of the turn.
+        turn = Turn::PausedUntil(until);
     }
     connection.stalled = turn != Turn::Ended;
     if let Some(command) = connection.last_command.take() {

@@ -24,6 +24,7 @@
 
 mod completion;
 mod connection;
+mod connections;
 mod event_loop;
 mod listener;
 mod replies;
@@ -82,10 +83,10 @@ impl Server {
                 settings: Arc::clone(&settings),
                 completions: Arc::new(completions),
                 clients: Arc::clone(&clients),
-                input_bytes: Arc::clone(&context.observe.input_bytes),
-                unsent_bytes: Arc::clone(&context.observe.unsent_bytes),
             };
             let completions = Arc::clone(&shared.completions);
+            let answered = Arc::clone(&shared.completions);
+            context.sequencer.on_completions(move || answered.announce());
             let called = Arc::clone(&shared.completions);
             context.observe.attention.on_call(move || called.wake());
             server

@@ -47,6 +47,11 @@ impl Answers {
         self.encoder.capacity()
     }
 
+    /// Makes room for so many more bytes.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.encoder.reserve(bytes);
+    }
+
     /// Forgets all replies.
     pub(super) fn clear(&mut self) {
         self.encoder.clear();

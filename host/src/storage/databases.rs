@@ -74,21 +74,26 @@ impl Databases {
 }
 
 /// The slots in use, for readers on any thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CurrentDatabases {
     packed: AtomicU64,
     /// How many times they were changed: a swap and one back leave the same slots.
     changes: AtomicU64,
 }
 
+impl Default for CurrentDatabases {
+    fn default() -> Self {
+        Self { packed: AtomicU64::new(Databases::default().packed), changes: AtomicU64::new(0) }
+    }
+}
+
 impl CurrentDatabases {
     fn get(&self) -> Databases {
-        // Kept as the difference to the default, so that a fresh one is the default.
-        Databases { packed: self.packed.load(Ordering::SeqCst) ^ Databases::default().packed }
+        Databases { packed: self.packed.load(Ordering::SeqCst) }
     }
 
     fn set(&self, databases: Databases) {
-        self.packed.store(databases.packed ^ Databases::default().packed, Ordering::SeqCst);
+        self.packed.store(databases.packed, Ordering::SeqCst);
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 }

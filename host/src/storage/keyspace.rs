@@ -12,7 +12,7 @@
 //!                └─ 1: has a deadline; every other bit is 0
 //! ```
 
-use adapter_api::{Buffer, EngineError, KeyRange};
+use adapter_api::{EngineError, KeyRange};
 
 /// How many databases there are.
 pub const DATABASES: u8 = 16;
@@ -139,13 +139,18 @@ fn malformed(what: &str) -> EngineError {
     EngineError::corrupt("(a stored value)", 0, what)
 }
 
-/// Appends the head of a stored value; the client's bytes follow it.
-pub fn encode_head(deadline: Option<u64>, value: &mut Buffer) {
+/// The head of a stored value, in `room`; the client's bytes follow it.
+pub fn encode_head(deadline: Option<u64>, room: &mut [u8; VALUE_HEADER_BYTES_MAX]) -> &[u8] {
+    let [flags, rest @ ..] = room;
     match deadline {
-        None => value.extend_from_slice(&[0]),
+        None => {
+            *flags = 0;
+            &room[..1]
+        }
         Some(deadline) => {
-            value.extend_from_slice(&[HAS_DEADLINE]);
-            value.extend_from_slice(&deadline.to_le_bytes());
+            *flags = HAS_DEADLINE;
+            *rest = deadline.to_le_bytes();
+            room
         }
     }
 }
@@ -154,11 +159,8 @@ pub fn encode_head(deadline: Option<u64>, value: &mut Buffer) {
 mod tests {
     use super::*;
 
-    fn stored(deadline: Option<u64>, bytes: &[u8]) -> Buffer {
-        let mut value = Buffer::new();
-        encode_head(deadline, &mut value);
-        value.extend_from_slice(bytes);
-        value
+    fn stored(deadline: Option<u64>, bytes: &[u8]) -> Vec<u8> {
+        [encode_head(deadline, &mut [0; VALUE_HEADER_BYTES_MAX]), bytes].concat()
     }
 
     #[test]

@@ -88,9 +88,7 @@ impl ServerProcess {
     /// # Errors
     /// If the process has ended.
     pub fn cpu_seconds(&self) -> Result<f64> {
-        let ticks =
-            cpu_ticks(&self.proc("stat")?).ok_or_else(|| anyhow!("the kernel reports no CPU time"))?;
-        Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+        cpu_seconds(&self.proc("stat")?).ok_or_else(|| anyhow!("the kernel reports no CPU time"))
     }
 
     /// Memory of it that is in use, file mappings included, in bytes.
@@ -182,16 +180,17 @@ fn answers(address: SocketAddr) -> Result<bool> {
     }
 }
 
-/// User and system time in `/proc/PID/stat`.
-fn cpu_ticks(stat: &str) -> Option<u64> {
+/// User and system time in the text of `/proc/PID/stat`, in seconds.
+pub fn cpu_seconds(stat: &str) -> Option<f64> {
     // The second field is the program's name, which may hold spaces and brackets.
     let (_, behind_name) = stat.rsplit_once(')')?;
     let mut fields = behind_name.split_whitespace().skip(11);
-    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// The number of a line `name number …`.
-fn field(text: &str, name: &str) -> Option<u64> {
+/// The number of a line `name number …` in a text such as `/proc/PID/status`.
+pub fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -203,8 +202,9 @@ mod tests {
     #[test]
     fn cpu_time_is_found_behind_a_name_with_brackets() {
         let stat = "17 (a) b) (c) S 1 17 17 0 -1 4194560 100 0 0 0 250 31 0 0 20 0 4 0 12345 1000 200";
-        assert_eq!(cpu_ticks(stat), Some(281));
-        assert_eq!(cpu_ticks("17 (cut) S 1"), None);
+        let ticks_a_second = rustix::param::clock_ticks_per_second() as f64;
+        assert_eq!(cpu_seconds(stat), Some(281.0 / ticks_a_second));
+        assert_eq!(cpu_seconds("17 (cut) S 1"), None);
     }
 
     #[test]

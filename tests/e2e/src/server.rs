@@ -20,6 +20,26 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What stands before the address in the line that says the server is ready.
 const READY: &str = "ready to accept connections on ";
 
+/// Lets this process and the servers that it starts have `files` open files each, or as many as the operating
+/// system allows; answers how many.
+pub fn allow_open_files(files: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `getrlimit` writes into the struct that it is handed, which outlives the call.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    if !known || limit.rlim_cur >= files {
+        return limit.rlim_cur;
+    }
+    // The second bound may be raised by an administrator alone.
+    for most in [limit.rlim_max.max(files), limit.rlim_max] {
+        let raised = libc::rlimit { rlim_cur: files.min(most), rlim_max: most };
+        // SAFETY: `setrlimit` reads the struct that it is handed.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+            return raised.rlim_cur;
+        }
+    }
+    limit.rlim_cur
+}
+
 /// How a server is to be started.
 #[derive(Debug, Clone)]
 pub struct Config {

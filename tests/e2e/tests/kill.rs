@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::engines;
 use e2e::server::until;
 use e2e::{Client, Config, Reply, Server};
+use fastrand::Rng;
 
 const CLIENTS: u64 = 16;
 /// Keys are written again and again, so that the data stays small and every round overwrites and deletes.
@@ -82,19 +83,6 @@ fn nothing_acknowledged_is_lost_on(config: Config, nature: Nature) {
     report(&format!("{rounds} kills on {name}: {totals:?}, none lost; E2E_SEED={seed}"));
 }
 
-/// xorshift64: the same numbers for the same seed.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 /// What happened in all rounds together.
 #[derive(Debug, Default)]
 #[allow(dead_code, reason = "they are printed")]
@@ -114,7 +102,7 @@ struct Totals {
 
 struct Kills {
     server: Server,
-    random: Random,
+    random: Rng,
     seed: u64,
     config: Config,
     nature: Nature,
@@ -125,16 +113,16 @@ struct Kills {
 }
 
 /// A server on an empty directory with some ballast, and what its clients know of it.
-fn begin(config: &Config, random: &mut Random) -> (Server, Vec<Ledger>) {
+fn begin(config: &Config, random: &mut Rng) -> (Server, Vec<Ledger>) {
     let server = Server::start(config.clone());
     load_ballast(&mut server.client());
-    let ledgers = (0..CLIENTS).map(|client| Ledger::new(client, random.below(u64::MAX) | 1));
+    let ledgers = (0..CLIENTS).map(|client| Ledger::new(client, random.u64(..)));
     (server, ledgers.collect())
 }
 
 impl Kills {
     fn new(config: Config, nature: Nature, seed: u64) -> Self {
-        let mut random = Random(seed | 1);
+        let mut random = Rng::with_seed(seed);
         let (server, ledgers) = begin(&config, &mut random);
         let totals = Totals::default();
         Self { server, random, seed, config, nature, ledgers, totals, start_took: Duration::ZERO }
@@ -176,7 +164,7 @@ impl Kills {
 
     /// Lets all clients write until the log and the checkpoints moved on, and a little longer.
     fn write_and_kill(&mut self) {
-        let delay = Duration::from_micros(self.random.below(60_000));
+        let delay = Duration::from_micros(self.random.u64(..60_000));
         let clients: Vec<_> = self.ledgers.iter().map(|_| self.server.client()).collect();
         let mut observer = self.server.client();
         let total = AtomicU64::new(0);
@@ -208,7 +196,7 @@ impl Kills {
         let mut longest = self.start_took.as_micros() as u64;
         let mut missing = STARTS_KILLED;
         while missing > 0 {
-            let after = Duration::from_micros(self.random.below(longest.max(1)));
+            let after = Duration::from_micros(self.random.u64(..longest.max(1)));
             if self.server.interrupt_start(after) {
                 // Too late: this start was done.
                 longest /= 2;
@@ -261,7 +249,7 @@ type State = BTreeMap<String, String>;
 /// What one client knows of its own keys.
 struct Ledger {
     client: u64,
-    random: Random,
+    random: Rng,
     /// Rises with each value written, so that no two are the same.
     written: u64,
     acknowledged: State,
@@ -271,7 +259,7 @@ struct Ledger {
 
 impl Ledger {
     fn new(client: u64, seed: u64) -> Self {
-        Self { client, random: Random(seed), written: 0, acknowledged: State::new(), in_flight: None }
+        Self { client, random: Rng::with_seed(seed), written: 0, acknowledged: State::new(), in_flight: None }
     }
 
     fn key(&self, number: u64) -> String {
@@ -284,7 +272,7 @@ impl Ledger {
 
     fn value(&mut self) -> String {
         self.written += 1;
-        let length = VALUE_BYTES[self.random.below(VALUE_BYTES.len() as u64) as usize];
+        let length = VALUE_BYTES[self.random.usize(..VALUE_BYTES.len())];
         let number = self.written.to_string();
         number.clone() + &"v".repeat(length.saturating_sub(number.len()))
     }
@@ -305,10 +293,10 @@ impl Ledger {
 
     /// A write, the answer it must get, and the state that it makes.
     fn next_write(&mut self) -> (Vec<String>, Reply, State) {
-        let key = self.random.below(KEYS);
+        let key = self.random.u64(..KEYS);
         let (key, other) = (self.key(key), self.key((key + 1) % KEYS));
         let mut after = self.acknowledged.clone();
-        match self.random.below(8) {
+        match self.random.u64(..8) {
             0..3 => {
                 let value = self.value();
                 after.insert(key.clone(), value.clone());

@@ -1,5 +1,6 @@
 //! What protects a server and those who run it: passwords, limits, and clients that are told to go or to wait.
 
+use e2e::server::allow_open_files;
 use e2e::{Client, Config, Reply, Server, client};
 
 const MIB: u64 = 1 << 20;
@@ -95,25 +96,13 @@ fn memory_of_clients(client: &mut Client) -> u64 {
     line.and_then(|bytes| bytes.trim().parse().ok()).expect("INFO tells the memory of clients")
 }
 
-/// Lets this process open as many files as it may, and answers how many.
-fn allow_open_files() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls read or write the one structure that they are given, which lives on this stack.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-    }
-    limit.rlim_cur
-}
-
 #[test]
 #[expect(clippy::print_stdout, reason = "how many clients the machine allowed belongs to the outcome")]
 fn ten_thousand_idle_and_a_thousand_slow_clients_leave_room_for_others() {
     const SLOW: usize = 1000;
     const UNSENT: u64 = 32 * MIB;
     // Each connection has two ends, each in a process of its own.
-    let idle = 10_000.min(allow_open_files().saturating_sub(2000)) as usize;
+    let idle = 10_000.min(allow_open_files(12_000).saturating_sub(2000)) as usize;
     println!("{idle} idle and {SLOW} slow clients");
     let server = Server::start(
         memory()

@@ -5,15 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use bench::process;
 
 /// CPU time of all threads so far, in seconds, ended ones included.
 pub fn cpu_seconds() -> Result<f64> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let (_, behind_name) = stat.rsplit_once(')').context("/proc/self/stat has a name in brackets")?;
-    let fields: Vec<_> = behind_name.split_whitespace().skip(11).take(2).collect();
-    let ticks = fields.iter().map(|field| field.parse::<u64>()).sum::<Result<u64, _>>()?;
-    // The kernel's interface counts in hundredths of a second on every common machine.
-    Ok(ticks as f64 / 100.0)
+    process::cpu_seconds(&fs::read_to_string("/proc/self/stat")?).context("/proc/self/stat has no CPU time")
 }
 
 /// A field of `/proc/self/status` in MiB, such as `RssAnon:` or `VmHWM:`.
@@ -28,10 +24,7 @@ pub fn kernel_written_bytes() -> Result<u64> {
 }
 
 fn field(file: &str, name: &str) -> Result<u64> {
-    let text = fs::read_to_string(file)?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.with_context(|| format!("{file} has no {name}"))?.parse()?)
+    process::field(&fs::read_to_string(file)?, name).with_context(|| format!("{file} has no {name}"))
 }
 
 /// Room that the files below a directory take on disk, in bytes; holes take none.

@@ -6,7 +6,8 @@ use super::*;
 fn dumped(bench: &mut Bench, key: &str) -> Vec<u8> {
     let reply = bench.run(&format!("DUMP {key}"));
     let mut bytes = Vec::new();
-    let mut rest = reply.trim_matches('"').as_bytes();
+    // One quote on either side: the payload may end with an escaped one.
+    let mut rest = reply.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap().as_bytes();
     while let [first, behind @ ..] = rest {
         let (byte, used) = match (first, behind) {
             (b'\\', [b'x', high, low, ..]) => {

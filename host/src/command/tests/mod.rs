@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use adapter_api::EngineError;
+use adapter_api::{EngineError, Mutation};
 
 use super::*;
 use crate::observe::Observe;
@@ -410,7 +410,7 @@ fn what_is_not_a_command_is_named_with_its_first_arguments() {
     let long = bench.run_words([vec![b'f'; 300], vec![b'a'; 300], vec![b'b'; 300]]);
     let (f, a) = ("f".repeat(128), "a".repeat(128));
     assert_eq!(long, format!("-ERR unknown command '{f}', with args beginning with: '{a}' "));
-    assert_eq!(bench.context.observe.counters.error_replies.get(), 1);
+    assert_eq!(bench.context.observe.errors.total(), 1);
 }
 
 #[test]
@@ -432,6 +432,14 @@ fn command_is_printed_from_the_table() {
         ("COMMAND LIST FILTERBY PATTERN mge*", "[1 \"mget\""),
         ("COMMAND LIST foo", "-ERR syntax error"),
         ("COMMAND GETKEYS mset a 1 b 2", "[2 \"a\" \"b\""),
+        ("COMMAND GETKEYS object encoding a", "[1 \"a\""),
+        ("COMMAND GETKEYS object nope a", "-ERR Invalid command specified"),
+        ("COMMAND GETKEYSANDFLAGS set a v", "[1 [2 \"a\" [2 +OW +update"),
+        ("COMMAND GETKEYSANDFLAGS set a v get", "[1 [2 \"a\" [3 +RW +access +update"),
+        ("COMMAND GETKEYSANDFLAGS rename a b", "[2 [2 \"a\" [3 +RW +access +delete [2 \"b\" [2 +OW +update"),
+        ("COMMAND GETKEYSANDFLAGS bitfield a get u8 0", "[1 [2 \"a\" [2 +RO +access"),
+        ("COMMAND GETKEYSANDFLAGS bitfield a set u8 0 1", "[1 [2 \"a\" [3 +RW +access +update"),
+        ("COMMAND GETKEYSANDFLAGS ping x", "-ERR The command has no key arguments"),
         ("COMMAND GETKEYS get", "-ERR wrong number of arguments for 'command|getkeys' command"),
         ("COMMAND GETKEYS ping x", "-ERR The command has no key arguments"),
         ("COMMAND GETKEYS get a b", "-ERR Invalid number of arguments specified for command"),
@@ -491,6 +499,37 @@ fn engine_prints_promises_options_and_numbers() {
             .starts_with("[1 {5 \"name\" \"test\" \"version\" \"1.2.3\" \"serving\" \"yes\"")
     );
     assert!(bench.run("ENGINE STATUS").contains("\"durability\" \"always\""));
+}
+
+#[test]
+fn a_request_that_is_evaluated_again_is_counted_once() {
+    let mut bench = Bench::new();
+    bench.engine.script(|batch| {
+        let is_bad = batch.iter().any(|mutation| matches!(mutation, Mutation::Put { value: b"\0bad", .. }));
+        if is_bad { Err(EngineError::full("the disk")) } else { Ok(()) }
+    });
+    let requests =
+        ["SET a x", "GET a", "GET none", "INCR a", "SET b bad"].map(|line| Words::of(line.split(' ')));
+    let rows = ["set", "get", "get", "incr", "set"].map(|name| table::find(name.as_bytes()).unwrap());
+    let requests: Vec<_> = rows.into_iter().zip(&requests).collect();
+    let replies = bench.pipeline(&requests);
+    assert!(replies.starts_with("+OK \"x\" nil -ERR value is not an integer"), "{replies}");
+    assert!(replies.contains("-FULL nothing changed"), "{replies}");
+    let info = bench.run("INFO commandstats errorstats stats");
+    let has = |line: &str| assert!(info.contains(line), "{line} in {info}");
+    for (name, calls, failed) in [("set", 2, 1), ("get", 2, 0), ("incr", 1, 1)] {
+        let line = info.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+        let line = line.unwrap_or_else(|| panic!("{name} in {info}"));
+        assert!(line.contains(&format!(":calls={calls},")), "{line}");
+        assert!(line.ends_with(&format!(",failed_calls={failed}")), "{line}");
+    }
+    has("errorstat_ERR:count=1\r\n");
+    has("errorstat_FULL:count=1\r\n");
+    has("keyspace_hits:1\r\n");
+    has("keyspace_misses:1\r\n");
+    has("total_error_replies:2\r\n");
+    bench.run("CONFIG RESETSTAT");
+    assert_eq!(bench.run("INFO errorstats"), "# Errorstats\r\n");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What operators and clients' handshakes ask: CONFIG, CLIENT, AUTH, SLOWLOG, LATENCY, MONITOR, COMMAND.
 
+use std::time::Duration;
+
 use super::*;
 use crate::config::Password;
 
@@ -112,6 +114,7 @@ fn many_wrong_passwords_end_the_connection() {
     let mut stranger = with_password().beside();
     for _ in 0..7 {
         stranger.run("AUTH x");
+        assert!(stranger.session.penalty.take() > Some(Duration::ZERO), "a wrong password is answered late");
         stranger.run("RESET");
     }
     assert!(!stranger.session.closing);

@@ -1,11 +1,13 @@
 //! Clients that other clients, the clock or a budget tell what to do; strangers without the password.
 
 use std::io::Write;
+use std::sync::atomic::Ordering;
 
 use super::harness::{Client, Running, settings};
 use super::short;
 use crate::config::Password;
 use crate::server::Settings;
+use crate::server::event_loop::TURN_REQUESTS;
 
 const VALUE: usize = 1 << 20;
 
@@ -151,8 +153,22 @@ fn many_guesses_end_the_connection_after_their_answers() {
 }
 
 #[test]
+fn the_last_guess_ends_the_connection_also_as_the_last_request_of_a_turn() {
+    let server = with_password();
+    let mut client = server.client();
+    let rest_of_turn = "PING\r\n".repeat(TURN_REQUESTS - 1);
+    // Each guess ends a turn, so that the requests behind the seventh begin one.
+    client.send(format!("{}{rest_of_turn}AUTH x\r\n", "AUTH x\r\n".repeat(7)));
+    let rest = String::from_utf8(client.rest()).expect("text");
+    assert_eq!(rest.matches("-WRONGPASS ").count(), 8, "{rest}");
+    assert_eq!(rest.matches("-NOAUTH ").count(), TURN_REQUESTS - 1);
+}
+
+#[test]
 fn answers_to_a_stranger_that_never_reads_are_bounded() {
-    let server = Running::start(Settings { slow_client_timeout: short(), ..settings() });
+    // Others may leave as much as they like.
+    let server =
+        Running::start(Settings { slow_client_timeout: short(), output_bytes_max: usize::MAX, ..settings() });
     server.context.settings.live.set_password(Password::from_setting(b"sekrit"));
     let stranger = server.client();
     let pings = "PING\r\n".repeat(100_000);
@@ -164,6 +180,8 @@ fn answers_to_a_stranger_that_never_reads_are_bounded() {
         other.ask("AUTH sekrit\r\n", "+OK\r\n");
         while server.context.observe.clients.len() > 1 {
             other.ask("PING\r\n", "+PONG\r\n");
+            let unsent = server.context.observe.unsent_bytes.load(Ordering::Relaxed);
+            assert!(unsent < VALUE / 2, "{unsent} bytes of replies wait for a stranger");
         }
     });
 }

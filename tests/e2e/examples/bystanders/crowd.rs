@@ -15,24 +15,6 @@ const VALUE_BYTES: usize = 1 << 20;
 const SIP_BYTES: usize = 1 << 10;
 const REST: Duration = Duration::from_millis(20);
 
-/// Raises how many files this process may have open; the server inherits it.
-pub fn allow_open_files(files: u64) -> Result<(), String> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `getrlimit` writes into the struct that it is handed, which outlives the call.
-    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    let wanted = files + 100;
-    if known == 0 && limit.rlim_cur >= wanted {
-        return Ok(());
-    }
-    limit.rlim_cur = wanted;
-    limit.rlim_max = limit.rlim_max.max(wanted);
-    // SAFETY: `setrlimit` reads the struct that it is handed.
-    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
-        0 => Ok(()),
-        _ => Err(format!("{wanted} open files are not allowed: {}", io::Error::last_os_error())),
-    }
-}
-
 /// Connected clients; they leave with the value.
 pub struct Crowd {
     _idle: Vec<TcpStream>,

@@ -16,6 +16,7 @@ mod disturbance;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use e2e::server::allow_open_files;
 use e2e::{Config, Server, client};
 
 use bystander::{Load, beside};
@@ -80,7 +81,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    crowd::allow_open_files(arguments.clients_max())?;
+    let files = arguments.clients_max() + 100;
+    let allowed = allow_open_files(files);
+    if allowed < files {
+        return Err(format!("{files} open files are needed, {allowed} are allowed"));
+    }
     let server = Server::start(arguments.config());
     load(&server, arguments.keys)?;
     println!("engine {}, {} keys; {}", arguments.engine, arguments.keys, bystander::describe());

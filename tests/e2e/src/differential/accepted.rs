@@ -181,6 +181,14 @@ mod tests {
     }
 
     #[test]
+    fn every_difference_is_in_the_notes_with_its_reason() {
+        let notes = include_str!("../../../../notes/compatibility.md");
+        for Accepted { name, reason, .. } in &ACCEPTED {
+            assert!(notes.contains(&format!("\n- {name}: {reason}\n")), "{name}: {reason}");
+        }
+    }
+
+    #[test]
     fn a_single_byte_is_a_difference() {
         check("GET k", "$1 a ", "$1 a ", true);
         check("GET k", "$1 a ", "$1 b ", false);

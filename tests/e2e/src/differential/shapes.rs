@@ -78,7 +78,7 @@ const DATA: [(u32, &str); 66] = [
     (1, "RESTORE key (0|-1|odd) dump (REPLACE|ABSTTL|IDLETIME count|FREQ count|odd)*"),
 ];
 
-const CONNECTION: [(u32, &str); 31] = [
+const CONNECTION: [(u32, &str); 33] = [
     (1, "PING"),
     (1, "PING value"),
     (2, "ECHO value"),
@@ -98,8 +98,10 @@ const CONNECTION: [(u32, &str); 31] = [
     (1, "COMMAND COUNT [odd]"),
     (1, "COMMAND INFO name+"),
     (1, "COMMAND LIST FILTERBY PATTERN names"),
-    (2, "COMMAND GETKEYS name key*"),
-    (1, "COMMAND GETKEYS (MSET (key value)+|BITOP AND key key+|LCS key key|COPY key key|SET key value GET)"),
+    (2, "COMMAND (GETKEYS|GETKEYSANDFLAGS) name key*"),
+    (1, "COMMAND (GETKEYS|GETKEYSANDFLAGS) (MSET (key value)+|BITOP AND key key+|LCS key key|COPY key key)"),
+    (1, "COMMAND (GETKEYS|GETKEYSANDFLAGS) (SET key value [NX] [GET]|RENAME key key|OBJECT odd key)"),
+    (1, "COMMAND GETKEYSANDFLAGS BITFIELD key (GET|SET|INCRBY|OVERFLOW|odd|key)+"),
     (1, "CONFIG SET 'nosuch' value"),
     (1, "CONFIG GET 'nosuch'"),
     (1, "FUNCTION FLUSH [ASYNC|SYNC|odd]"),
