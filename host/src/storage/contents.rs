@@ -16,6 +16,9 @@ use super::Storage;
 
 /// How many bytes of entries are put in at once: enough to be fast, and small beside the memory there is.
 const PORTION_BYTES: u64 = 16 << 20;
+/// How many at most, when that many are in already: an engine that writes everything again for each portion would
+/// else take ever longer.
+const PORTION_BYTES_MAX: u64 = 256 << 20;
 /// How many bytes of entries are read at once where an engine has no cursors.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -70,9 +73,12 @@ impl Storage {
     }
 
     fn ingest_all(&self, source: &mut Source<'_>) -> Result<(), EngineError> {
+        let mut stored = 0_u64;
         loop {
-            let mut portion = Portion { source, bytes: 0, ended: false };
+            let bytes_max = stored.clamp(PORTION_BYTES, PORTION_BYTES_MAX);
+            let mut portion = Portion { source, bytes: 0, bytes_max, ended: false };
             self.engine.ingest(&mut portion)?;
+            stored += portion.bytes;
             if portion.ended {
                 return Ok(());
             }
@@ -199,13 +205,14 @@ impl Source<'_> {
 struct Portion<'a, 'b> {
     source: &'a mut Source<'b>,
     bytes: u64,
+    bytes_max: u64,
     /// Whether the walk has no more entries.
     ended: bool,
 }
 
 impl Cursor for Portion<'_, '_> {
     fn next(&mut self) -> Result<Option<Entry<'_>>, EngineError> {
-        if self.ended || self.bytes >= PORTION_BYTES {
+        if self.ended || self.bytes >= self.bytes_max {
             return Ok(None);
         }
         let entry = self.source.next()?;
