@@ -8,8 +8,8 @@
 //! word      [kind][literal bytes]                  below 0xd0 a word of the list, else that many bytes of the input
 //! ```
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, LazyLock};
 
 use adapter_api::host::LoadedPlugin;
 use adapter_api::{Durability, Options};
@@ -128,6 +128,9 @@ const WORDS: [&str; 96] = [
     "timeout",
 ];
 
+/// Loaded once: a plugin is never unloaded.
+static PLUGIN: LazyLock<LoadedPlugin> = LazyLock::new(LoadedPlugin::in_process::<MemoryEngine>);
+
 /// Encoded replies.
 struct Sink(Encoder);
 
@@ -217,9 +220,8 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        let plugin = LoadedPlugin::in_process::<MemoryEngine>();
         let storage = Storage::open(
-            &plugin,
+            &PLUGIN,
             Arc::new(MemoryDirectory::default()),
             Arc::default(),
             Arc::new(HandClock),
