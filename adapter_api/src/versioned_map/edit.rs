@@ -13,9 +13,7 @@ use std::vec::IntoIter;
 
 use super::changes::Change;
 use super::history::{History, Moment, Retired, Turn, ViewRow};
-use super::node::{
-    Branch, Child, Items, Leaf, Node, Parts, Sibling, Size, separator, size_of_children,
-};
+use super::node::{Branch, Child, Items, Leaf, Node, Parts, Sibling, Size, separator, size_of_children};
 use super::record::{Cell, OwnedRecord, RECORD_BYTES, RetiredRecord, Stored};
 use super::shared::Shared;
 use super::tree::Tree;
@@ -489,7 +487,8 @@ impl<'a> Edit<'a> {
         let mut siblings = Vec::new();
         let ranges: Vec<_> = parts_of(children.len(), most).collect();
         for range in ranges.into_iter().skip(1).rev() {
-            let part = Parts { bounds: bounds.split_off(range.start), children: children.split_off(range.start) };
+            let part =
+                Parts { bounds: bounds.split_off(range.start), children: children.split_off(range.start) };
             let bound = bounds.pop().unwrap_or_default();
             siblings.push(Sibling { bound, child: self.new_branch(part) });
         }
@@ -642,7 +641,13 @@ impl Edit<'_> {
 
 /// Checks a subtree whose keys must lie at or above `low` and below `high`; returns its height.
 #[cfg(test)]
-fn check_below(child: &Child, low: Option<&[u8]>, high: Option<&[u8]>, is_root: bool, edit: &Edit<'_>) -> usize {
+fn check_below(
+    child: &Child,
+    low: Option<&[u8]>,
+    high: Option<&[u8]>,
+    is_root: bool,
+    edit: &Edit<'_>,
+) -> usize {
     let (least, most) = (edit.fan_out.least(&child.node), edit.fan_out.of(&child.node));
     let len = child.node.len();
     assert!(len <= most, "{len} items in a node of {most}");

@@ -123,7 +123,9 @@ impl Turn {
         let node = unsafe { node.into_inner() };
         match &node.items {
             // SAFETY: as above.
-            Items::Leaf(leaf) => leaf.cells().iter().for_each(|cell| unsafe { cell.newest().retire().free() }),
+            Items::Leaf(leaf) => {
+                leaf.cells().iter().for_each(|cell| unsafe { cell.newest().retire().free() })
+            }
             Items::Branch(branch) => {
                 self.doomed.extend(branch.children.iter().map(|child| child.node.duplicate()));
             }
@@ -229,9 +231,9 @@ impl History {
     /// Writes the version to a free slot, if there is one.
     fn claim_slot(&self, version: u64) -> Option<&Slot> {
         let first = FIRST_SLOT.try_with(|slot| *slot).unwrap_or(0);
-        (first..first + SLOTS).map(|slot| &self.slots[slot % SLOTS]).find(|slot| {
-            slot.0.compare_exchange(FREE, version, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-        })
+        (first..first + SLOTS)
+            .map(|slot| &self.slots[slot % SLOTS])
+            .find(|slot| slot.0.compare_exchange(FREE, version, Ordering::SeqCst, Ordering::Relaxed).is_ok())
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {

@@ -252,7 +252,9 @@ fn read_sorted(entries: &mut dyn Cursor) -> Result<Vec<OwnedRecord>> {
         let key = entry.key.escape_ascii();
         if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
             let len = entry.key.len();
-            return Err(EngineError::rejected(format!("a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}")));
+            return Err(EngineError::rejected(format!(
+                "a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}"
+            )));
         }
         if entry.value.len() > VALUE_BYTES_MAX {
             return Err(EngineError::rejected(format!(

@@ -90,8 +90,12 @@ impl Child {
     }
 
     pub(super) fn duplicate(&self) -> Self {
-        let mut duplicate =
-            Self { node: self.node.duplicate(), entries: 0, bytes: AtomicU64::default(), away: AtomicU64::default() };
+        let mut duplicate = Self {
+            node: self.node.duplicate(),
+            entries: 0,
+            bytes: AtomicU64::default(),
+            away: AtomicU64::default(),
+        };
         duplicate.set_size(self.size());
         duplicate
     }

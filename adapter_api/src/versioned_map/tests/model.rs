@@ -4,13 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::*;
+use super::super::*;
 use crate::{BatchBuilder, Direction, ReadView};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Fewer rounds where each step is interpreted.
+fn rounds(count: u64) -> u64 {
+    if cfg!(miri) { count / 50 } else { count }
+}
 
 /// A small generator of random numbers (xorshift64*): the seed is printed by each test that uses it.
 struct Random(u64);
@@ -219,7 +223,7 @@ fn the_map_its_views_and_cursors_agree_with_a_model() {
         let map = VersionedMap::build(None, fan_out);
         let mut model = Model::new();
         let mut held: Vec<(View, Model)> = Vec::new();
-        for _ in 0..1500 {
+        for _ in 0..rounds(1500) {
             let before = model.clone();
             if random.below(8) == 0 {
                 random_ingest(&mut random, &map, &mut model);
@@ -257,7 +261,8 @@ fn the_map_its_views_and_cursors_agree_with_a_model() {
 fn every_single_delete_keeps_the_tree_in_shape() {
     let mut random = Random::seeded("every_single_delete_keeps_the_tree_in_shape");
     let map = VersionedMap::build(None, FanOut { leaf: 4, branch: 4 });
-    let mut keys: Vec<Vec<u8>> = (0..500_u16).map(|number| number.to_be_bytes().to_vec()).collect();
+    let mut keys: Vec<Vec<u8>> =
+        (0..rounds(500) as u16).map(|number| number.to_be_bytes().to_vec()).collect();
     let mut batch = BatchBuilder::new();
     keys.iter().for_each(|key| batch.put(key, b"").unwrap());
     map.stage(batch.as_batch()).publish();
@@ -455,50 +460,4 @@ fn a_view_outlives_its_map() {
     let view = map.view();
     drop(map);
     assert!(view.contains(b"k").unwrap());
-}
-
-#[test]
-fn readers_see_whole_batches_only() {
-    let map = VersionedMap::build(None, FanOut { leaf: 4, branch: 4 });
-    let keys: Vec<[u8; 2]> = (0..64_u16).map(|key| (key * 37).to_be_bytes()).collect();
-    let write = |round: u32| {
-        let mut batch = BatchBuilder::new();
-        keys.iter().for_each(|key| batch.put(key, &round.to_le_bytes()).unwrap());
-        map.stage(batch.as_batch()).publish();
-    };
-    write(0);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for reader in 0..3 {
-            let (map, keys, done) = (&map, &keys, &done);
-            scope.spawn(move || {
-                let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
-                let mut newest = Vec::new();
-                while !done.load(Ordering::Relaxed) {
-                    let mut values = Values::new();
-                    match reader {
-                        0 => map.multi_get(&keys, &mut values),
-                        1 => map.view().multi_get(&keys, &mut values).unwrap(),
-                        _ => {
-                            let mut cursor = map.view().walk(KeyRange::all(), Direction::Reverse);
-                            while let Some(entry) = cursor.next().unwrap() {
-                                values.push(entry.value);
-                            }
-                        }
-                    }
-                    let first = values.get(0).unwrap().to_vec();
-                    assert_eq!(values.len(), 64);
-                    assert!(values.iter().all(|value| value == Some(&first)), "a batch was seen in part");
-                    assert!(u32::from_le_bytes(first[..].try_into().unwrap()) >= read_round(&newest));
-                    newest = first;
-                }
-            });
-        }
-        (1..2000).for_each(write);
-        done.store(true, Ordering::Relaxed);
-    });
-}
-
-fn read_round(bytes: &[u8]) -> u32 {
-    bytes.try_into().map_or(0, u32::from_le_bytes)
 }
