@@ -20,25 +20,20 @@ pub struct Changes {
     bytes: usize,
 }
 
-/// A change of one key.
-pub(super) enum Change {
-    Put(OwnedRecord),
-    /// The record has the key alone.
-    Delete(OwnedRecord),
+/// A change of one key: an entry, or its deletion.
+pub(super) struct Change {
+    /// Eight bytes of the key behind what all keys share: they tell most of them apart without going to the records.
+    head: u64,
+    pub(super) record: OwnedRecord,
 }
 
 impl Change {
     pub(super) fn key(&self) -> &[u8] {
-        match self {
-            Self::Put(record) | Self::Delete(record) => record.lend().key(),
-        }
+        self.record.lend().key()
     }
 
-    /// Begins to fetch it from memory.
-    pub(super) fn prefetch(&self) {
-        match self {
-            Self::Put(record) | Self::Delete(record) => record.lend().prefetch(),
-        }
+    fn set_head(&mut self, common: usize) {
+        self.head = u64::from_be_bytes(bytes_behind(self.key(), common));
     }
 }
 
@@ -50,19 +45,19 @@ impl Changes {
 
     /// Notes that the key gets the value. The key has at most 65,535 bytes.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.push(key, Change::Put(OwnedRecord::new(key, Stored::Here(value))));
+        self.push(OwnedRecord::new(key, Stored::Here(value)));
         self.bytes += key.len() + value.len();
     }
 
     /// Notes that the key gets a value that is away. The key has at most 65,535 bytes.
     pub fn put_away(&mut self, key: &[u8], away: Away) {
-        self.push(key, Change::Put(OwnedRecord::new(key, Stored::Away(&away))));
+        self.push(OwnedRecord::new(key, Stored::Away(&away)));
         self.bytes += key.len();
     }
 
     /// Notes that the key is deleted. The key has at most 65,535 bytes.
     pub fn delete(&mut self, key: &[u8]) {
-        self.push(key, Change::Delete(OwnedRecord::new(key, Stored::Here(&[]))));
+        self.push(OwnedRecord::deletion(key));
         self.bytes += key.len();
     }
 
@@ -76,35 +71,42 @@ impl Changes {
         self.bytes
     }
 
-    fn push(&mut self, key: &[u8], change: Change) {
-        match self.list.last() {
+    /// The keys of the first change and the last one.
+    pub(super) fn ends(&self) -> Option<(&[u8], &[u8])> {
+        self.list.first().map(Change::key).zip(self.list.last().map(Change::key))
+    }
+
+    fn push(&mut self, record: OwnedRecord) {
+        let mut change = Change { head: 0, record };
+        let common = match self.list.last() {
             Some(last) => {
-                self.common = common(&last.key()[..self.common], key);
-                self.is_unsorted |= last.key() >= key;
+                self.is_unsorted |= last.key() >= change.key();
+                common(&last.key()[..self.common], change.key())
             }
-            None => self.common = key.len(),
+            None => change.key().len(),
+        };
+        if common != self.common {
+            self.common = common;
+            self.list.iter_mut().for_each(|change| change.set_head(common));
         }
+        change.set_head(common);
         self.list.push(change);
     }
 
     /// Takes the changes in ascending order of their keys, of each key the last one.
     pub(super) fn take_sorted(&mut self) -> Vec<Change> {
-        let Self { list, common, is_unsorted, .. } = std::mem::take(self);
-        if !is_unsorted {
-            return list;
+        let Self { mut list, is_unsorted, .. } = std::mem::take(self);
+        if is_unsorted {
+            // Stable: changes of one key stay in the order in which they happened.
+            list.sort_by(|one, other| one.head.cmp(&other.head).then_with(|| one.key().cmp(other.key())));
+            list.dedup_by(|later, kept| {
+                let is_same = later.head == kept.head && later.key() == kept.key();
+                if is_same {
+                    std::mem::swap(later, kept);
+                }
+                is_same
+            });
         }
-        // Eight bytes behind what all keys share tell most of them apart without going to the records.
-        let head = |change: &Change| u64::from_be_bytes(bytes_behind(change.key(), common));
-        let mut list: Vec<(u64, Change)> = list.into_iter().map(|change| (head(&change), change)).collect();
-        // Stable: changes of one key stay in the order in which they happened.
-        list.sort_by(|one, other| one.0.cmp(&other.0).then_with(|| one.1.key().cmp(other.1.key())));
-        list.dedup_by(|later, kept| {
-            let is_same = later.0 == kept.0 && later.1.key() == kept.1.key();
-            if is_same {
-                std::mem::swap(later, kept);
-            }
-            is_same
-        });
-        list.into_iter().map(|(_, change)| change).collect()
+        list
     }
 }

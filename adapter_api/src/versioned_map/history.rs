@@ -32,8 +32,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::node::{Child, Items, Leaf, Node, Size};
+use super::pointer::{Published, Shared};
 use super::record::RetiredRecord;
-use super::shared::{Published, Shared};
 use super::tree::Tree;
 
 /// How many readers can be inside at once without a lock.

@@ -29,8 +29,9 @@ mod changes;
 mod edit;
 mod history;
 mod node;
+mod pointer;
 mod record;
-mod shared;
+mod shape;
 mod tree;
 mod view;
 
@@ -45,11 +46,11 @@ use crate::{
     VALUE_BYTES_MAX, Values,
 };
 pub use changes::Changes;
-use edit::{Edit, FanOut};
+use edit::Edit;
 use history::History;
 use node::{BRANCH_ROOM, LEAF_ROOM};
-use record::OwnedRecord;
 pub use record::{Away, Stored};
+use shape::FanOut;
 use tree::SIDE_BY_SIDE;
 pub use view::{Held, View, ViewCursor};
 
@@ -126,10 +127,9 @@ impl VersionedMap {
     /// `Rejected` if the keys do not ascend, a key or value is outside its limits, or the map has a key from
     /// the first to the last of them; what the cursor answers if it fails. Nothing changed.
     pub fn stage_sorted(&self, entries: &mut dyn Cursor) -> Result<Staged<'_>> {
-        let records = read_sorted(entries)?;
+        let mut entries = read_sorted(entries)?;
         let mut staged = self.begin();
-        if let (Some(first), Some(last)) = (records.first(), records.last()) {
-            let (first, last) = (first.lend().key(), last.lend().key());
+        if let Some((first, last)) = entries.ends() {
             let tree = staged.edit.tree();
             let within = tree.size_of(KeyRange::new(first, last)).entries > 0;
             if within || tree.find(last).is_some() {
@@ -139,7 +139,7 @@ impl VersionedMap {
                 )));
             }
         }
-        staged.edit.graft(records);
+        staged.merge(&mut entries);
         Ok(staged)
     }
 
@@ -246,8 +246,8 @@ fn key_of<'a>(mutation: &Mutation<'a>) -> &'a [u8] {
 }
 
 /// Reads all entries and checks that they ascend and keep to the limits.
-fn read_sorted(entries: &mut dyn Cursor) -> Result<Vec<OwnedRecord>> {
-    let mut records: Vec<OwnedRecord> = Vec::new();
+fn read_sorted(entries: &mut dyn Cursor) -> Result<Changes> {
+    let mut list = Changes::new();
     while let Some(entry) = entries.next()? {
         let key = entry.key.escape_ascii();
         if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
@@ -261,12 +261,12 @@ fn read_sorted(entries: &mut dyn Cursor) -> Result<Vec<OwnedRecord>> {
                 "the value of \"{key}\" is longer than {VALUE_BYTES_MAX} bytes"
             )));
         }
-        if records.last().is_some_and(|last| last.lend().key() >= entry.key) {
+        if list.ends().is_some_and(|(_, last)| last >= entry.key) {
             return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
         }
-        records.push(OwnedRecord::new(entry.key, Stored::Here(entry.value)));
+        list.put(entry.key, entry.value);
     }
-    Ok(records)
+    Ok(list)
 }
 
 /// A change that nobody sees yet, and the writer's turn. Dropping it abandons the change.

@@ -16,8 +16,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::pointer::Shared;
 use super::record::{CACHE_LINE_BYTES, Cell, OwnedRecord, prefetch};
-use super::shared::Shared;
 
 /// How many entries a leaf has room for: one more than it keeps.
 pub(super) const LEAF_ROOM: usize = 64;

@@ -76,9 +76,18 @@ struct Header {
     /// Of a value that is here; of one that is away, `Away` has it.
     value_len: u32,
     key_len: u16,
-    is_away: bool,
+    kind: Kind,
     /// Others may have seen it before its version was published: it went into a cell that they see.
     is_shared: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Here,
+    /// Behind the header stands an `Away`.
+    Away,
+    /// No entry, but a change that deletes one: never in a leaf.
+    Deletion,
 }
 
 /// What a record takes beside its key and value.
@@ -90,18 +99,18 @@ static NOTHING: Header = Header {
     older: AtomicPtr::new(ptr::null_mut()),
     value_len: 0,
     key_len: 0,
-    is_away: false,
+    kind: Kind::Here,
     is_shared: false,
 };
 
 impl Header {
     /// Where in a record the key begins.
-    fn key_start(is_away: bool) -> usize {
-        size_of::<Self>() + if is_away { size_of::<Away>() } else { 0 }
+    fn key_start(kind: Kind) -> usize {
+        size_of::<Self>() + if kind == Kind::Away { size_of::<Away>() } else { 0 }
     }
 
-    fn layout(is_away: bool, key_len: usize, value_len: usize) -> Layout {
-        let bytes = Self::key_start(is_away) + key_len + value_len;
+    fn layout(kind: Kind, key_len: usize, value_len: usize) -> Layout {
+        let bytes = Self::key_start(kind) + key_len + value_len;
         Layout::from_size_align(bytes, align_of::<Self>().max(align_of::<Away>()))
             .unwrap_or_else(|_| unreachable!("keys and values fit into memory"))
     }
@@ -124,6 +133,10 @@ impl<'a> Record<'a> {
         self.header().version
     }
 
+    pub(super) fn is_deletion(self) -> bool {
+        self.header().kind == Kind::Deletion
+    }
+
     pub(super) fn is_shared(self) -> bool {
         self.header().is_shared
     }
@@ -135,16 +148,16 @@ impl<'a> Record<'a> {
 
     pub(super) fn key(self) -> &'a [u8] {
         let header = self.header();
-        self.bytes(Header::key_start(header.is_away), usize::from(header.key_len))
+        self.bytes(Header::key_start(header.kind), usize::from(header.key_len))
     }
 
     pub(super) fn stored(self) -> Stored<'a> {
         let header = self.header();
-        if header.is_away {
+        if header.kind == Kind::Away {
             // SAFETY: as `header`; in a record of this kind an `Away` stands behind the header.
             return Stored::Away(unsafe { self.header.add(1).cast::<Away>().as_ref() });
         }
-        let start = Header::key_start(false) + usize::from(header.key_len);
+        let start = Header::key_start(Kind::Here) + usize::from(header.key_len);
         Stored::Here(self.bytes(start, header.value_len as usize))
     }
 
@@ -187,21 +200,35 @@ unsafe impl Sync for OwnedRecord {}
 impl OwnedRecord {
     /// Copies key and value. The key has at most 65,535 bytes, the value less than 4 GiB.
     pub(super) fn new(key: &[u8], value: Stored<'_>) -> Self {
-        let (bytes, is_away) = (value.here(), matches!(value, Stored::Away(_)));
-        let layout = Header::layout(is_away, key.len(), bytes.len());
+        match value {
+            Stored::Here(value) => Self::of(Kind::Here, key, value),
+            Stored::Away(away) => {
+                let record = Self::of(Kind::Away, key, &[]);
+                // SAFETY: a record of this kind has room for it behind the header.
+                unsafe { record.0.add(1).cast::<Away>().write(away.clone()) };
+                record
+            }
+        }
+    }
+
+    /// A change that deletes the entry of the key.
+    pub(super) fn deletion(key: &[u8]) -> Self {
+        Self::of(Kind::Deletion, key, &[])
+    }
+
+    /// Of the kind `Away` it has yet to be said where the value lies.
+    fn of(kind: Kind, key: &[u8], value: &[u8]) -> Self {
+        let layout = Header::layout(kind, key.len(), value.len());
         let (older, key_len) = (AtomicPtr::new(ptr::null_mut()), key.len() as u16);
         let header =
-            Header { version: 0, older, value_len: bytes.len() as u32, key_len, is_away, is_shared: false };
-        // SAFETY: the layout is not empty, and has room for a header, an `Away` if there is one, key and value.
+            Header { version: 0, older, value_len: value.len() as u32, key_len, kind, is_shared: false };
+        // SAFETY: the layout is not empty, and has room for a header, an `Away` if it is of that kind, key and value.
         unsafe {
             let Some(at) = NonNull::new(alloc(layout).cast::<Header>()) else { handle_alloc_error(layout) };
             at.write(header);
-            if let Stored::Away(away) = value {
-                at.add(1).cast::<Away>().write(away.clone());
-            }
-            let key_at = at.cast::<u8>().add(Header::key_start(is_away));
+            let key_at = at.cast::<u8>().add(Header::key_start(kind));
             key_at.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
-            key_at.add(key.len()).copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+            key_at.add(key.len()).copy_from_nonoverlapping(NonNull::from(value).cast(), value.len());
             Self(at)
         }
     }
@@ -220,11 +247,11 @@ impl Drop for OwnedRecord {
     fn drop(&mut self) {
         // SAFETY: nobody else has the record; its layout is the one that it was allocated with.
         unsafe {
-            let Header { is_away, key_len, value_len, .. } = *self.0.as_ref();
-            if is_away {
+            let Header { kind, key_len, value_len, .. } = *self.0.as_ref();
+            if kind == Kind::Away {
                 self.0.add(1).cast::<Away>().drop_in_place();
             }
-            let layout = Header::layout(is_away, usize::from(key_len), value_len as usize);
+            let layout = Header::layout(kind, usize::from(key_len), value_len as usize);
             dealloc(self.0.as_ptr().cast(), layout);
         }
     }

@@ -14,8 +14,8 @@
 //! ```
 
 use super::node::{Child, Items, Leaf, Node, Size, size_of_children};
+use super::pointer::Shared;
 use super::record::Record;
-use super::shared::Shared;
 use crate::{Buffer, KeyRange, Result, Values};
 
 /// How many searches go side by side: as many misses of the cache as a processor waits for at once.
@@ -196,9 +196,5 @@ impl Child {
             node = &child.node;
         }
         node
-    }
-
-    pub(super) fn first_key(&self) -> &[u8] {
-        self.edge_leaf(false).entries().key(0)
     }
 }

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use super::history::{Pin, ViewRow};
 use super::node::Node;
+use super::pointer::Shared;
 use super::record::{Away, Cell, Record, Stored};
-use super::shared::Shared;
 use super::tree::Tree;
 use crate::{Buffer, Cursor, Direction, EngineError, Entry, Estimate, KeyRange, ReadView, Result, Values};
 
 /// The memory for an entry that a cursor keeps between calls, in bytes.
 const ENTRY_MEMORY_BYTES: usize = 1 << 20;
+
+/// How many entries ahead a walk fetches.
+const FETCHED_AHEAD: usize = 8;
 
 /// A point in time of a `VersionedMap`. Clones share what they hold.
 #[derive(Clone)]
@@ -204,11 +207,15 @@ impl Walk {
         if self.ahead.is_empty() && !self.is_last {
             self.load(tree);
         }
-        let at = match self.direction {
-            Direction::Forward => self.ahead.next(),
-            Direction::Reverse => self.ahead.next_back(),
+        let (at, later) = match self.direction {
+            Direction::Forward => (self.ahead.next()?, self.ahead.clone().nth(FETCHED_AHEAD)),
+            Direction::Reverse => (self.ahead.next_back()?, self.ahead.clone().nth_back(FETCHED_AHEAD)),
         };
-        Some(&self.leaf.as_ref()?.entries().cells()[at?])
+        let cells = self.leaf.as_ref()?.entries().cells();
+        if let Some(later) = later {
+            cells[later].newest().prefetch();
+        }
+        Some(&cells[at])
     }
 
     /// Looks up the leaf at `bound` and moves `bound` behind it.
