@@ -98,7 +98,8 @@ fn writes(map: &VersionedMap, random: &mut Random, keys: u64) {
     report("insert and delete, batches of 50", ROUND_KEYS, || {
         let (mut puts, mut deletes) = (BatchBuilder::new(), BatchBuilder::new());
         for _ in 0..ROUND_KEYS / 100 {
-            (puts.clear(), deletes.clear());
+            puts.clear();
+            deletes.clear();
             for _ in 0..50 {
                 let key = [&key(random.below(keys))[..], b"+"].concat();
                 puts.put(&key, &[7; 101]).expect("within the limits");
@@ -145,15 +146,6 @@ fn main() {
     let mut order: Vec<u64> = (0..keys).collect();
     (1..keys).rev().for_each(|at| order.swap(at as usize, random.below(at + 1) as usize));
 
-    report("merge of changes in random order", keys, || {
-        let (map, mut changes) = (VersionedMap::new(), Changes::new());
-        order.iter().for_each(|number| changes.put(&key(*number), &[7; 101]));
-        let mut staged = map.stage(BatchBuilder::new().as_batch());
-        staged.merge(&mut changes);
-        staged.publish();
-        assert_eq!(map.len(), keys);
-        std::mem::forget(map);
-    });
     let (map, before, began) = (VersionedMap::new(), resident_bytes(), processor_nanos());
     let mut batch = BatchBuilder::new();
     for part in order.chunks(50) {
@@ -165,4 +157,16 @@ fn main() {
     println!("{:<44}{:>8.0} B", "memory a key", (resident_bytes() - before) as f64 / keys as f64);
     writes(&map, &mut random, keys);
     reads(&map, &mut random, keys);
+    drop(map);
+
+    let mut merged = VersionedMap::new();
+    report("merge of changes in random order", keys, || {
+        let (map, mut changes) = (VersionedMap::new(), Changes::new());
+        order.iter().for_each(|number| changes.put(&key(*number), &[7; 101]));
+        let mut staged = map.stage(BatchBuilder::new().as_batch());
+        staged.merge(&mut changes);
+        staged.publish();
+        assert_eq!(map.len(), keys);
+        merged = map;
+    });
 }

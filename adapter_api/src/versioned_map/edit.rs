@@ -202,8 +202,8 @@ impl<'a> Edit<'a> {
                 for mut part in children {
                     let bound = bounds.next();
                     let changes = &run.as_slice()[..left];
-                    let below = |bound: &Box<[u8]>| changes.partition_point(|change| change.key() < &**bound);
-                    let count = bound.as_ref().map_or(left, below);
+                    let below = |bound: &[u8]| changes.partition_point(|change| change.key() < bound);
+                    let count = bound.as_deref().map_or(left, below);
                     let siblings = match count {
                         0 => Vec::new(),
                         _ => self.merge_below(&mut part, run, count),
@@ -316,7 +316,7 @@ impl<'a> Edit<'a> {
     pub(super) fn discard_node(&mut self, node: Shared<Node>) {
         if node.version == self.turn.version {
             // SAFETY: as in `open`; and it is out of the edit's tree.
-            return drop(unsafe { node.into_inner() });
+            return unsafe { node.free() };
         }
         self.discarded += node.footprint();
         self.retire(Retired::Node(node));

@@ -105,8 +105,8 @@ impl Turn {
             unsafe {
                 match retired {
                     Retired::Record(record) => record.free(),
-                    Retired::Node(node) => drop(node.into_inner()),
-                    Retired::Moment(moment) => drop(moment.into_inner()),
+                    Retired::Node(node) => node.free(),
+                    Retired::Moment(moment) => moment.free(),
                     Retired::Subtree(node) => self.doomed.push(node),
                 }
             }
@@ -116,20 +116,22 @@ impl Turn {
         }
     }
 
-    /// Frees a node, and has its children freed later.
+    /// Frees a node and its records, and has its children freed later.
     fn free_below(&mut self, node: Shared<Node>) {
-        // SAFETY: as in `free`, for the subtree that the node belongs to. The newest records of its cells are in no
-        // other leaf that anybody reads: the subtree was in the newest version until it was retired.
-        let node = unsafe { node.into_inner() };
         match &node.items {
-            // SAFETY: as above.
             Items::Leaf(leaf) => {
-                leaf.cells().iter().for_each(|cell| unsafe { cell.newest().retire().free() })
+                for cell in leaf.cells() {
+                    // SAFETY: as in `free`, for the subtree that the leaf belongs to. It was in the newest version until
+                    // it was retired, so the newest records of its cells are in no leaf that anybody reads.
+                    unsafe { cell.newest().retire().free() };
+                }
             }
             Items::Branch(branch) => {
                 self.doomed.extend(branch.children.iter().map(|child| child.node.duplicate()));
             }
         }
+        // SAFETY: as above.
+        unsafe { node.free() };
     }
 }
 

@@ -105,13 +105,11 @@ impl VersionedMap {
     /// until the result is published or dropped: a thread that stages again meanwhile waits for itself.
     pub fn stage(&self, batch: Batch<'_>) -> Staged<'_> {
         let mut staged = self.begin();
-        let mut mutations = batch.iter();
-        let (mut ahead, mut done) = (mutations.clone(), 0);
-        while let Some(mutation) = mutations.next() {
-            if done % SIDE_BY_SIDE == 0 {
+        let mut ahead = batch.iter();
+        for (at, mutation) in batch.iter().enumerate() {
+            if at % SIDE_BY_SIDE == 0 {
                 staged.prefetch(&mut ahead);
             }
-            done += 1;
             match mutation {
                 Mutation::Put { key, value } => staged.edit.put(key, Stored::Here(value)),
                 Mutation::Delete { key } => staged.edit.delete(key),

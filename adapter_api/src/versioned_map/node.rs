@@ -106,6 +106,7 @@ pub(super) struct Node {
     pub(super) items: Items,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are many leaves to a branch")]
 pub(super) enum Items {
     Leaf(Leaf),
     Branch(Branch),

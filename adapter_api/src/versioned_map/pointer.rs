@@ -41,13 +41,13 @@ impl<T> Shared<T> {
         unsafe { self.0.as_mut() }
     }
 
-    /// Takes the node back.
+    /// Frees the node, but not what it points to.
     ///
     /// # Safety
-    /// Nobody has the node borrowed, or can come across a pointer to it any more; it is taken back once.
-    pub(super) unsafe fn into_inner(self) -> T {
+    /// Nobody has the node borrowed, or can come across a pointer to it any more; it is freed once.
+    pub(super) unsafe fn free(self) {
         // SAFETY: `new` has leaked a box; the caller promises that this is its only owner.
-        *unsafe { Box::from_raw(self.0.as_ptr()) }
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
