@@ -272,8 +272,9 @@ impl History {
 
     /// Ends the views of this version and later ones.
     pub(super) fn end_views_from(&self, version: u64) {
-        let ended = self.rows().open.split_off(&(version, 0));
-        ended.values().for_each(OpenRow::end);
+        let mut rows = self.rows();
+        rows.open.range((version, 0)..).for_each(|(_, row)| row.end());
+        rows.open.split_off(&(version, 0));
     }
 
     /// How many views there are, and how many bytes had been discarded when the oldest was taken.
