@@ -5,8 +5,9 @@
 //! leaf  … │ cell │ …          older                       older
 //!             └──▶ version 9 ─────▶ version 7 (superseded) ─────▶ version 2 (superseded)
 //!
-//! record   version u64 │ older │ value length u32 · key length u16 · flags     native order, 24 bytes
+//! record   older │ version: 48 bits · flags: 8 · key length: 8, if short      native order, 16 bytes
 //!          where the value lies (`Away`), if it is not here
+//!          value length u8, or, if key or value are longer than 255 bytes: key length u16 · value length u32
 //!          key │ value
 //! ```
 //!
@@ -71,49 +72,67 @@ impl<'a> Stored<'a> {
 /// What a record begins with.
 #[repr(C)]
 struct Header {
-    version: u64,
     older: AtomicPtr<Header>,
-    /// Of a value that is here; of one that is away, `Away` has it.
-    value_len: u32,
-    key_len: u16,
-    kind: Kind,
-    /// Others may have seen it before its version was published: it went into a cell that they see.
-    is_shared: bool,
+    /// From the highest bits on: the version, the flags, the length of a short key.
+    word: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Here,
-    /// Behind the header stands an `Away`.
-    Away,
-    /// No entry, but a change that deletes one: never in a leaf.
-    Deletion,
-}
+/// The place of the version in the word: there is room for an edit in each microsecond of eight years.
+const VERSION_BIT: u32 = 16;
+/// Where the value lies stands behind the header.
+const IS_AWAY: u64 = 1 << 8;
+/// No entry, but a change that deletes one: never in a leaf.
+const IS_DELETION: u64 = 1 << 9;
+/// Others may have seen it before its version was published: it went into a cell that they see.
+const IS_SHARED: u64 = 1 << 10;
+/// Key or value are longer than a byte says.
+const IS_LONG: u64 = 1 << 11;
+const SHORT_KEY: u64 = 0xff;
 
-/// What a record takes beside its key and value.
-pub(super) const RECORD_BYTES: u64 = size_of::<Header>() as u64;
+/// What a record of a short key and value takes beside these.
+pub(super) const RECORD_BYTES: u64 = size_of::<Header>() as u64 + 1;
+/// The bytes of the lengths of a long key and value.
+const LONG_BYTES: usize = 6;
 
 /// What unused cells lead to.
-static NOTHING: Header = Header {
-    version: 0,
-    older: AtomicPtr::new(ptr::null_mut()),
-    value_len: 0,
-    key_len: 0,
-    kind: Kind::Here,
-    is_shared: false,
-};
+static NOTHING: Nothing =
+    Nothing { header: Header { older: AtomicPtr::new(ptr::null_mut()), word: 0 }, value_len: 0 };
 
-impl Header {
-    /// Where in a record the key begins.
-    fn key_start(kind: Kind) -> usize {
-        size_of::<Self>() + if kind == Kind::Away { size_of::<Away>() } else { 0 }
+/// An entry without key and value.
+#[repr(C)]
+struct Nothing {
+    header: Header,
+    value_len: u8,
+}
+
+/// Where in a record its parts are.
+#[derive(Clone, Copy)]
+struct Parts {
+    key_start: usize,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Parts {
+    fn of(flags: u64, key_len: usize, value_len: usize) -> Self {
+        let lengths = if flags & IS_LONG == 0 { 1 } else { LONG_BYTES };
+        Self { key_start: lengths_start(flags) + lengths, key_len, value_len }
     }
 
-    fn layout(kind: Kind, key_len: usize, value_len: usize) -> Layout {
-        let bytes = Self::key_start(kind) + key_len + value_len;
-        Layout::from_size_align(bytes, align_of::<Self>().max(align_of::<Away>()))
+    fn value_start(self) -> usize {
+        self.key_start + self.key_len
+    }
+
+    fn layout(self) -> Layout {
+        let align = align_of::<Header>().max(align_of::<Away>());
+        Layout::from_size_align(self.value_start() + self.value_len, align)
             .unwrap_or_else(|_| unreachable!("keys and values fit into memory"))
     }
+}
+
+/// Where in a record the lengths are.
+fn lengths_start(flags: u64) -> usize {
+    size_of::<Header>() + if flags & IS_AWAY == 0 { 0 } else { size_of::<Away>() }
 }
 
 /// A record, lent.
@@ -129,41 +148,56 @@ impl<'a> Record<'a> {
         unsafe { self.header.as_ref() }
     }
 
+    fn has(self, flag: u64) -> bool {
+        self.header().word & flag != 0
+    }
+
     pub(super) fn version(self) -> u64 {
-        self.header().version
+        self.header().word >> VERSION_BIT
     }
 
     pub(super) fn is_deletion(self) -> bool {
-        self.header().kind == Kind::Deletion
+        self.has(IS_DELETION)
     }
 
     pub(super) fn is_shared(self) -> bool {
-        self.header().is_shared
+        self.has(IS_SHARED)
     }
 
     fn bytes(self, start: usize, len: usize) -> &'a [u8] {
-        // SAFETY: as `header`; `OwnedRecord::new` has allocated and written all bytes that the lengths speak of.
+        // SAFETY: as `header`; `OwnedRecord::of` has allocated and written all bytes that the lengths speak of.
         unsafe { slice::from_raw_parts(self.header.as_ptr().cast::<u8>().add(start), len) }
     }
 
+    fn parts(self) -> Parts {
+        let word = self.header().word;
+        let lengths = self.bytes(lengths_start(word), if word & IS_LONG == 0 { 1 } else { LONG_BYTES });
+        match *lengths {
+            [k0, k1, v0, v1, v2, v3] => {
+                let value_len = u32::from_ne_bytes([v0, v1, v2, v3]) as usize;
+                Parts::of(word, usize::from(u16::from_ne_bytes([k0, k1])), value_len)
+            }
+            _ => Parts::of(word, (word & SHORT_KEY) as usize, usize::from(lengths[0])),
+        }
+    }
+
     pub(super) fn key(self) -> &'a [u8] {
-        let header = self.header();
-        self.bytes(Header::key_start(header.kind), usize::from(header.key_len))
+        let parts = self.parts();
+        self.bytes(parts.key_start, parts.key_len)
     }
 
     pub(super) fn stored(self) -> Stored<'a> {
-        let header = self.header();
-        if header.kind == Kind::Away {
-            // SAFETY: as `header`; in a record of this kind an `Away` stands behind the header.
+        if self.has(IS_AWAY) {
+            // SAFETY: as `header`; in a record with this flag an `Away` stands behind the header.
             return Stored::Away(unsafe { self.header.add(1).cast::<Away>().as_ref() });
         }
-        let start = Header::key_start(Kind::Here) + usize::from(header.key_len);
-        Stored::Here(self.bytes(start, header.value_len as usize))
+        let parts = self.parts();
+        Stored::Here(self.bytes(parts.value_start(), parts.value_len))
     }
 
     /// What the entry counts for.
     pub(super) fn size(self) -> Size {
-        let key_len = u64::from(self.header().key_len);
+        let key_len = self.parts().key_len as u64;
         let (value_len, away) = match self.stored() {
             Stored::Here(value) => (value.len() as u64, 0),
             Stored::Away(away) => (u64::from(away.bytes), u64::from(away.bytes)),
@@ -201,10 +235,10 @@ impl OwnedRecord {
     /// Copies key and value. The key has at most 65,535 bytes, the value less than 4 GiB.
     pub(super) fn new(key: &[u8], value: Stored<'_>) -> Self {
         match value {
-            Stored::Here(value) => Self::of(Kind::Here, key, value),
+            Stored::Here(value) => Self::of(0, key, value),
             Stored::Away(away) => {
-                let record = Self::of(Kind::Away, key, &[]);
-                // SAFETY: a record of this kind has room for it behind the header.
+                let record = Self::of(IS_AWAY, key, &[]);
+                // SAFETY: a record with this flag has room for it behind the header.
                 unsafe { record.0.add(1).cast::<Away>().write(away.clone()) };
                 record
             }
@@ -213,22 +247,30 @@ impl OwnedRecord {
 
     /// A change that deletes the entry of the key.
     pub(super) fn deletion(key: &[u8]) -> Self {
-        Self::of(Kind::Deletion, key, &[])
+        Self::of(IS_DELETION, key, &[])
     }
 
-    /// Of the kind `Away` it has yet to be said where the value lies.
-    fn of(kind: Kind, key: &[u8], value: &[u8]) -> Self {
-        let layout = Header::layout(kind, key.len(), value.len());
-        let (older, key_len) = (AtomicPtr::new(ptr::null_mut()), key.len() as u16);
-        let header =
-            Header { version: 0, older, value_len: value.len() as u32, key_len, kind, is_shared: false };
-        // SAFETY: the layout is not empty, and has room for a header, an `Away` if it is of that kind, key and value.
+    /// With the flag `IS_AWAY` it has yet to be said where the value lies.
+    fn of(flags: u64, key: &[u8], value: &[u8]) -> Self {
+        let is_long = key.len().max(value.len()) > usize::from(u8::MAX);
+        let word = flags | if is_long { IS_LONG } else { key.len() as u64 };
+        let (older, parts) = (AtomicPtr::new(ptr::null_mut()), Parts::of(word, key.len(), value.len()));
+        let layout = parts.layout();
+        // SAFETY: the layout is not empty, and has room for a header, an `Away` if there is that flag, the lengths, key
+        // and value.
         unsafe {
             let Some(at) = NonNull::new(alloc(layout).cast::<Header>()) else { handle_alloc_error(layout) };
-            at.write(header);
-            let key_at = at.cast::<u8>().add(Header::key_start(kind));
-            key_at.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
-            key_at.add(key.len()).copy_from_nonoverlapping(NonNull::from(value).cast(), value.len());
+            at.write(Header { older, word });
+            let [k0, k1] = (key.len() as u16).to_ne_bytes();
+            let [v0, v1, v2, v3] = (value.len() as u32).to_ne_bytes();
+            let (short, long) = ([value.len() as u8], [k0, k1, v0, v1, v2, v3]);
+            let copy = |bytes: &[u8], start: usize| {
+                let to = at.cast::<u8>().add(start);
+                to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+            };
+            copy(if is_long { &long } else { &short }, lengths_start(word));
+            copy(key, parts.key_start);
+            copy(value, parts.value_start());
             Self(at)
         }
     }
@@ -239,19 +281,19 @@ impl OwnedRecord {
 
     pub(super) fn set_version(&mut self, version: u64) {
         // SAFETY: nobody else has the record.
-        unsafe { self.0.as_mut().version = version };
+        let word = unsafe { &mut self.0.as_mut().word };
+        *word = version << VERSION_BIT | *word & ((1 << VERSION_BIT) - 1);
     }
 }
 
 impl Drop for OwnedRecord {
     fn drop(&mut self) {
+        let (is_away, layout) = (self.lend().has(IS_AWAY), self.lend().parts().layout());
         // SAFETY: nobody else has the record; its layout is the one that it was allocated with.
         unsafe {
-            let Header { kind, key_len, value_len, .. } = *self.0.as_ref();
-            if kind == Kind::Away {
+            if is_away {
                 self.0.add(1).cast::<Away>().drop_in_place();
             }
-            let layout = Header::layout(kind, usize::from(key_len), value_len as usize);
             dealloc(self.0.as_ptr().cast(), layout);
         }
     }
@@ -283,7 +325,7 @@ pub(super) struct Cell(AtomicPtr<Header>);
 impl Cell {
     /// A cell that leads to no entry.
     pub(super) const fn unused() -> Self {
-        Self(AtomicPtr::new((&raw const NOTHING).cast_mut()))
+        Self(AtomicPtr::new((&raw const NOTHING).cast::<Header>().cast_mut()))
     }
 
     pub(super) fn new(record: OwnedRecord) -> Self {
@@ -322,7 +364,7 @@ impl Cell {
         };
         // SAFETY: nobody else has the record yet.
         let header = unsafe { record.0.as_mut() };
-        header.is_shared = is_shared;
+        header.word |= if is_shared { IS_SHARED } else { 0 };
         header.older = AtomicPtr::new(older);
         self.0.store(record.0.as_ptr(), Ordering::Release);
         std::mem::forget(record);
