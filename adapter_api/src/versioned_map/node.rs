@@ -1,8 +1,8 @@
 //! The nodes of the tree: leaves of cells, branches of children, and how a key is searched in them.
 //!
 //! ```text
-//! leaf     version │ length │ prefix │ head … │ cell …          one block, room for `LEAF_ROOM` entries
-//! branch   version │ length │ prefix │ head … │ bounds │ child …
+//! leaf     version │ length │ prefix │ head … │ cell …              one block, room for `LEAF_ROOM` entries
+//! branch   version │ prefix │ head … │ end … │ bounds, children     these two outside of the block
 //!            │                  │        └─ the four bytes of the key behind the prefix, zeros behind a short key
 //!            │                  └─ how many bytes all keys, or bounds, begin with in common, or fewer
 //!            └─ the edit that made the node: older versions cannot see it
@@ -101,6 +101,7 @@ impl Child {
     }
 }
 
+#[repr(C)]
 pub(super) struct Node {
     pub(super) version: u64,
     pub(super) items: Items,
@@ -154,7 +155,8 @@ impl Shared<Node> {
     }
 }
 
-/// Entries, in the order of their keys.
+/// Entries, in the order of their keys. What a search looks at first lies first.
+#[repr(C)]
 pub(super) struct Leaf {
     len: u16,
     prefix: u16,
@@ -267,68 +269,55 @@ impl Leaf {
 }
 
 /// Children, and a bound between each two of them: all keys left of it are below it, none right of it is.
+#[repr(C)]
 pub(super) struct Branch {
     prefix: usize,
     heads: [u32; BRANCH_ROOM],
-    bounds: Arc<Bounds>,
+    /// Where each bound ends in `bounds`.
+    ends: [u32; BRANCH_ROOM],
+    /// One behind the other. Copies of the branch share them.
+    bounds: Arc<[u8]>,
     pub(super) children: Vec<Child>,
-}
-
-/// The bounds of a branch, one behind the other. Copies of the branch share them.
-#[derive(Default)]
-struct Bounds {
-    ends: Vec<u32>,
-    bytes: Vec<u8>,
-}
-
-impl Bounds {
-    fn get(&self, at: usize) -> &[u8] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start as usize..self.ends[at] as usize]
-    }
 }
 
 impl Branch {
     /// There are at most `BRANCH_ROOM` children, and one bound fewer.
     pub(super) fn of(parts: Parts) -> Self {
-        let Parts { bounds: keys, children } = parts;
-        let mut bounds = Bounds::default();
-        for key in &keys {
-            bounds.bytes.extend_from_slice(key);
-            bounds.ends.push(bounds.bytes.len() as u32);
-        }
-        let prefix = match (keys.first(), keys.last()) {
+        let Parts { bounds, children } = parts;
+        let prefix = match (bounds.first(), bounds.last()) {
             (Some(first), Some(last)) => common(first, last),
             _ => 0,
         };
-        let mut heads = [0; BRANCH_ROOM];
-        for (head, key) in heads.iter_mut().zip(&keys) {
-            *head = head_of(key, prefix);
+        let (mut heads, mut ends, mut end) = ([0; BRANCH_ROOM], [0; BRANCH_ROOM], 0);
+        for (at, bound) in bounds.iter().enumerate() {
+            end += bound.len();
+            (heads[at], ends[at]) = (head_of(bound, prefix), end as u32);
         }
-        Self { prefix, heads, bounds: Arc::new(bounds), children }
+        Self { prefix, heads, ends, bounds: bounds.concat().into(), children }
     }
 
     /// What the branch consists of, to be made into something else.
     pub(super) fn parts(&self) -> Parts {
         Parts {
-            bounds: (0..self.bounds.ends.len()).map(|at| self.bound(at).into()).collect(),
+            bounds: (1..self.children.len()).map(|child| self.bound(child - 1).into()).collect(),
             children: self.children.iter().map(Child::duplicate).collect(),
         }
     }
 
     fn copy(&self) -> Self {
         let children = self.children.iter().map(Child::duplicate).collect();
-        Self { prefix: self.prefix, heads: self.heads, bounds: Arc::clone(&self.bounds), children }
+        Self { bounds: Arc::clone(&self.bounds), children, ..*self }
     }
 
-    /// The bound before the child behind `at`.
+    /// The bound behind the child at `at`.
     pub(super) fn bound(&self, at: usize) -> &[u8] {
-        self.bounds.get(at)
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bounds[start as usize..self.ends[at] as usize]
     }
 
     /// The child that holds the key if any does.
     pub(super) fn route(&self, key: &[u8]) -> usize {
-        let heads = &self.heads[..self.bounds.ends.len()];
+        let heads = &self.heads[..self.children.len().saturating_sub(1)];
         rank(heads, self.prefix, key, |at| self.bound(at), |bound| bound <= key)
     }
 }
