@@ -20,8 +20,8 @@ fn nothing() -> BatchBuilder {
     BatchBuilder::new()
 }
 
-const KEYS: u16 = if cfg!(miri) { 12 } else { 64 };
-const ROUNDS: u32 = if cfg!(miri) { 25 } else { 3000 };
+const KEYS: u16 = if cfg!(miri) { 8 } else { 64 };
+const ROUNDS: u32 = if cfg!(miri) { 12 } else { 3000 };
 
 fn keys() -> Vec<[u8; 2]> {
     (0..KEYS).map(|key| (key * 37).to_be_bytes()).collect()
