@@ -146,15 +146,13 @@ impl<'a> Edit<'a> {
 
     /// Removes an entry, if it is there.
     pub(super) fn delete(&mut self, key: &[u8]) {
-        // Looking first spares copies of nodes for keys that are not there.
-        if self.tree().find(key).is_some() {
-            self.delete_range(KeyRange::new(key, &[key, &[0]].concat()));
-        }
+        self.delete_range(KeyRange::new(key, &[key, &[0]].concat()));
     }
 
     /// Removes every entry of the range; subtrees inside the range go as a whole.
     pub(super) fn delete_range(&mut self, range: KeyRange<'_>) {
-        if !range.is_empty() && self.tree().size_of(range).entries > 0 {
+        // Looking first spares copies of nodes if nothing is there.
+        if !self.tree().is_empty_in(range) {
             self.edit_root(|edit, root| {
                 edit.delete_below(root, range);
                 Vec::new()

@@ -129,8 +129,7 @@ impl VersionedMap {
         let mut staged = self.begin();
         if let Some((first, last)) = entries.ends() {
             let tree = staged.edit.tree();
-            let within = tree.size_of(KeyRange::new(first, last)).entries > 0;
-            if within || tree.find(last).is_some() {
+            if !tree.is_empty_in(KeyRange::new(first, last)) || tree.find(last).is_some() {
                 let (first, last) = (first.escape_ascii(), last.escape_ascii());
                 return Err(EngineError::rejected(format!(
                     "the range of the entries, \"{first}\" to \"{last}\", is not empty"

@@ -104,6 +104,12 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
+    /// Whether no entry lies in the range.
+    pub(super) fn is_empty_in(self, range: KeyRange<'_>) -> bool {
+        let first = self.at_or_above(range.start());
+        first.is_none_or(|(leaf, at)| !range.contains(leaf.entries().key(at)))
+    }
+
     /// What the range holds: entries exactly, bytes as of the newest version.
     pub(super) fn size_of(self, range: KeyRange<'_>) -> Size {
         let below = self.size_below(range.start());

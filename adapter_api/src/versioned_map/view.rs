@@ -246,6 +246,11 @@ impl Walk {
                 bound.extend_from_slice(entries.key(0));
             }
         }
+        let (coming, fetch) = (self.ahead.clone(), |at: usize| entries.cells()[at].newest().prefetch());
+        match self.direction {
+            Direction::Forward => coming.take(FETCHED_AHEAD).for_each(fetch),
+            Direction::Reverse => coming.rev().take(FETCHED_AHEAD).for_each(fetch),
+        }
         self.leaf = Some(leaf.duplicate());
     }
 
