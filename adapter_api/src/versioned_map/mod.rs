@@ -1,22 +1,23 @@
 //! An ordered, versioned map with one writer: read views for in-memory engines in a few lines.
 //!
-//! Promises: readers never wait for the writer, and the writer never waits for a view. A batch is staged
+//! Promises: readers never wait for the writer, and the writer never waits for a reader or a view. A batch is staged
 //! unseen and published at one instant. A view is a point in time; taking one costs the same whatever the
-//! map holds. Memory is bounded: a view ends in `ViewTooOld`, and gives back what it held, once the bytes
+//! map holds. Memory is bounded: a view ends in `ViewTooOld`, and keeps nothing alive any more, once the bytes
 //! discarded since it was taken exceed a limit: by default what the map holds, or 256 MiB if that is more.
-//! Discarded are the nodes that were copied to change them if a view may hold them, and large entries.
+//! Discarded are the entries that were overwritten or deleted, and the nodes that were copied to change them. What
+//! nobody sees any more is freed with the writes that follow, a bounded part with each.
 //! Engines that keep their data in memory call it.
 //!
-//! An entry of up to 256 bytes costs its key and value and about 20 bytes more, a larger one about 60. An engine
-//! may keep a value elsewhere (`Away`): the entry then costs its key and about 110 bytes, and whoever reads it is
-//! told where the value lies.
+//! An entry costs its key and value and about 50 bytes more. An engine may keep a value elsewhere (`Away`): the entry
+//! then costs its key and about 80 bytes, and whoever reads it is told where the value lies. To overwrite an entry
+//! copies nothing but the entry; to add or delete one copies the few nodes on the way to it, once in a batch.
 //!
 //! ```
 //! # use adapter_api::*;
 //! let map = VersionedMap::new();
 //! let mut batch = BatchBuilder::new();
 //! batch.put(b"key", b"value")?;
-//! let staged = map.stage(batch.as_batch());
+//! let mut staged = map.stage(batch.as_batch());
 //! assert!(staged.view().contains(b"key")? && !map.contains(b"key"));
 //! // Here an engine makes the batch durable; if it cannot, it drops `staged`, and nothing happened.
 //! staged.publish();
@@ -26,41 +27,41 @@
 
 mod changes;
 mod edit;
-mod packed;
+mod history;
+mod node;
+mod pointer;
 mod record;
-mod room;
+mod shape;
 mod tree;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
+use crate::batch::Mutations;
 use crate::{
     Batch, Buffer, Cursor, EngineError, Estimate, KEY_BYTES_MAX, KeyRange, Metric, Mutation, Result,
     VALUE_BYTES_MAX, Values,
 };
 pub use changes::Changes;
-use edit::{Edit, FanOut};
-use packed::Packed;
-pub use record::{Away, Held, Stored};
-use tree::Tree;
-use view::{Moment, OpenViews};
-pub use view::{View, ViewCursor};
+use edit::Edit;
+use history::History;
+use node::{BRANCH_ROOM, LEAF_ROOM};
+pub use record::{Away, Stored};
+use shape::FanOut;
+use tree::SIDE_BY_SIDE;
+pub use view::{Held, View, ViewCursor};
 
-/// Copying a leaf moves its bytes, and copying a branch touches the counter of each child, which speaks for
-/// small nodes; every level is another step of a search, which speaks for large ones.
-const FAN_OUT: FanOut = FanOut { leaf: 48, branch: 16 };
+/// A leaf has room for one entry more, with which it is divided.
+const FAN_OUT: FanOut = FanOut { leaf: LEAF_ROOM - 1, branch: BRANCH_ROOM };
 /// How much may be discarded before a view ends, in bytes, unless the map is large.
 const VIEW_LIMIT_BYTES: u64 = 256 << 20;
 
 /// An ordered map from keys to values with one writer and any number of readers and views.
 pub struct VersionedMap {
-    published: RwLock<Moment>,
-    /// The version of the last edit that was begun. Whoever holds the lock has the writer's turn.
-    turn: Mutex<u64>,
-    views: Arc<OpenViews>,
+    history: Arc<History>,
     view_limit_bytes: Option<u64>,
     fan_out: FanOut,
 }
@@ -97,20 +98,18 @@ impl VersionedMap {
     }
 
     fn build(view_limit_bytes: Option<u64>, fan_out: FanOut) -> Self {
-        Self {
-            published: RwLock::default(),
-            turn: Mutex::default(),
-            views: Arc::default(),
-            view_limit_bytes,
-            fan_out,
-        }
+        Self { history: Arc::new(History::new()), view_limit_bytes, fan_out }
     }
 
     /// Prepares the batch unseen. Waits until no other staged change is alive, then holds the writer's turn
     /// until the result is published or dropped: a thread that stages again meanwhile waits for itself.
     pub fn stage(&self, batch: Batch<'_>) -> Staged<'_> {
         let mut staged = self.begin();
-        for mutation in batch {
+        let mut ahead = batch.iter();
+        for (at, mutation) in batch.iter().enumerate() {
+            if at % SIDE_BY_SIDE == 0 {
+                staged.prefetch(&mut ahead);
+            }
             match mutation {
                 Mutation::Put { key, value } => staged.edit.put(key, Stored::Here(value)),
                 Mutation::Delete { key } => staged.edit.delete(key),
@@ -126,70 +125,34 @@ impl VersionedMap {
     /// `Rejected` if the keys do not ascend, a key or value is outside its limits, or the map has a key from
     /// the first to the last of them; what the cursor answers if it fails. Nothing changed.
     pub fn stage_sorted(&self, entries: &mut dyn Cursor) -> Result<Staged<'_>> {
-        let runs = self.read_sorted(entries)?;
+        let mut entries = read_sorted(entries)?;
         let mut staged = self.begin();
-        if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
-            let (first, last) = (first.first_key(), last.last_key());
+        if let Some((first, last)) = entries.ends() {
             let tree = staged.edit.tree();
-            let within = tree.size_of(KeyRange::new(first, last)).entries > 0;
-            if within || tree.find(last).is_some() {
+            if !tree.is_empty_in(KeyRange::new(first, last)) || tree.find(last).is_some() {
                 let (first, last) = (first.escape_ascii(), last.escape_ascii());
                 return Err(EngineError::rejected(format!(
                     "the range of the entries, \"{first}\" to \"{last}\", is not empty"
                 )));
             }
         }
-        staged.edit.graft(runs);
+        staged.merge(&mut entries);
         Ok(staged)
-    }
-
-    /// Reads all entries and checks that they ascend and keep to the limits.
-    fn read_sorted(&self, entries: &mut dyn Cursor) -> Result<Vec<Packed>> {
-        let mut runs: Vec<Packed> = Vec::new();
-        while let Some(entry) = entries.next()? {
-            let key = entry.key.escape_ascii();
-            if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
-                let len = entry.key.len();
-                return Err(EngineError::rejected(format!(
-                    "a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}"
-                )));
-            }
-            if entry.value.len() > VALUE_BYTES_MAX {
-                return Err(EngineError::rejected(format!(
-                    "the value of \"{key}\" is longer than {VALUE_BYTES_MAX} bytes"
-                )));
-            }
-            if runs.last().is_some_and(|last| last.last_key() >= entry.key) {
-                return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
-            }
-            match runs.last_mut() {
-                Some(run) if run.len() < self.fan_out.leaf => run.push(entry.key, Stored::Here(entry.value)),
-                _ => {
-                    let mut run = Packed::default();
-                    run.push(entry.key, Stored::Here(entry.value));
-                    runs.push(run);
-                }
-            }
-        }
-        Ok(runs)
     }
 
     /// Takes the writer's turn.
     fn begin(&self) -> Staged<'_> {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        *turn += 1;
-        let edit = Edit::new(self.tree(), *turn, self.views.newest_version(), self.fan_out);
-        Staged { map: self, _turn: turn, edit }
+        Staged { map: self, edit: Edit::begin(&self.history, self.fan_out) }
     }
 
     /// Appends the value of the key and answers `true`, or answers `false`.
     pub fn get(&self, key: &[u8], value: &mut Buffer) -> bool {
-        self.tree().get(key, value)
+        self.history.pin().tree().get(key, value)
     }
 
     /// Appends the values of the keys in their order, absent ones as absent, all as of one instant.
     pub fn multi_get(&self, keys: &[&[u8]], values: &mut Values) {
-        self.tree().multi_get(keys, values);
+        self.history.pin().tree().multi_get(keys, values);
     }
 
     /// Calls `with` with what there is of each key, in their order, all as of one instant.
@@ -201,25 +164,22 @@ impl VersionedMap {
         keys: &[&[u8]],
         mut with: impl FnMut(Option<Stored<'_>>) -> Result<()>,
     ) -> Result<()> {
-        let tree = self.tree();
-        keys.iter().try_for_each(|key| with(tree.find(key)))
+        self.history.pin().tree().find_each(keys, |found| with(found.map(|record| record.stored())))
     }
 
     /// Whether the key is there.
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.tree().find(key).is_some()
+        self.history.pin().tree().find(key).is_some()
     }
 
     /// The map as it is now.
     pub fn view(&self) -> View {
-        // Under the lock, so that no version is published between reading the moment and registering it.
-        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        View::open(&self.views, published.clone())
+        View::new(self.history.view())
     }
 
     /// How many entries the map has, exactly.
     pub fn len(&self) -> u64 {
-        self.tree().size().entries
+        self.history.pin().tree().size().entries
     }
 
     /// Whether the map has no entry.
@@ -229,35 +189,36 @@ impl VersionedMap {
 
     /// Bytes of all keys and values, wherever they lie.
     pub fn bytes(&self) -> u64 {
-        self.tree().size().bytes
+        self.history.pin().tree().size().bytes
     }
 
     /// Bytes of values that are away.
     pub fn away_bytes(&self) -> u64 {
-        self.tree().size().away
+        self.history.pin().tree().size().away
     }
 
     /// Ends every view that is open now, for the sake of what holds values that are away.
     pub fn end_views(&self) {
-        self.views.end_older_than(u64::MAX);
+        self.history.end_views_from(0);
+        self.history.collect();
     }
 
-    /// What the range holds: exactly, in the time of two reads.
+    /// What the range holds: exactly, in the time of two reads, but that bytes may count overwrites that are staged.
     pub fn estimate(&self, range: KeyRange<'_>) -> Estimate {
-        let size = self.tree().size_of(range);
+        let size = self.history.pin().tree().size_of(range);
         Estimate { entries: size.entries, bytes: size.bytes, exact: true }
     }
 
     /// The numbers of the map.
     pub fn usage(&self) -> Usage {
-        let now = self.moment();
-        let (open_views, oldest) = self.views.count();
-        let size = now.tree.size();
+        let (open_views, oldest) = self.history.count_views();
+        let now = self.history.pin();
+        let (size, discarded_now) = (now.tree().size(), now.moment().discarded);
         Usage {
             entries: size.entries,
             bytes: size.bytes,
             open_views,
-            retained_bytes: oldest.map_or(0, |discarded| now.discarded.saturating_sub(discarded)),
+            retained_bytes: oldest.map_or(0, |discarded| discarded_now.saturating_sub(discarded)),
         }
     }
 
@@ -271,30 +232,59 @@ impl VersionedMap {
             Metric::gauge("view_retained_bytes", usage.retained_bytes as f64),
         ]
     }
+}
 
-    fn moment(&self) -> Moment {
-        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
+/// The key that a mutation changes, or where its range begins.
+fn key_of<'a>(mutation: &Mutation<'a>) -> &'a [u8] {
+    match mutation {
+        Mutation::Put { key, .. } | Mutation::Delete { key } => key,
+        Mutation::DeleteRange(range) => range.start(),
     }
+}
 
-    fn tree(&self) -> Tree {
-        self.published.read().unwrap_or_else(PoisonError::into_inner).tree.clone()
+/// Reads all entries and checks that they ascend and keep to the limits.
+fn read_sorted(entries: &mut dyn Cursor) -> Result<Changes> {
+    let mut list = Changes::new();
+    while let Some(entry) = entries.next()? {
+        let key = entry.key.escape_ascii();
+        if entry.key.is_empty() || entry.key.len() > KEY_BYTES_MAX {
+            let len = entry.key.len();
+            return Err(EngineError::rejected(format!(
+                "a key has 1 to {KEY_BYTES_MAX} bytes, one has {len}"
+            )));
+        }
+        if entry.value.len() > VALUE_BYTES_MAX {
+            return Err(EngineError::rejected(format!(
+                "the value of \"{key}\" is longer than {VALUE_BYTES_MAX} bytes"
+            )));
+        }
+        if list.ends().is_some_and(|(_, last)| last >= entry.key) {
+            return Err(EngineError::rejected(format!("the entries do not ascend at \"{key}\"")));
+        }
+        list.put(entry.key, entry.value);
     }
+    Ok(list)
 }
 
 /// A change that nobody sees yet, and the writer's turn. Dropping it abandons the change.
 #[must_use = "a staged change counts only after `publish`"]
 pub struct Staged<'a> {
     map: &'a VersionedMap,
-    _turn: MutexGuard<'a, u64>,
-    edit: Edit,
+    edit: Edit<'a>,
 }
 
 impl Staged<'_> {
-    /// The map as it will be once this is published.
-    pub fn view(&self) -> View {
-        let discarded = self.map.moment().discarded;
-        let moment = Moment { tree: self.edit.tree().clone(), version: self.edit.version(), discarded };
-        View::open(&self.map.views, moment)
+    /// Fetches what the next mutations will look at.
+    fn prefetch(&self, ahead: &mut Mutations<'_>) {
+        let mut keys = [&[][..]; SIDE_BY_SIDE];
+        let next = keys.iter_mut().zip(ahead.by_ref());
+        let count = next.map(|(key, mutation)| *key = key_of(&mutation)).count();
+        self.edit.tree().prefetch(&keys[..count]);
+    }
+
+    /// The map as it will be once this is published. The view ends if the change is abandoned.
+    pub fn view(&mut self) -> View {
+        View::new(self.edit.view())
     }
 
     /// Adds many changes at once; takes them, and leaves none.
@@ -304,9 +294,10 @@ impl Staged<'_> {
 
     /// Replaces an entry of a view by its value, if the entry is still there as it was; answers whether it was.
     pub fn replace(&mut self, held: &Held, value: Stored<'_>) -> bool {
-        let is_there = self.edit.tree().find(held.key()).is_some_and(|found| found.is(&held.stored()));
+        let found = self.edit.tree().find(&held.key);
+        let is_there = found.is_some_and(|record| record.version() == held.version);
         if is_there {
-            self.edit.put(held.key(), value);
+            self.edit.put(&held.key, value);
         }
         is_there
     }
@@ -316,28 +307,15 @@ impl Staged<'_> {
         self.edit.delete_range(range);
     }
 
-    /// Bytes that the map itself will hold.
+    /// Bytes of keys and values that the map itself will hold.
     pub fn bytes_here(&self) -> u64 {
         self.edit.tree().size().here()
     }
 
-    /// Makes the change visible at one instant. What no view holds any more is freed before this returns.
+    /// Makes the change visible at one instant.
     pub fn publish(self) {
-        let Self { map, _turn, edit } = self;
-        let (discarded, version) = (edit.discarded, edit.version());
-        let mut now = Moment { tree: edit.into_tree(), version, discarded: 0 };
-        let entry_bytes = now.tree.size().here();
-        let limit = map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(entry_bytes));
-
-        let mut published = map.published.write().unwrap_or_else(PoisonError::into_inner);
-        // A view taken while the edit went on sees every node that the edit copied.
-        let seen_all = map.views.newest_version() >= published.version;
-        let nodes = if seen_all { discarded.nodes } else { discarded.nodes_seen };
-        now.discarded = published.discarded + discarded.entries + nodes;
-        let oldest_allowed = now.discarded.saturating_sub(limit);
-        let before = std::mem::replace(&mut *published, now);
-        drop(published);
-        map.views.end_older_than(oldest_allowed);
-        drop(before);
+        let Self { map, edit } = self;
+        let here = edit.tree().size().here();
+        edit.publish(map.view_limit_bytes.unwrap_or_else(|| VIEW_LIMIT_BYTES.max(here)));
     }
 }

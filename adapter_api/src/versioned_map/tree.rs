@@ -1,277 +1,205 @@
-//! The persistent B+tree under `VersionedMap`: cloning it is cheap, and editing one clone never shows in another.
+//! One version of the map to read: a B+tree whose nodes later versions share.
 //!
-//! Promises: a node that another clone can see is copied before it is changed, and a node that was copied
-//! already is edited in place; so a group of writes copies each node it touches once. All leaves are equally
-//! deep; every node but the root has between `least` and `most` items; each subtree knows how many entries
-//! and bytes it holds, which makes ranks, counts and estimates exact in logarithmic time. Called by
-//! `versioned_map` alone.
+//! Promises: all leaves are equally deep; every node but the root has between `least` and `most` items; each
+//! child knows how many entries there are below it, as of the versions that see it, which makes ranks and counts exact in
+//! logarithmic time. Called by `versioned_map` alone.
 //!
 //! ```text
 //!              ┌─ branch ─────────────────────┐
 //!              │ 40 │ "k" │ 35 │ "t" │ 51 │ …  │   a bound between two children: all keys left of it are
 //!              └──┬───────────┬───────────┬───┘   below it, none right of it is
 //!     ┌─ leaf ────┴──┐  ┌─ leaf ┴───┐  ┌───┴───
-//!     │ a b c … (40) │  │ kb kc …   │  │ t tz …     entries, packed (see `packed`)
+//!     │ a b c … (40) │  │ kb kc …   │  │ t tz …     a cell for each entry, which leads to its records
 //!     └──────────────┘  └───────────┘  └────────
 //! ```
 
-use std::sync::Arc;
+use super::node::{Child, Items, Leaf, Node, Size, size_of_children};
+use super::pointer::Shared;
+use super::record::Record;
+use crate::{Buffer, KeyRange, Result, Values};
 
-use super::packed::{Packed, common};
-use super::record::Stored;
-use crate::KeyRange;
+/// How many searches go side by side: as many misses of the cache as a processor waits for at once.
+pub(super) const SIDE_BY_SIDE: usize = 16;
 
-/// How many entries and how many bytes of keys and values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Size {
-    pub(super) entries: u64,
-    pub(super) bytes: u64,
-    /// How many of the bytes are of values that are away.
-    pub(super) away: u64,
+/// One version of the map, lent by what keeps it alive.
+#[derive(Clone, Copy)]
+pub(super) struct Tree<'a> {
+    root: &'a Child,
+    version: u64,
 }
 
-impl Size {
-    /// Bytes that the map itself holds.
-    pub(super) fn here(self) -> u64 {
-        self.bytes - self.away
-    }
-
-    pub(super) fn plus(self, other: Self) -> Self {
-        Self {
-            entries: self.entries + other.entries,
-            bytes: self.bytes + other.bytes,
-            away: self.away + other.away,
-        }
-    }
-
-    pub(super) fn minus(self, other: Self) -> Self {
-        Self {
-            entries: self.entries.saturating_sub(other.entries),
-            bytes: self.bytes.saturating_sub(other.bytes),
-            away: self.away.saturating_sub(other.away),
-        }
-    }
-}
-
-/// A node and what is known of everything below it.
-#[derive(Clone, Default)]
-pub(super) struct Subtree {
-    pub(super) size: Size,
-    pub(super) node: Arc<Node>,
-}
-
-#[derive(Clone, Default)]
-pub(super) struct Node {
-    /// The edit that made the node: views of older versions cannot see it.
+/// A branch on the way down, and which of its children the way goes on in.
+pub(super) struct Step<'a> {
+    /// The edit that made the branch.
     pub(super) version: u64,
-    pub(super) items: Items,
+    pub(super) children: &'a [Child],
+    pub(super) at: usize,
 }
 
-#[derive(Clone)]
-pub(super) enum Items {
-    Leaf(Packed),
-    Branch(Branch),
-}
-
-/// Children, and a bound between each two of them.
-#[derive(Clone, Default)]
-pub(super) struct Branch {
-    pub(super) bounds: Packed,
-    pub(super) children: Vec<Subtree>,
-}
-
-impl Branch {
-    /// The child that holds the key if any does.
-    pub(super) fn route(&self, key: &[u8]) -> usize {
-        self.bounds.rank_after(key)
-    }
-
-    /// Puts siblings, each with the bound before it, behind a child.
-    pub(super) fn add_behind(&mut self, child: usize, siblings: Vec<Sibling>) {
-        for (at, sibling) in (child..).zip(siblings) {
-            self.bounds.insert(at, &sibling.bound, Stored::Here(&[]));
-            self.children.insert(at + 1, sibling.subtree);
-        }
-    }
-
-    /// Removes the children of a range, and with each a bound next to it.
-    pub(super) fn remove(&mut self, children: std::ops::Range<usize>) {
-        let bounds = match children.start {
-            0 => 0..children.end.min(self.bounds.len()),
-            start => start - 1..children.end - 1,
-        };
-        self.bounds.remove(bounds);
-        self.children.drain(children);
-    }
-}
-
-/// A part that a node was divided into, and the bound between it and the part before.
-pub(super) struct Sibling {
-    pub(super) bound: Vec<u8>,
-    pub(super) subtree: Subtree,
-}
-
-impl Default for Items {
-    fn default() -> Self {
-        Self::Leaf(Packed::default())
-    }
-}
-
-impl Items {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Leaf(entries) => entries.len(),
-            Self::Branch(branch) => branch.children.len(),
-        }
-    }
-
-    pub(super) fn size(&self) -> Size {
-        match self {
-            Self::Leaf(entries) => entries.size(),
-            Self::Branch(branch) => size_of_children(&branch.children),
-        }
-    }
-
-    /// A copy, with some room for more.
-    pub(super) fn copy(&self, room: usize) -> Self {
-        match self {
-            Self::Leaf(entries) => Self::Leaf(entries.with_room(1, room)),
-            Self::Branch(branch) => Self::Branch(branch.clone()),
-        }
-    }
-
-    /// The memory that a copy of the node takes, about.
-    pub(super) fn footprint(&self) -> u64 {
-        let items = match self {
-            Self::Leaf(entries) => entries.footprint(),
-            Self::Branch(branch) => {
-                branch.bounds.footprint() + (branch.children.len() * size_of::<Subtree>()) as u64
-            }
-        };
-        size_of::<Node>() as u64 + items
-    }
-}
-
-pub(super) fn size_of_children(children: &[Subtree]) -> Size {
-    children.iter().fold(Size::default(), |sum, child| sum.plus(child.size))
-}
-
-/// The shortest key above `left` and not above `right`, which keeps branches small.
-pub(super) fn separator(left: &[u8], right: &[u8]) -> Vec<u8> {
-    right[..right.len().min(common(left, right) + 1)].into()
-}
+/// A leaf and a place in it.
+pub(super) type Place<'a> = (&'a Shared<Node>, usize);
 
 impl Node {
     /// The entries of a leaf; a branch has none.
-    pub(super) fn entries(&self) -> &Packed {
-        static NONE: Packed = Packed::empty();
+    pub(super) fn entries(&self) -> &Leaf {
+        static NONE: Leaf = Leaf::empty();
         match &self.items {
-            Items::Leaf(entries) => entries,
+            Items::Leaf(leaf) => leaf,
             Items::Branch(_) => &NONE,
         }
     }
 }
 
-impl Subtree {
-    pub(super) fn new(version: u64, items: Items) -> Self {
-        Self { size: items.size(), node: Arc::new(Node { version, items }) }
+impl<'a> Tree<'a> {
+    /// The version below a root, which must be that of whatever keeps it alive.
+    pub(super) fn new(root: &'a Child, version: u64) -> Self {
+        Self { root, version }
     }
 
-    pub(super) fn recount(&mut self) {
-        self.size = self.node.items.size();
+    pub(super) fn version(self) -> u64 {
+        self.version
     }
 
-    /// The first or the last leaf.
-    fn edge_leaf(&self, last: bool) -> &Arc<Node> {
-        let mut node = &self.node;
-        while let Items::Branch(Branch { children, .. }) = &node.items
-            && let Some(child) = if last { children.last() } else { children.first() }
-        {
-            node = &child.node;
-        }
-        node
-    }
-
-    pub(super) fn first_key(&self) -> &[u8] {
-        self.edge_leaf(false).entries().first_key()
-    }
-}
-
-/// One version of the map. A clone costs one count.
-#[derive(Clone, Default)]
-pub(super) struct Tree {
-    pub(super) root: Subtree,
-}
-
-impl Tree {
     /// The size of the whole map.
-    pub(super) fn size(&self) -> Size {
-        self.root.size
+    pub(super) fn size(self) -> Size {
+        self.root.size()
     }
 
-    /// The value of the key.
-    pub(super) fn find(&self, key: &[u8]) -> Option<Stored<'_>> {
-        self.leaf_of(key, |_| ()).entries().find(key)
+    /// The entry of the key.
+    pub(super) fn find(self, key: &[u8]) -> Option<Record<'a>> {
+        let cell = self.leaf_of(key, |_| ()).entries().find(key)?;
+        Some(cell.at(self.version))
     }
 
-    /// What the range holds, exactly.
-    pub(super) fn size_of(&self, range: KeyRange<'_>) -> Size {
+    pub(super) fn get(self, key: &[u8], value: &mut Buffer) -> bool {
+        let found = self.find(key);
+        if let Some(record) = found {
+            value.extend_from_slice(record.stored().here());
+        }
+        found.is_some()
+    }
+
+    pub(super) fn multi_get(self, keys: &[&[u8]], values: &mut Values) {
+        for keys in keys.chunks(SIDE_BY_SIDE) {
+            self.prefetch(keys);
+            for key in keys {
+                match self.find(key) {
+                    Some(record) => values.push(record.stored().here()),
+                    None => values.push_absent(),
+                }
+            }
+        }
+    }
+
+    /// Calls `with` with the entry of each key, in their order, until it fails.
+    pub(super) fn find_each(
+        self,
+        keys: &[&[u8]],
+        mut with: impl FnMut(Option<Record<'a>>) -> Result<()>,
+    ) -> Result<()> {
+        for keys in keys.chunks(SIDE_BY_SIDE) {
+            self.prefetch(keys);
+            keys.iter().try_for_each(|key| with(self.find(key)))?;
+        }
+        Ok(())
+    }
+
+    /// Whether no entry lies in the range.
+    pub(super) fn is_empty_in(self, range: KeyRange<'_>) -> bool {
+        let first = self.at_or_above(range.start());
+        first.is_none_or(|(leaf, at)| !range.contains(leaf.entries().key(at)))
+    }
+
+    /// What the range holds: entries exactly, bytes as of the newest version.
+    pub(super) fn size_of(self, range: KeyRange<'_>) -> Size {
         let below = self.size_below(range.start());
         let until = range.end().map_or(self.size(), |end| self.size_below(end));
-        until.minus(below)
+        match until.entries > below.entries {
+            true => until.minus(below),
+            false => Size::default(),
+        }
     }
 
-    fn size_below(&self, key: &[u8]) -> Size {
+    fn size_below(self, key: &[u8]) -> Size {
         let mut size = Size::default();
-        let entries = self.leaf_of(key, |before| size = size.plus(size_of_children(before))).entries();
-        let rank = entries.rank(key);
-        size.plus(entries.size_of(0..rank))
+        let passed = |step: Step<'_>| size = size.plus(size_of_children(&step.children[..step.at]));
+        let leaf = self.leaf_of(key, passed).entries();
+        size.plus(leaf.size_of(0..leaf.rank(key), self.version))
     }
 
     /// The leaf that the first entry with a key not below `key` is in, with its place.
-    pub(super) fn at_or_above(&self, key: &[u8]) -> Option<(Arc<Node>, usize)> {
+    pub(super) fn at_or_above(self, key: &[u8]) -> Option<Place<'a>> {
         let mut following = None;
-        let mut node = &self.root.node;
-        while let Items::Branch(branch) = &node.items {
-            let child = branch.route(key);
-            following = branch.children.get(child + 1).or(following);
-            node = &branch.children[child].node;
+        let leaf = self.leaf_of(key, |step| following = step.children.get(step.at + 1).or(following));
+        let at = leaf.entries().rank(key);
+        match at < leaf.entries().len() {
+            true => Some((leaf, at)),
+            false => following.map(|child| (child.edge_leaf(false), 0)),
         }
-        let at = node.entries().rank(key);
-        if at < node.entries().len() {
-            return Some((Arc::clone(node), at));
-        }
-        following.map(|subtree| (Arc::clone(subtree.edge_leaf(false)), 0))
     }
 
     /// The leaf that the last entry with a key below `key` is in, with its place; the very last one
     /// without a key.
-    pub(super) fn below(&self, key: Option<&[u8]>) -> Option<(Arc<Node>, usize)> {
+    pub(super) fn below(self, key: Option<&[u8]>) -> Option<Place<'a>> {
+        let last_of = |leaf: &'a Shared<Node>| leaf.entries().len().checked_sub(1).map(|at| (leaf, at));
         let Some(key) = key else {
-            let leaf = self.root.edge_leaf(true);
-            return leaf.entries().len().checked_sub(1).map(|at| (Arc::clone(leaf), at));
+            return last_of(self.root.edge_leaf(true));
         };
         let mut preceding = None;
-        let mut node = &self.root.node;
-        while let Items::Branch(branch) = &node.items {
-            let child = branch.route(key);
-            preceding = child.checked_sub(1).map(|left| &branch.children[left]).or(preceding);
-            node = &branch.children[child].node;
+        let leaf = self.leaf_of(key, |step| {
+            preceding = step.at.checked_sub(1).map(|left| &step.children[left]).or(preceding);
+        });
+        match leaf.entries().rank(key).checked_sub(1) {
+            Some(at) => Some((leaf, at)),
+            None => last_of(preceding?.edge_leaf(true)),
         }
-        if let Some(at) = node.entries().rank(key).checked_sub(1) {
-            return Some((Arc::clone(node), at));
-        }
-        let leaf = preceding?.edge_leaf(true);
-        leaf.entries().len().checked_sub(1).map(|at| (Arc::clone(leaf), at))
     }
 
-    /// Descends to the leaf that would hold the key, showing `passed` the children left of the way.
-    fn leaf_of<'t>(&'t self, key: &[u8], mut passed: impl FnMut(&'t [Subtree])) -> &'t Arc<Node> {
+    /// Descends to the leaf that would hold the key, telling `passed` each step.
+    pub(super) fn leaf_of(self, key: &[u8], mut passed: impl FnMut(Step<'a>)) -> &'a Shared<Node> {
         let mut node = &self.root.node;
         while let Items::Branch(branch) = &node.items {
-            let child = branch.route(key);
-            passed(&branch.children[..child]);
-            node = &branch.children[child].node;
+            let at = branch.route(key);
+            passed(Step { version: node.version, children: &branch.children, at });
+            node = &branch.children[at].node;
+        }
+        node
+    }
+
+    /// Fetches what a search for each of the keys will look at, level by level, so that the processor waits for
+    /// all of them at once.
+    pub(super) fn prefetch(self, keys: &[&[u8]]) {
+        let mut nodes = [&self.root.node; SIDE_BY_SIDE];
+        let nodes = &mut nodes[..keys.len().min(SIDE_BY_SIDE)];
+        if nodes.len() < 2 {
+            return;
+        }
+        // All leaves are equally deep.
+        while let Items::Branch(_) = &nodes[0].items {
+            for (node, key) in nodes.iter_mut().zip(keys) {
+                if let Items::Branch(branch) = &node.items {
+                    *node = &branch.children[branch.route(key)].node;
+                    node.prefetch();
+                }
+            }
+        }
+        let mut cells = [None; SIDE_BY_SIDE];
+        for ((cell, node), key) in cells.iter_mut().zip(&*nodes).zip(keys) {
+            *cell = node.entries().candidate(key);
+            cell.iter().for_each(|cell| cell.prefetch());
+        }
+        cells.iter().flatten().for_each(|cell| cell.newest().prefetch());
+    }
+}
+
+impl Child {
+    /// The first or the last leaf.
+    fn edge_leaf(&self, last: bool) -> &Shared<Node> {
+        let mut node = &self.node;
+        while let Items::Branch(branch) = &node.items
+            && let Some(child) = if last { branch.children.last() } else { branch.children.first() }
+        {
+            node = &child.node;
         }
         node
     }

@@ -97,27 +97,36 @@ fn row(name: &str, folder: &Path, puts: u64, bytes: f64) {
     let output = Command::new(program).env(OPEN_VARIABLE, folder).output().expect("run it again");
     let text = String::from_utf8_lossy(&output.stdout);
     let mut numbers = text.split_whitespace().map(|number| number.parse::<f64>().expect("a number"));
-    let mut next = || numbers.next().expect("the other process reports three numbers");
-    let (found, seconds, memory) = (next(), next(), next());
+    let mut next = || numbers.next().expect("the other process reports four numbers");
+    let (found, seconds, busy, memory) = (next(), next(), next(), next());
     assert_eq!(found, puts as f64);
     println!(
-        "{name:<40}{:>10.2}{:>10.0}{:>12.1}{:>14.0}",
+        "{name:<40}{:>10.2}{:>16.2}{:>10.0}{:>12.1}{:>14.0}",
         found / seconds / 1e6,
+        found / busy / 1e6,
         bytes / seconds / 1e6,
         bytes / 1e6,
         memory / found
     );
 }
 
-/// The other process: reports how many entries it found, the seconds it took, and the memory it has more.
+/// Seconds that this thread was on a processor: what a machine that has other work to do cannot change much.
+fn processor_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|number| number.parse::<f64>().ok());
+    nanos.unwrap_or(0.0) / 1e9
+}
+
+/// The other process: reports how many entries it found, the seconds that passed and those on a processor, and the
+/// memory it has more.
 fn open_and_report(folder: &Path) {
     let before = resident_bytes();
     let directory = directory(folder);
-    let began = Instant::now();
+    let (began, busy_before) = (Instant::now(), processor_seconds());
     let engine = open(&directory);
-    let seconds = began.elapsed().as_secs_f64();
+    let (seconds, busy) = (began.elapsed().as_secs_f64(), processor_seconds() - busy_before);
     let found = engine.estimate(KeyRange::all()).expect("an estimate").entries;
-    println!("{found} {seconds} {}", resident_bytes().saturating_sub(before));
+    println!("{found} {seconds} {busy} {}", resident_bytes().saturating_sub(before));
 }
 
 fn directory(folder: &Path) -> Arc<dyn Directory> {
@@ -130,7 +139,10 @@ fn main() {
     }
     let puts = std::env::var("LOGMAP_BENCH_PUTS").ok().and_then(|text| text.parse().ok());
     let puts: u64 = puts.unwrap_or(1_000_000);
-    println!("{:<40}{:>10}{:>10}{:>12}{:>14}", "", "M puts/s", "MB/s", "MB on disk", "memory B/key");
+    println!(
+        "{:<40}{:>10}{:>16}{:>10}{:>12}{:>14}",
+        "", "M puts/s", "of processor", "MB/s", "MB on disk", "memory B/key"
+    );
     for (name, batch_puts, puts) in [
         ("log done again, batches of one put", 1, puts / 4),
         ("log done again, batches of 10 puts", 10, puts),

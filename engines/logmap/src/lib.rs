@@ -12,10 +12,10 @@
 //!                checkpoint.tmp, values.tmp    not finished: removed at open
 //! ```
 //!
-//! Promises: what `guarantees` says for the class of durability. Memory is that of the state, about 20 bytes more
-//! for each small entry, and what views hold (see `VersionedMap`); reads never touch a disk. With
+//! Promises: what `guarantees` says for the class of durability. Memory is that of the state, about 50 bytes more
+//! for each entry, and what views hold (see `VersionedMap`); reads never touch a disk. With
 //! `values = "disk"` values of `disk_value_bytes` and more are in memory only until the next checkpoint: memory is
-//! that of the keys, the smaller values, about 110 bytes for each entry, and the log behind the newest checkpoint;
+//! that of the keys, the smaller values, about 80 bytes for each entry, and the log behind the newest checkpoint;
 //! a read of such a value touches the disk. The disk holds the state twice while a checkpoint is written (values
 //! on disk are not written again, but may take twice their bytes), and up to four times the log that calls for
 //! one. An ingest is one record of the log, so it is bounded by the largest one, a little less than 2 GiB.
@@ -90,7 +90,7 @@ impl Plugin for LogmapEngine {
             64,
             VALUE_BYTES_MAX as i64,
             "With values = \"disk\": values of this size and more are kept on disk. An entry with such a value takes \
-             its key and about 110 bytes of memory.",
+             its key and about 80 bytes of memory.",
         ));
         about.lanes.push(LaneSpec::new(
             "log",

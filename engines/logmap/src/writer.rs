@@ -138,18 +138,25 @@ struct NewValues {
 
 /// Writes a checkpoint in bounded steps.
 pub(crate) struct Writer {
-    directory: Arc<dyn Directory>,
-    layout: Layout,
     entries: ViewCursor,
-    sink: Sink,
-    values: Option<NewValues>,
+    output: Output,
     total: u64,
     count: u64,
     checksum: Hasher,
     is_complete: bool,
     moves: Vec<Move>,
+}
+
+/// Where entries go.
+struct Output {
+    directory: Arc<dyn Directory>,
+    layout: Layout,
+    sink: Sink,
+    values: Option<NewValues>,
     /// The bytes in each file that the checkpoint refers to.
     live: BTreeMap<u64, (u64, Arc<ValuesFile>)>,
+    /// The block that is being filled has an entry whose value lies in a file of values.
+    has_references: bool,
 }
 
 impl Writer {
@@ -169,38 +176,23 @@ impl Writer {
         encode_head(position, total, &mut sink.pending);
         end_block(&mut sink.pending, 0, 0, BlockKind::Head);
         checksum.update(&sink.pending);
-        let (values, moves, live) = (None, Vec::new(), BTreeMap::new());
-        let (count, is_complete) = (0, false);
-        Ok(Self {
-            directory,
-            layout,
-            entries,
-            sink,
-            values,
-            total,
-            count,
-            checksum,
-            is_complete,
-            moves,
-            live,
-        })
+        let (values, live, has_references) = (None, BTreeMap::new(), false);
+        let output = Output { directory, layout, sink, values, live, has_references };
+        let (count, is_complete, moves) = (0, false, Vec::new());
+        Ok(Self { entries, output, total, count, checksum, is_complete, moves })
     }
 
     /// Writes a bounded part; answers whether everything is written.
     pub(crate) fn step(&mut self) -> Result<bool, WriteError> {
-        if self.is_drained() {
-            self.sink.clear();
-            self.values.iter_mut().for_each(|values| values.sink.clear());
+        if self.output.is_drained() {
+            self.output.clear();
         }
-        let written = self.sink.written + self.values.as_ref().map_or(0, |values| values.sink.written);
-        while written == 0 && !self.is_full() && !self.is_complete {
+        let written = self.output.written();
+        while written == 0 && !self.output.is_full() && !self.is_complete {
             self.fill()?;
         }
-        match &mut self.values {
-            Some(values) if !values.sink.is_drained() => values.sink.step()?,
-            _ => self.sink.step()?,
-        }
-        Ok(self.is_complete && self.is_drained())
+        self.output.step()?;
+        Ok(self.is_complete && self.output.is_drained())
     }
 
     /// How many entries were written, and how many there are.
@@ -210,20 +202,21 @@ impl Writer {
 
     /// The length of the checkpoint's file once everything is written, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.sink.end()
+        self.output.sink.end()
     }
 
     /// Makes everything durable, names included, the checkpoint last: then it counts.
     pub(crate) fn finish(&self, name: &str) -> io::Result<()> {
-        if let Some(values) = &self.values {
+        let Output { directory, sink, values, .. } = &self.output;
+        if let Some(values) = values {
             values.sink.file.sync_data()?;
-            self.directory.rename(VALUES_TEMPORARY, &files::values_name(values.file.number))?;
+            directory.rename(VALUES_TEMPORARY, &files::values_name(values.file.number))?;
             // The checkpoint refers to that name: no power cut may leave it without.
-            self.directory.sync()?;
+            directory.sync()?;
         }
-        self.sink.file.sync_data()?;
-        self.directory.rename(TEMPORARY, name)?;
-        self.directory.sync()
+        sink.file.sync_data()?;
+        directory.rename(TEMPORARY, name)?;
+        directory.sync()
     }
 
     /// What has to be changed in the map once the checkpoint counts.
@@ -233,7 +226,7 @@ impl Writer {
 
     /// The files that the checkpoint refers to; `known` has the lengths of older ones.
     pub(crate) fn usage(&self, known: &BTreeMap<u64, Usage>) -> BTreeMap<u64, Usage> {
-        let new = self.values.as_ref().map(|values| (values.file.number, values.sink.end()));
+        let new = self.output.values.as_ref().map(|values| (values.file.number, values.sink.end()));
         let usage = |(number, (live, file)): (&u64, &(u64, Arc<ValuesFile>))| {
             let len = match new {
                 Some((new, len)) if new == *number => len,
@@ -241,9 +234,36 @@ impl Writer {
             };
             (*number, Usage { file: Arc::clone(file), len, live: *live })
         };
-        self.live.iter().map(usage).collect()
+        self.output.live.iter().map(usage).collect()
     }
 
+    /// Adds a block of entries to what is pending, or the foot if there are no more.
+    fn fill(&mut self) -> Result<(), WriteError> {
+        let output = &mut self.output;
+        let (start, offset) = (output.sink.pending.len(), output.sink.end());
+        let payload = begin_block(&mut output.sink.pending);
+        output.has_references = false;
+        while let Some((key, stored)) = self.entries.next_stored().map_err(WriteError::View)? {
+            if let Some(to) = output.put(key, stored)? {
+                self.moves.push(Move { held: self.entries.hold(), to });
+            }
+            self.count += 1;
+            if output.sink.pending.len() - payload >= BLOCK_BYTES || output.is_full() {
+                break;
+            }
+        }
+        let mut kind = if output.has_references { BlockKind::Mixed } else { BlockKind::Entries };
+        if output.sink.pending.len() == payload {
+            encode_foot(self.count, self.checksum.clone().finalize(), &mut output.sink.pending);
+            (kind, self.is_complete) = (BlockKind::Foot, true);
+        }
+        end_block(&mut output.sink.pending, start, offset, kind);
+        self.checksum.update(&output.sink.pending[start..]);
+        Ok(())
+    }
+}
+
+impl Output {
     fn is_drained(&self) -> bool {
         self.sink.is_drained() && self.values.as_ref().is_none_or(|values| values.sink.is_drained())
     }
@@ -252,65 +272,56 @@ impl Writer {
         self.sink.is_full() || self.values.as_ref().is_some_and(|values| values.sink.is_full())
     }
 
-    /// Adds a block of entries to what is pending, or the foot if there are no more.
-    fn fill(&mut self) -> Result<(), WriteError> {
-        let (start, offset) = (self.sink.pending.len(), self.sink.end());
-        let (payload, mut kind) = (begin_block(&mut self.sink.pending), BlockKind::Entries);
-        while let Some(held) = self.entries.next_held().map_err(WriteError::View)? {
-            if self.put(held)? {
-                kind = BlockKind::Mixed;
-            }
-            self.count += 1;
-            if self.sink.pending.len() - payload >= BLOCK_BYTES || self.is_full() {
-                break;
-            }
-        }
-        if self.sink.pending.len() == payload {
-            encode_foot(self.count, self.checksum.clone().finalize(), &mut self.sink.pending);
-            (kind, self.is_complete) = (BlockKind::Foot, true);
-        }
-        end_block(&mut self.sink.pending, start, offset, kind);
-        self.checksum.update(&self.sink.pending[start..]);
-        Ok(())
+    /// How many of the pending bytes were written.
+    fn written(&self) -> usize {
+        self.sink.written + self.values.as_ref().map_or(0, |values| values.sink.written)
     }
 
-    /// Adds an entry; answers whether it is a reference.
-    fn put(&mut self, held: Held) -> Result<bool, WriteError> {
-        let moved = match held.stored() {
+    fn clear(&mut self) {
+        self.sink.clear();
+        self.values.iter_mut().for_each(|values| values.sink.clear());
+    }
+
+    fn step(&mut self) -> io::Result<()> {
+        match &mut self.values {
+            Some(values) if !values.sink.is_drained() => values.sink.step(),
+            _ => self.sink.step(),
+        }
+    }
+
+    /// Adds an entry; answers where its value goes, if that is somewhere else than before.
+    fn put(&mut self, key: &[u8], stored: Stored<'_>) -> Result<Option<Place>, WriteError> {
+        let moved = match stored {
             Stored::Here(value) if self.layout.is_for_disk(value.len()) => self.append_value(value)?,
             Stored::Here(value) => {
-                encode_entry(held.key(), value, &mut self.sink.pending);
-                return Ok(false);
+                encode_entry(key, value, &mut self.sink.pending);
+                return Ok(None);
             }
             Stored::Away(away) => {
                 let file = values::file_of(away).map_err(WriteError::View)?;
                 if !self.layout.moves(file.number, away.bytes) {
-                    self.refer(held.key(), away)?;
-                    return Ok(true);
+                    return self.refer(key, away).map(|()| None);
                 }
                 let mut value = Buffer::new();
-                match values::append(held.stored(), &mut value) {
+                match values::append(stored, &mut value) {
                     Ok(()) if self.layout.is_for_disk(value.len()) => self.append_value(&value)?,
                     Ok(()) => {
-                        encode_entry(held.key(), &value, &mut self.sink.pending);
-                        self.moves.push(Move { held, to: Place::Memory(value) });
-                        return Ok(false);
+                        encode_entry(key, &value, &mut self.sink.pending);
+                        return Ok(Some(Place::Memory(value)));
                     }
                     // Damage to one value is no reason to let the log grow: its file stays for it.
                     Err(damage @ EngineError::Corrupt { .. })
                         if file.number > 0 && matches!(self.layout.moved, Moved::Files(_)) =>
                     {
                         log::error!("{damage}");
-                        self.refer(held.key(), away)?;
-                        return Ok(true);
+                        return self.refer(key, away).map(|()| None);
                     }
                     Err(error) => return Err(WriteError::View(error)),
                 }
             }
         };
-        self.refer(held.key(), &moved)?;
-        self.moves.push(Move { held, to: Place::Disk(moved) });
-        Ok(true)
+        self.refer(key, &moved)?;
+        Ok(Some(Place::Disk(moved)))
     }
 
     /// Adds a value to the new file.
@@ -339,6 +350,7 @@ impl Writer {
             holder.map_err(|_| WriteError::View(EngineError::failed("a value is in no file of values")))?;
         let reference = Reference { number: file.number, start, bytes, checksum };
         encode_reference(key, reference, &mut self.sink.pending);
+        self.has_references = true;
         let live = self.live.entry(file.number).or_insert((0, file));
         live.0 += u64::from(bytes);
         Ok(())

@@ -100,7 +100,7 @@ impl SnapshotEngine {
     }
 
     /// Saves a change and makes it visible; or drops it, and nothing is visible of it.
-    fn commit(&self, staged: Staged<'_>) -> Result<()> {
+    fn commit(&self, mut staged: Staged<'_>) -> Result<()> {
         let mut saver = self.saver();
         let bytes = saver.save(&staged.view())?;
         staged.publish();
