@@ -25,6 +25,13 @@ pub enum Failure {
     },
     /// The data directory, or the data in it, is refused.
     Data(String),
+    /// A process that did a part of the work ended so, or a signal ended the work.
+    Ended {
+        /// What it ended with, and this one will.
+        code: u8,
+        /// Why.
+        message: String,
+    },
 }
 
 impl Failure {
@@ -35,6 +42,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Plugin { .. } => 3,
             Self::Data(_) => 4,
+            Self::Ended { code, .. } => *code,
         }
     }
 }
@@ -42,7 +50,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Check(message) | Self::Usage(message) | Self::Data(message) => f.write_str(message),
+            Self::Check(message)
+            | Self::Usage(message)
+            | Self::Data(message)
+            | Self::Ended { message, .. } => f.write_str(message),
             Self::Plugin { origin: Origin::Default, error } => error.fmt(f),
             Self::Plugin { origin, error } => write!(f, "{origin}: {error}"),
         }

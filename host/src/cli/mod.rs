@@ -5,10 +5,12 @@
 //! is refused. Called by `main` alone.
 
 mod arguments;
+mod check;
 mod config;
 mod engines;
 mod failure;
 mod inspect;
+mod new_engine;
 mod output;
 mod salvage;
 mod serve;
@@ -42,6 +44,9 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Serve(arguments)) => serve::serve(&arguments),
         Some(Command::Engines(arguments)) => engines::engines(&arguments),
         Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
+        Some(Command::Check(arguments)) => check::check(&arguments),
+        Some(Command::CheckCase(arguments)) => check::check_case(&arguments),
+        Some(Command::NewEngine(arguments)) => new_engine::new_engine(&arguments),
         Some(Command::Salvage(arguments)) => salvage::salvage(&arguments),
         Some(Command::Config { command }) => match command {
             ConfigCommand::Check(arguments) => config::check(&arguments),

@@ -4,6 +4,7 @@
 //! true of the library and false of the program.
 
 mod bad_plugins;
+mod check;
 mod client_shapes;
 mod commands;
 mod config;
