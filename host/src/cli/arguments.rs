@@ -36,6 +36,13 @@ pub enum Command {
     Engines(EnginesArguments),
     /// Describe one plugin: options, lanes, guarantees, hash
     Inspect(InspectArguments),
+    /// Judge an engine, and say which badges it earned (notes/writing_an_engine.md)
+    Check(CheckArguments),
+    /// What `check` runs in a process of its own
+    #[command(hide = true)]
+    CheckCase(CheckCaseArguments),
+    /// Write the crate of a new engine, which compiles and serves at once (notes/writing_an_engine.md)
+    NewEngine(NewEngineArguments),
     /// Copy what can still be read of a damaged data directory into a new one
     Salvage(SalvageArguments),
     /// Copy a store that nobody uses into a folder of its own
@@ -96,6 +103,76 @@ pub struct InspectArguments {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The plugin, a shared library; or the name of an engine in the plugin folders
+    #[arg(value_name = "FILE.so|NAME")]
+    pub engine: String,
+    /// Ask for all badges up to this one; without it, for no finding
+    #[arg(long, value_name = "L0..L6", ignore_case = true, value_parser = ["L0", "L1", "L2", "L3", "L4", "L5", "L6"])]
+    pub level: Option<String>,
+    /// An option of the engine; small sizes make files change and background work happen more often
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub options: Vec<(String, String)>,
+    /// What dice begin with
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// About how long it takes; more time tries more lives and crashes
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub time: u64,
+    /// Run this case alone
+    #[arg(long, value_name = "NAME")]
+    pub case: Option<String>,
+    /// What a case may take beyond its share of the time, before it has failed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub case_time: u64,
+    /// The flags that say where engines are.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `check-case`.
+#[derive(Debug, Args)]
+pub struct CheckCaseArguments {
+    /// The plugin, or its name.
+    pub engine: String,
+    /// The case; without one the engine is described.
+    #[arg(long, requires = "folder")]
+    pub case: Option<String>,
+    /// Options of the engine.
+    #[arg(long = "option", value_parser = name_and_value)]
+    pub options: Vec<(String, String)>,
+    /// What dice begin with.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How long dice are rolled, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pub millis: u64,
+    /// An empty folder.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// The flags that say where engines are.
+    #[command(flatten)]
+    pub place: PlaceArguments,
+}
+
+/// The arguments of `new-engine`.
+#[derive(Debug, Args)]
+pub struct NewEngineArguments {
+    /// The engine's name: a lower-case letter, then up to 31 lower-case letters, digits and `_`
+    pub name: String,
+    /// The folder of the crate; not there yet, or empty [default: one of the engine's name]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The folder of the crate adapter_api [default: where it was when this program was built]
+    #[arg(long, value_name = "DIR")]
+    pub adapter_api: Option<PathBuf>,
 }
 
 /// The arguments of `salvage`.

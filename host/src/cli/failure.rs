@@ -30,6 +30,13 @@ pub enum Failure {
         /// Its number.
         signal: i32,
     },
+    /// A process that did a part of the work ended so.
+    Ended {
+        /// What it ended with, and this one will.
+        code: u8,
+        /// Why.
+        message: String,
+    },
 }
 
 impl Failure {
@@ -42,6 +49,7 @@ impl Failure {
             Self::Data(_) => 4,
             // As if the signal had not been caught.
             Self::Interrupted { signal } => 128_u8.saturating_add(*signal as u8),
+            Self::Ended { code, .. } => *code,
         }
     }
 }
@@ -49,7 +57,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Check(message) | Self::Usage(message) | Self::Data(message) => f.write_str(message),
+            Self::Check(message)
+            | Self::Usage(message)
+            | Self::Data(message)
+            | Self::Ended { message, .. } => f.write_str(message),
             Self::Interrupted { .. } => f.write_str("interrupted; what was not finished is removed"),
             Self::Plugin { origin: Origin::Default, error } => error.fmt(f),
             Self::Plugin { origin, error } => write!(f, "{origin}: {error}"),

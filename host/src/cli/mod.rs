@@ -7,6 +7,7 @@
 mod arguments;
 mod arrival;
 mod backup;
+mod check;
 mod config;
 mod dump;
 mod engines;
@@ -17,6 +18,7 @@ mod interruption;
 mod load;
 mod load_rdb;
 mod migrate;
+mod new_engine;
 mod output;
 mod restore;
 mod salvage;
@@ -55,6 +57,9 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Some(Command::Serve(arguments)) => serve::serve(&arguments),
         Some(Command::Engines(arguments)) => engines::engines(&arguments),
         Some(Command::Inspect(arguments)) => inspect::inspect(&arguments),
+        Some(Command::Check(arguments)) => check::check(&arguments),
+        Some(Command::CheckCase(arguments)) => check::check_case(&arguments),
+        Some(Command::NewEngine(arguments)) => new_engine::new_engine(&arguments),
         Some(Command::Salvage(arguments)) => salvage::salvage(&arguments),
         Some(Command::Backup(arguments)) => backup::backup(&arguments),
         Some(Command::Restore(arguments)) => restore::restore(&arguments),

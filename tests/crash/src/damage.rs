@@ -152,7 +152,7 @@ pub fn judge_damage(subject: &Subject, seed: u64, places: usize) -> Result<u64, 
 pub fn history_of_damaged(history: &History, is_orderly: bool) -> History {
     let mut history = history.after(true);
     if !is_orderly {
-        history.bounds.acknowledged = history.bounds.acknowledged.saturating_sub(1);
+        history.bounds.acknowledged = history.bounds.before;
     }
     history
 }

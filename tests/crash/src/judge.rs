@@ -97,6 +97,8 @@ pub struct Judge<'a> {
     seen: HashMap<u64, u64>,
     /// What was seen so far.
     pub tally: Tally,
+    /// What the store did wrong without any crash, where that is not judged.
+    pub stray: Option<Complaint>,
     /// How many states were seen when the first life began.
     before_life: u64,
     /// The lives that led here.
@@ -129,6 +131,7 @@ impl<'a> Judge<'a> {
             effort,
             seen: HashMap::new(),
             tally: Tally::default(),
+            stray: None,
             before_life: 0,
             path: Vec::new(),
         }
@@ -191,6 +194,7 @@ impl<'a> Judge<'a> {
         if let Some(life) = &mut life {
             life.run(&script.operations).map_err(|complaint| self.violation(case, complaint))?;
             self.tally.wrote_elsewhere |= life.wrote_elsewhere;
+            self.stray = self.stray.take().or(life.stray.take());
         }
         if case.is_thorough {
             for (at, moment) in disk.take_recording().moments.into_iter().enumerate() {
@@ -245,6 +249,7 @@ impl<'a> Judge<'a> {
             let shown = *shown.get();
             return match history.find(shown) {
                 Some(_) => Ok(()),
+                None if history.scope.takes_halves() => self.look(case, state, history, digest),
                 None => {
                     let complaint = history.complaint(shown, None);
                     self.path.push(LifeScript::default());
@@ -255,6 +260,11 @@ impl<'a> Judge<'a> {
         }
         self.tally.states += 1;
         self.tally.nested += u64::from(case.depth > 0);
+        self.look(case, state, history, digest)
+    }
+
+    /// Opens the store as the crash left it.
+    fn look(&mut self, case: &Case, state: State, history: History, digest: u64) -> Verdict {
         let next =
             Case { state, history, depth: case.depth + 1, is_thorough: self.is_thorough(case, digest) };
         let script = self.next_life(&next, digest);
@@ -296,7 +306,7 @@ impl<'a> Judge<'a> {
 }
 
 /// The optional features that the file system does not have in the lives of a seed: in every second none is missing.
-fn absent_features(seed: u64) -> FileFeatures {
+pub fn absent_features(seed: u64) -> FileFeatures {
     let mut dice = Dice::new(mix(seed));
     let mut is_absent = || dice.roll(2) == 0;
     match is_absent() {

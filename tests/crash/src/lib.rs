@@ -22,6 +22,7 @@ pub mod oracle;
 pub mod planted;
 pub mod power_cut;
 pub mod replay;
+pub mod scope;
 pub mod script;
 pub mod shrink;
 pub mod state;

@@ -55,6 +55,8 @@ pub struct Life<'a> {
     has_failed: bool,
     /// A write was acknowledged although no call changed the disk.
     pub wrote_elsewhere: bool,
+    /// What the store did wrong without any crash, where that is not judged. The life ended there.
+    pub stray: Option<Complaint>,
 }
 
 /// What a life shows that it must not.
@@ -87,11 +89,12 @@ impl<'a> Life<'a> {
             plan,
             has_fault: fault.is_some(),
             engine: None,
-            history,
+            history: history.with_scope(subject.scope),
             views: Vec::new(),
             acknowledged_at: Vec::new(),
             has_failed: false,
             wrote_elsewhere: false,
+            stray: None,
         };
         life.disk.set_history(&life.history);
         Ok(match life.open()? {
@@ -108,7 +111,8 @@ impl<'a> Life<'a> {
             Err(error) => return Err(format!("the store does not open: {error}")),
         };
         let found = read_all(&engine, keys_of(&self.history))?;
-        let Some(at) = self.history.find(found.digest()) else {
+        let at = self.history.find(found.digest()).or_else(|| self.history.adopt(&found));
+        let Some(at) = at else {
             return Err(self.history.complaint(found.digest(), Some(&found)));
         };
         self.history.cut(at);
@@ -140,24 +144,38 @@ impl<'a> Life<'a> {
     /// Everything up to a version is acknowledged, and durable if `for_good` or if the class says so.
     fn bind(&mut self, version: usize, for_good: bool) {
         let for_good = for_good || self.subject.durability == Durability::Always;
+        let for_good = for_good && !self.subject.scope.takes_older();
         let durable = if for_good { version } else { self.history.bounds.durable };
         self.acknowledged_at.resize(version + 1, self.clock.monotonic());
-        self.set_bounds(Bounds { durable, acknowledged: version, last: version });
+        let Bounds { acknowledged, before, .. } = self.history.bounds;
+        let before = if version > acknowledged { acknowledged } else { before.min(version) };
+        self.set_bounds(Bounds { durable, acknowledged: version, last: version, before });
     }
 
     /// Does operations, one after the other.
     pub fn run(&mut self, operations: &[Operation]) -> Result<(), Complaint> {
-        for operation in operations {
-            self.run_one(operation).map_err(|complaint| format!("`{operation}`: {complaint}"))?;
+        let scope = self.subject.scope;
+        for operation in operations.iter().filter(|operation| scope.has(operation)) {
+            match self.run_next(operation) {
+                Err(complaint) if !scope.counts_strays() => {
+                    self.stray = Some(complaint);
+                    break;
+                }
+                done => done?,
+            }
             if self.engine.is_none() {
                 break;
             }
-            let failures = self.lanes.take_failures();
-            if let (Some(failure), false) = (failures.first(), self.has_fault) {
-                return Err(failure.clone());
-            }
         }
         Ok(())
+    }
+
+    fn run_next(&mut self, operation: &Operation) -> Result<(), Complaint> {
+        self.run_one(operation).map_err(|complaint| format!("`{operation}`: {complaint}"))?;
+        match self.lanes.take_failures().into_iter().next() {
+            Some(failure) if !self.has_fault => Err(failure),
+            _ => Ok(()),
+        }
     }
 
     fn run_one(&mut self, operation: &Operation) -> Result<(), Complaint> {
@@ -195,8 +213,10 @@ impl<'a> Life<'a> {
             };
             built.map_err(|error| error.to_string())?;
         }
-        let next = self.history.visible().with(edits);
-        self.write(next, |engine| engine.apply(batch.as_batch()))
+        let visible = self.history.visible();
+        let first = if self.subject.scope.takes_halves() { 1 } else { edits.len() };
+        let steps = (first..=edits.len()).map(|count| visible.with(&edits[..count])).collect();
+        self.write(steps, |engine| engine.apply(batch.as_batch()))
     }
 
     fn ingest(&mut self, first: u16, count: u16, len: u32, tag: u32) -> Result<(), Complaint> {
@@ -209,7 +229,7 @@ impl<'a> Life<'a> {
             Sorted { keys: (first..first + count).map(key).collect(), value: value(len, tag), at: 0 };
         if version.is_free(first, first + count - 1) {
             let next = version.with(&edits);
-            return self.write(next, |engine| engine.ingest(&mut entries));
+            return self.write(vec![next], |engine| engine.ingest(&mut entries));
         }
         match self.engine().map(|engine| engine.ingest(&mut entries)) {
             None | Some(Err(EngineError::Rejected { .. })) => Ok(()),
@@ -219,16 +239,16 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// A write that makes one more version, and what its answer means.
+    /// A write that makes one more version by some steps, and what its answer means.
     fn write(
         &mut self,
-        next: Version,
+        steps: Vec<Version>,
         write: impl FnOnce(&StorageAdapter) -> Result<(), EngineError>,
     ) -> Result<(), Complaint> {
         let Some(engine) = self.engine.clone() else { return Ok(()) };
         let before = self.history.bounds;
         if !self.has_failed {
-            self.history.begin(next);
+            self.history.begin(steps);
             self.disk.set_history(&self.history);
         }
         let changes = self.disk.changes();

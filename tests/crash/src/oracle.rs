@@ -4,13 +4,14 @@
 //! bound to be there, at most the last that was begun. That says it all: a lost write, half a batch, a hole in
 //! the order and a delete that came undone all show as something that is none of these versions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use adapter_api::{Buffer, Direction, EngineError, Entry, KeyRange, ReadView, StorageEngine};
 
 use crate::image::{mix, mix_bytes};
+use crate::scope::Scope;
 use crate::workload::{Edit, key, value};
 
 /// A value: what its bytes are made from, and their digest.
@@ -108,6 +109,8 @@ pub struct Bounds {
     pub acknowledged: usize,
     /// The last that may be found: what is in flight counts.
     pub last: usize,
+    /// The one before the write that was acknowledged last.
+    pub before: usize,
 }
 
 /// The versions of one store, oldest first, and which of them may be found.
@@ -116,6 +119,8 @@ pub struct History {
     versions: Arc<Vec<Version>>,
     /// Which of them count.
     pub bounds: Bounds,
+    /// What of the store is judged.
+    pub scope: Scope,
 }
 
 impl Default for History {
@@ -127,14 +132,19 @@ impl Default for History {
 impl History {
     /// A store that shows one version.
     pub fn of(version: Version) -> Self {
-        Self { versions: Arc::new(vec![version]), bounds: Bounds::default() }
+        Self { versions: Arc::new(vec![version]), bounds: Bounds::default(), scope: Scope::Everything }
+    }
+
+    /// The same, of which one promise is judged.
+    pub fn with_scope(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// What a life begins with, after one that ended now.
     pub fn after(&self, is_kill: bool) -> Self {
         let Bounds { durable, acknowledged, .. } = self.bounds;
-        let acknowledged = if is_kill { acknowledged } else { durable };
-        Self { versions: Arc::clone(&self.versions), bounds: Bounds { acknowledged, ..self.bounds } }
+        let acknowledged = if is_kill && !self.scope.takes_older() { acknowledged } else { durable };
+        Self { bounds: Bounds { acknowledged, ..self.bounds }, ..self.clone() }
     }
 
     /// The version at a place.
@@ -147,10 +157,10 @@ impl History {
         &self.versions[self.bounds.acknowledged]
     }
 
-    /// A version that is in flight now.
-    pub fn begin(&mut self, next: Version) {
+    /// A version that is in flight now, behind the steps that lead to it.
+    pub fn begin(&mut self, steps: impl IntoIterator<Item = Version>) {
         self.cut(self.bounds.acknowledged);
-        Arc::make_mut(&mut self.versions).push(next);
+        Arc::make_mut(&mut self.versions).extend(steps);
         self.bounds.last = self.versions.len() - 1;
     }
 
@@ -166,6 +176,27 @@ impl History {
     pub fn find(&self, digest: u64) -> Option<usize> {
         let Bounds { acknowledged, last, .. } = self.bounds;
         (acknowledged..=last).rev().find(|at| self.versions[*at].digest == digest)
+    }
+
+    /// Where half of a batch in flight will do: the version that a store shows, if every key is there as in one of the
+    /// versions that may be found. It becomes the last of them.
+    pub(crate) fn adopt(&mut self, found: &Found) -> Option<usize> {
+        if !self.scope.takes_halves() {
+            return None;
+        }
+        let versions = &self.versions[self.bounds.acknowledged..=self.bounds.last];
+        let found: BTreeMap<_, _> = found.entries.iter().map(|(key, digest)| (key, *digest)).collect();
+        let known = versions.iter().flat_map(|version| version.entries.keys());
+        let keys: BTreeSet<_> = known.chain(found.keys().copied()).collect();
+        let mut adopted = Version::default();
+        for key in keys {
+            let shown = found.get(key).copied();
+            let mut values = versions.iter().map(|version| version.entries.get(key).copied());
+            let value = values.find(|value| value.map(|value| value.digest) == shown)?;
+            adopted.replace(key.clone(), value);
+        }
+        self.begin([adopted]);
+        Some(self.bounds.last)
     }
 
     /// Says what is wrong with a state that is no version that may be found.
@@ -258,7 +289,8 @@ pub fn read_all(
 /// The keys that are worth a look.
 pub fn keys_of(history: &History) -> impl Iterator<Item = Vec<u8>> + '_ {
     // The newest few name every key that may be there or may have been taken away.
-    history.versions.iter().rev().take(4).flat_map(|version| version.entries.keys().cloned())
+    let newest = 4.max(history.bounds.last + 2 - history.bounds.acknowledged);
+    history.versions.iter().rev().take(newest).flat_map(|version| version.entries.keys().cloned())
 }
 
 /// Compares a view with its version: a walk in each direction, a seek in the middle, and reads.

@@ -11,6 +11,7 @@ use adapter_api::{
 };
 
 use crate::environment::{Disk, Lie, SimulatedClock, SimulatedLanes};
+use crate::scope::Scope;
 
 /// Wraps an engine in one that does something wrong: a planted bug above the engine.
 pub type Wrap = fn(StorageAdapter) -> StorageAdapter;
@@ -28,6 +29,8 @@ pub struct Subject {
     pub has_honest_copies: bool,
     /// A planted bug above the engine.
     pub wrap: Option<Wrap>,
+    /// What of it is judged.
+    pub scope: Scope,
 }
 
 impl Subject {
@@ -49,8 +52,18 @@ impl Subject {
 
     fn new(plugin: LoadedPlugin, options: &[(&str, &str)]) -> Result<Self, String> {
         let options = Options::complete(&plugin.description().options, options.iter().copied())?;
-        let (durability, lie) = (Durability::Always, Lie::None);
-        Ok(Self { plugin, options, durability, lie, has_honest_copies: false, wrap: None })
+        Ok(Self::of(plugin, options))
+    }
+
+    /// A loaded engine with all of its options.
+    pub fn of(plugin: LoadedPlugin, options: Options) -> Self {
+        let (durability, lie, scope) = (Durability::Always, Lie::None, Scope::Everything);
+        Self { plugin, options, durability, lie, has_honest_copies: false, wrap: None, scope }
+    }
+
+    /// The same engine, of which one promise is judged.
+    pub fn with_scope(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// The same engine in another class of durability.

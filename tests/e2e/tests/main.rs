@@ -5,6 +5,7 @@
 
 mod backup;
 mod bad_plugins;
+mod check;
 mod client_shapes;
 mod commands;
 mod config;

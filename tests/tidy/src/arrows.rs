@@ -8,8 +8,11 @@ use crate::source::{Source, Violation};
 /// What an engine may depend on besides the contract: our plain libraries, and a few crates by others.
 const ENGINE_MAY_USE: [&str; 8] =
     ["adapter_api", "wal", "page", "crc32fast", "log", "serde", "serde_json", "base64"];
-/// Our packages that are no engine and no tool of tests.
-const HOST_MAY_USE_OF_OURS: [&str; 1] = ["adapter_api"];
+/// Our packages that the host may use: the contract, and for one command the kit that judges engines.
+const HOST_MAY_USE_OF_OURS: [&str; 2] = ["adapter_api", "conformance"];
+/// The packages that judge engines, and where alone the host may use them.
+const JUDGES: [&str; 2] = ["conformance", "crash"];
+const MAY_JUDGE: [&str; 2] = ["host/src/cli/check.rs", "host/src/cli/check/"];
 
 /// The layers of the host; each may use those listed. The files at the top of `src` put them together.
 const LAYERS: [(&str, &[&str]); 9] = [
@@ -153,6 +156,23 @@ pub fn check_touch(sources: &[Source]) -> Vec<Violation> {
     violations
 }
 
+/// Code of the host outside `check` that uses what judges engines.
+pub fn check_judges(sources: &[Source]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for source in
+        sources.iter().filter(|source| !MAY_JUDGE.iter().any(|start| source.path.starts_with(start)))
+    {
+        for path in code::paths(source) {
+            let first = path.parts.first().filter(|_| path.parts.len() > 1);
+            if let Some(judge) = first.filter(|first| JUDGES.contains(&first.as_str())) {
+                violations
+                    .push(source.violation(path.line, format!("{judge} is for the command `check` alone")));
+            }
+        }
+    }
+    violations
+}
+
 /// Code of the host that names an engine.
 pub fn check_names(sources: &[Source], engines: &[String]) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -269,6 +289,14 @@ mod tests {
         let text = "use adapter_api::{Batch, host::LoadedPlugin};\nfn f(engine: &dyn adapter_api::StorageEngine) {}\n";
         assert_eq!(check_touch(&[Source::planted("host/src/command/mod.rs", text)]).len(), 2);
         assert_eq!(check_touch(&[Source::planted("host/src/storage/registry.rs", text)]), []);
+    }
+
+    #[test]
+    fn engines_are_judged_by_check_alone() {
+        assert_tidy(&check_judges(&host()));
+        let text = "use conformance::Badge;\nfn f() { crash::judge::Judge::new() }\nfn crash() {}\n";
+        assert_eq!(check_judges(&[Source::planted("host/src/cli/serve.rs", text)]).len(), 2);
+        assert_eq!(check_judges(&[Source::planted("host/src/cli/check/report.rs", text)]), []);
     }
 
     #[test]

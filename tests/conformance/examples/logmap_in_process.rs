@@ -1,0 +1,30 @@
+//! The suite on logmap, linked in, for sanitizers: they see what an engine does only where they built it.
+//!
+//! ```text
+//! RUSTFLAGS=-Zsanitizer=thread cargo +nightly run -Zbuild-std -p conformance --example logmap_in_process --target …
+//! ```
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use adapter_api::host::LoadedPlugin;
+use conformance::{Outcome, Standing, certify};
+use engine_logmap::LogmapEngine;
+
+/// How long each case rolls dice.
+const TIME: Duration = Duration::from_secs(5);
+
+#[allow(clippy::print_stdout, reason = "the certificate is what it is run for")]
+fn main() -> ExitCode {
+    let certificate = certify(&LoadedPlugin::in_process::<LogmapEngine>(), &[], 1, TIME);
+    for (case, outcome) in certificate.outcomes() {
+        if let Outcome::Failed(finding) = outcome {
+            println!("{} {}: {}", case.badge, case.name, finding.message);
+        }
+    }
+    println!("certificate: {}", certificate.badges(Standing::Earned).join(" "));
+    match certificate.badges(Standing::Failed).is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
