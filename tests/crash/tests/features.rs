@@ -93,7 +93,7 @@ impl Plugin for Reserving {
 
 impl StorageEngine for Reserving {
     fn apply(&self, batch: Batch<'_>) -> Result<()> {
-        let staged = self.map.stage(batch);
+        let mut staged = self.map.stage(batch);
         self.save(&staged.view()).map_err(failed)?;
         staged.publish();
         Ok(())

@@ -63,7 +63,8 @@ impl Broken {
     }
 
     fn make_durable(&self) -> Result<()> {
-        match self.log().make_durable() {
+        let synced = self.log().make_durable();
+        match synced {
             Err(_) if self.has("failed-sync-tried-again") => self.log().make_durable(),
             done => done,
         }
