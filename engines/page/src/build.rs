@@ -87,6 +87,16 @@ impl<'a> PageRef<'a> {
         (0..self.count()).map(move |index| page.cell(index))
     }
 
+    /// The same page with `least` bytes, or as many more as its cells need.
+    pub fn resized(&self, least: usize) -> Page {
+        Page::build(self.head(), self.cells(), least)
+    }
+
+    /// A copy, to be changed.
+    pub fn to_page(&self) -> Page {
+        Page { bytes: self.bytes.into() }
+    }
+
     /// The cell at `index`.
     pub fn cell(&self, index: usize) -> Cell<'a> {
         Cell { prefix: self.prefix(), suffix: self.suffix(index), payload: self.payload(index) }

@@ -3,6 +3,7 @@
 //! Promises: a change that does not fit changes nothing and says so. Called by the one writer of a tree, on pages
 //! that nobody else sees yet.
 
+use crate::PageId;
 use crate::build::{Cell, write_cell};
 use crate::layout::*;
 use crate::view::{PageRef, Payload};
@@ -19,9 +20,22 @@ impl Page {
         PageRef { bytes: &self.bytes }
     }
 
+    /// Becomes a copy of another page; keeps the memory if the length is the same.
+    pub fn copy_from(&mut self, page: PageRef<'_>) {
+        match self.bytes.len() == page.bytes.len() {
+            true => self.bytes.copy_from_slice(page.bytes),
+            false => self.bytes = page.bytes.into(),
+        }
+    }
+
     /// Notes the version of the tree that the page belongs to.
     pub fn set_version(&mut self, version: u64) {
         put_u64(&mut self.bytes, VERSION, version);
+    }
+
+    /// Gives the page another number.
+    pub fn set_id(&mut self, id: PageId) {
+        put_u32(&mut self.bytes, ID, id);
     }
 
     /// Inserts a key that is not there, at the index where it belongs; answers whether it fits.
@@ -88,12 +102,6 @@ impl Page {
         self.add_garbage(bytes);
     }
 
-    /// The same page with `least` bytes, or as many more as its cells need.
-    pub fn resized(&self, least: usize) -> Self {
-        let page = self.view();
-        Self::build(page.head(), page.cells(), least)
-    }
-
     /// Sees to it that so many bytes lie free between slots and cells.
     fn make_room(&mut self, bytes: usize) -> bool {
         if self.gap() >= bytes {
@@ -102,7 +110,7 @@ impl Page {
         if self.view().used_bytes() + bytes > self.bytes.len() {
             return false;
         }
-        let dense = self.resized(self.bytes.len());
+        let dense = self.view().resized(self.bytes.len());
         self.take_cells_of(dense);
         true
     }
