@@ -20,7 +20,6 @@ pub(crate) struct Census {
     /// Bytes that branches and leaves use, and have.
     pub(crate) used_bytes: u64,
     pub(crate) page_bytes: u64,
-    pub(crate) depth: u8,
 }
 
 /// Looks at every page of a tree.
@@ -29,7 +28,7 @@ pub(crate) struct Census {
 /// `Failed`, naming the page, if something is not as it must be.
 pub(crate) fn census(pin: &Pin<'_>) -> Result<Census> {
     let root = pin.page(ROOT)?;
-    let mut census = Census { depth: root.level() + 1, ..Census::default() };
+    let mut census = Census::default();
     if !root.lower().is_empty() || root.upper().is_some() {
         return Err(wrong(ROOT, "the root has a fence"));
     }

@@ -68,6 +68,11 @@ impl<'a> Edit<'a> {
         touched
     }
 
+    /// The tree as it was before the edit.
+    pub(crate) fn base(&self) -> &Pin<'a> {
+        &self.base
+    }
+
     /// A page as this edit has it.
     pub(crate) fn page(&self, id: PageId) -> Result<PageRef<'_>> {
         match self.changed.get(&id) {

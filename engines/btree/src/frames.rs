@@ -116,11 +116,6 @@ impl Frames {
         }
     }
 
-    /// The version that reads see.
-    pub(crate) fn published(&self) -> u64 {
-        self.published.load(Ordering::Acquire)
-    }
-
     /// Begins a read of what is published.
     pub(crate) fn pin(&self) -> Pin<'_> {
         let taken = self.slots.take(&self.published);
@@ -222,11 +217,6 @@ pub(crate) struct Pin<'a> {
 }
 
 impl Pin<'_> {
-    /// The version that is read.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
-    }
-
     /// A page as it is in this version, if there is one.
     pub(crate) fn get(&self, id: PageId) -> Option<&Page> {
         let mut next = self.frames.table.newest(id);

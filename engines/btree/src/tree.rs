@@ -79,6 +79,11 @@ impl Tree {
         self.bytes.store(size.bytes, Ordering::Release);
     }
 
+    /// How many pages a read comes by.
+    pub(crate) fn depth(&self) -> u8 {
+        self.frames.pin().page(ROOT).map_or(0, |root| root.level() + 1)
+    }
+
     /// The tree as it is now, for as long as the view lives; or until it is ended, if it may be.
     pub(crate) fn view(self: &Arc<Self>, may_end: bool) -> View {
         let (ticket, state) = self.frames.open_view(may_end);

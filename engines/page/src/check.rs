@@ -21,12 +21,17 @@ fn damage<T>(position: usize, what: &'static str) -> Result<T, Damage> {
     Err(Damage { position, what })
 }
 
+/// Writes the checksum into the bytes of a page: they may go to a device now. Returns it.
+pub fn seal(bytes: &mut [u8]) -> u32 {
+    let checksum = crc32fast::hash(&bytes[MAGIC..]);
+    put_u32(bytes, CHECKSUM, checksum);
+    checksum
+}
+
 impl Page {
     /// Writes the checksum: the bytes may go to a device now. Returns it.
     pub fn seal(&mut self) -> u32 {
-        let checksum = crc32fast::hash(&self.bytes[MAGIC..]);
-        put_u32(&mut self.bytes, CHECKSUM, checksum);
-        checksum
+        seal(&mut self.bytes)
     }
 
     /// Takes bytes from a device, if they are a page as it was sealed.
