@@ -113,7 +113,7 @@ mod tests {
     fn blocks_are_given_out_once_and_all_come_back() {
         let mut space = Space::besides(vec![Extent { start: 0, blocks: 2 }]).unwrap();
         let (mut held, mut dice) = (Vec::<Extent>::new(), crate::tests::Dice(7));
-        for _ in 0..5_000 {
+        for _ in 0..if cfg!(miri) { 100 } else { 5_000 } {
             if dice.roll(2) == 0 {
                 held.push(space.take(1 + dice.roll(5)));
             } else if !held.is_empty() {

@@ -83,7 +83,7 @@ mod tests {
         let superblock = Superblock { generation: 7, position: 8, size: Size { entries: 5, bytes: 6 }, map };
         let bytes = superblock.encode();
         assert_eq!(Superblock::decode(&bytes), Some(superblock));
-        for bit in 0..bytes.len() * 8 {
+        for bit in (0..bytes.len() * 8).step_by(if cfg!(miri) { 997 } else { 1 }) {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Superblock::decode(&flipped), None, "bit {bit}");

@@ -1,4 +1,4 @@
-//! Readers beside a writer, on real threads. Miri runs these, with few rounds and many interleavings.
+//! Readers beside a writer, on real threads. Miri runs these, with few rounds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +8,9 @@ use adapter_api::{BatchBuilder, Buffer, Cursor, Direction, EngineError, KeyRange
 use crate::cursor::TreeCursor;
 use crate::tree::{Size, Tree};
 
-const KEYS: u32 = if cfg!(miri) { 12 } else { 200 };
-const ROUNDS: u32 = if cfg!(miri) { 12 } else { 3_000 };
+const KEYS: u32 = if cfg!(miri) { 6 } else { 200 };
+const ROUNDS: u32 = if cfg!(miri) { 5 } else { 3_000 };
+const READERS: usize = if cfg!(miri) { 1 } else { 2 };
 
 /// Every key has the number of the round as its value; so whoever sees two numbers saw no point in time. The round
 /// also says which keys are there, so that pages split, merge and go.
@@ -34,7 +35,7 @@ fn round_of(value: &[u8]) -> u32 {
 /// Reads what is published: several keys of one instant.
 fn read_now(tree: &Tree, last: &mut u32) {
     let (pin, mut value, mut seen) = (tree.frames.pin(), Buffer::new(), Vec::new());
-    for key in (0..KEYS / 2).step_by(KEYS as usize / 6) {
+    for key in (0..KEYS / 2).step_by(KEYS as usize / 3) {
         value.clear();
         assert!(pin.read(&key.to_be_bytes(), &mut value).unwrap());
         seen.push(round_of(&value));
@@ -72,16 +73,18 @@ fn readers_beside_a_writer(view_bytes: u64) {
     put_round(&tree, 0);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..READERS {
             scope.spawn(|| {
                 let mut last = 0;
                 while !is_over.load(Ordering::Relaxed) {
                     read_now(&tree, &mut last);
+                    std::thread::yield_now();
                 }
             });
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
                     walk(&tree);
+                    std::thread::yield_now();
                 }
             });
         }
