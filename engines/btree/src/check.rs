@@ -1,12 +1,24 @@
-//! Everything that must be true of a tree, looked at page by page. Called by tests, and by `verify`.
+//! Everything that must be true of a tree, looked at page by page. Called by `verify`, and by tests behind each change.
 
 use std::collections::BTreeSet;
 
 use adapter_api::{EngineError, Result};
-use page::{PageId, PageRef, Payload};
+use page::{Kind, PageId, PageRef, Payload};
 
 use crate::frames::Pin;
 use crate::tree::{ROOT, Size};
+
+/// Where pages come from: memory, or the data file.
+pub(crate) trait Source {
+    /// Looks at a page.
+    fn with_page<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R>;
+}
+
+impl Source for Pin<'_> {
+    fn with_page<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
+        look(self.page(id)?)
+    }
+}
 
 /// What was found in a whole tree.
 #[derive(Debug, Default)]
@@ -14,25 +26,18 @@ pub(crate) struct Census {
     pub(crate) size: Size,
     /// Every page, value pages too.
     pub(crate) ids: BTreeSet<PageId>,
-    pub(crate) branches: u64,
-    pub(crate) leaves: u64,
-    pub(crate) values: u64,
-    /// Bytes that branches and leaves use, and have.
-    pub(crate) used_bytes: u64,
-    pub(crate) page_bytes: u64,
 }
 
-/// Looks at every page of a tree.
+/// Looks at every page of a tree: keys in order between the fences that the parent says, each page named once.
 ///
 /// # Errors
-/// `Failed`, naming the page, if something is not as it must be.
-pub(crate) fn census(pin: &Pin<'_>) -> Result<Census> {
-    let root = pin.page(ROOT)?;
+/// `Failed`, naming the page, if something is not as it must be; what the source answers.
+pub(crate) fn census(source: &impl Source) -> Result<Census> {
     let mut census = Census::default();
-    if !root.lower().is_empty() || root.upper().is_some() {
-        return Err(wrong(ROOT, "the root has a fence"));
-    }
-    visit(pin, root, &mut census)?;
+    source.with_page(ROOT, |root| match root.lower().is_empty() && root.upper().is_none() {
+        true => visit(source, root, ROOT, &mut census),
+        false => Err(wrong(ROOT, "the root has a fence")),
+    })?;
     Ok(census)
 }
 
@@ -40,43 +45,45 @@ fn wrong(id: PageId, what: &str) -> EngineError {
     EngineError::failed(format!("page {id}: {what}"))
 }
 
-fn visit(pin: &Pin<'_>, page: PageRef<'_>, census: &mut Census) -> Result<()> {
-    page.check().map_err(|damage| wrong(page.id(), damage.what))?;
-    if !census.ids.insert(page.id()) {
-        return Err(wrong(page.id(), "it is named twice"));
+fn visit(source: &impl Source, page: PageRef<'_>, id: PageId, census: &mut Census) -> Result<()> {
+    page.check().map_err(|damage| wrong(id, damage.what))?;
+    if page.id() != id || !census.ids.insert(id) {
+        return Err(wrong(id, "it is another one, or is named twice"));
     }
-    census.used_bytes += page.used_bytes() as u64;
-    census.page_bytes += page.bytes().len() as u64;
-    if page.level() > 0 {
-        census.branches += 1;
-        return visit_children(pin, page, census);
+    match page.kind() {
+        Kind::Branch => (0..page.count()).try_for_each(|index| visit_child(source, page, index, census)),
+        Kind::Leaf => (0..page.count()).try_for_each(|index| visit_entry(source, page, index, census)),
+        Kind::Value => Err(wrong(id, "a value stands where a leaf should")),
     }
-    census.leaves += 1;
-    for index in 0..page.count() {
-        let payload = page.payload(index);
-        if let Payload::Away { id, .. } = payload {
-            census.values += 1;
-            if !census.ids.insert(id) || pin.page(id)?.id() != id {
-                return Err(wrong(id, "it is named twice, or is another one"));
-            }
-        }
-        let key_bytes = page.prefix().len() + page.suffix(index).len();
-        census.size.entries += 1;
-        census.size.bytes += (key_bytes + pin.value(payload)?.len()) as u64;
-    }
-    Ok(())
 }
 
-fn visit_children(pin: &Pin<'_>, page: PageRef<'_>, census: &mut Census) -> Result<()> {
-    for index in 0..page.count() {
-        let child = pin.below(page, page.child(index))?;
-        let upper = (index + 1 < page.count()).then(|| page.cell(index + 1).key());
-        let is_between =
-            child.lower() == page.cell(index).key() && child.upper() == upper.as_deref().or(page.upper());
-        if child.id() != page.child(index) || !is_between {
-            return Err(wrong(child.id(), "its fences are not those that its parent says"));
+fn visit_child(source: &impl Source, page: PageRef<'_>, index: usize, census: &mut Census) -> Result<()> {
+    let (lower, id) = (page.cell(index).key(), page.child(index));
+    let upper = (index + 1 < page.count()).then(|| page.cell(index + 1).key());
+    source.with_page(id, |child| {
+        let is_between = child.lower() == lower && child.upper() == upper.as_deref().or(page.upper());
+        match is_between && child.level() + 1 == page.level() {
+            true => visit(source, child, id, census),
+            false => Err(wrong(id, "its fences or its level are not those that its parent says")),
         }
-        visit(pin, child, census)?;
-    }
+    })
+}
+
+fn visit_entry(source: &impl Source, leaf: PageRef<'_>, index: usize, census: &mut Census) -> Result<()> {
+    let key_bytes = leaf.prefix().len() + leaf.suffix(index).len();
+    let value_bytes = match leaf.payload(index) {
+        Payload::Away { id, bytes } => source.with_page(id, |page| {
+            let is_right =
+                page.id() == id && page.kind() == Kind::Value && page.value().len() == bytes as usize;
+            match is_right && census.ids.insert(id) {
+                true => Ok(bytes as usize),
+                false => Err(wrong(id, "it does not hold the value it should, or is named twice")),
+            }
+        })?,
+        Payload::Here(value) => value.len(),
+        Payload::Child(_) => 0,
+    };
+    census.size.entries += 1;
+    census.size.bytes += (key_bytes + value_bytes) as u64;
     Ok(())
 }

@@ -185,7 +185,8 @@ impl Checkpointer {
         file.file().sync_data().map_err(failure)?;
         self.generation += 1;
         let Basis { position, size, .. } = running.basis;
-        let superblock = Superblock { generation: self.generation, position, size, map };
+        let version = running.basis.view.version();
+        let superblock = Superblock { generation: self.generation, position, version, size, map };
         let slot = self.stored.found.map_or(0, |found| 1 - found.slot);
         let found = Found { superblock, slot };
         if let Err(error) = file.write_superblock(&found) {

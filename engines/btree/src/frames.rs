@@ -60,7 +60,9 @@ impl Table {
     fn entry(&self, id: PageId) -> &AtomicPtr<Frame> {
         let (piece, at) = Self::place(id);
         let len = (FIRST_PIECE << piece) as usize;
-        let empty = || (0..len).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
+        // SAFETY: zeros are null pointers. Memory that is zero from the start is not touched before it is used, so a
+        // high number costs next to nothing.
+        let empty = || unsafe { Box::new_zeroed_slice(len).assume_init() };
         &self.pieces[piece].get_or_init(empty)[at]
     }
 
@@ -104,16 +106,26 @@ pub(crate) struct FrameUsage {
 }
 
 impl Frames {
-    /// No pages. Views end when more than `retained_bytes_max` bytes of superseded pages are kept.
-    pub(crate) fn new(retained_bytes_max: u64) -> Self {
-        Self {
+    /// These pages, as they are in a version from 1 on. Views end when more than `retained_bytes_max` bytes of
+    /// superseded pages are kept.
+    pub(crate) fn new(version: u64, pages: Vec<Page>, retained_bytes_max: u64) -> Self {
+        let frames = Self {
             table: Table { pieces: [const { OnceLock::new() }; PIECES] },
             slots: Slots::default(),
-            published: AtomicU64::new(1),
+            published: AtomicU64::new(version),
             views: Mutex::default(),
             reclaimer: Mutex::default(),
             retained_bytes_max,
+        };
+        let mut reclaimer = lock(&frames.reclaimer);
+        for page in pages {
+            let id = page.view().id();
+            let frame = Box::new(Frame { version, older: AtomicPtr::new(ptr::null_mut()), page: Some(page) });
+            reclaimer.current_bytes += frame.bytes();
+            frames.table.entry(id).store(Box::into_raw(frame), Ordering::Release);
         }
+        drop(reclaimer);
+        frames
     }
 
     /// Begins a read of what is published.

@@ -6,6 +6,9 @@
 use adapter_api::{EngineError, Result};
 use page::PageId;
 
+/// So many free numbers are remembered at open, beside as many as there are pages.
+const FORGOTTEN_BEYOND: usize = 4096;
+
 /// Which numbers are free.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
@@ -25,12 +28,17 @@ pub(crate) struct TakenIds {
 }
 
 impl Ids {
-    /// All numbers but these are free.
-    pub(crate) fn besides(taken: impl Iterator<Item = PageId> + Clone) -> Self {
-        let next = taken.clone().max().map_or(0, |last| last + 1);
-        let mut is_free = vec![true; next as usize];
-        taken.for_each(|id| is_free[id as usize] = false);
-        Self { next, free: (0..next).rev().filter(|id| is_free[*id as usize]).collect() }
+    /// All numbers but these are free. Of those between them so many are remembered as there are pages, at least; the
+    /// rest is not used again, for memory must not grow with the highest number.
+    pub(crate) fn besides(mut taken: Vec<PageId>) -> Self {
+        taken.sort_unstable();
+        let (mut free, mut next) = (Vec::new(), 0);
+        for id in &taken {
+            free.extend((next..*id).take(FORGOTTEN_BEYOND + taken.len() - free.len()));
+            next = id + 1;
+        }
+        free.reverse();
+        Self { next, free }
     }
 
     /// No page has this number, or one above.

@@ -2,22 +2,22 @@
 //!
 //! Promises: both run beside reads and writes; checkpoints wait for `verify`. A backup is durable when it returns, dense,
 //! and opens like any other directory; one that was cut short is refused by `open`. `verify` reads every byte that the
-//! next `open` would count on, and makes writers wait only to look again where the log seemed damaged.
+//! next `open` would count on, every page once by its place and once by its parent, and makes writers wait only to look again where the log seemed damaged.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Cause, Directory};
 use adapter_api::{Durability, EngineError, Result, Watch};
-use page::PageId;
+use page::{PageId, PageRef};
 use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
 
-use crate::check::census;
-use crate::checkpointer::{Basis, Checkpointer};
-use crate::data_file::{DataFile, Found};
+use crate::check::{Source, census};
+use crate::checkpointer::{Basis, Checkpointer, Stored};
+use crate::data_file::{DataFile, Found, corrupt};
 use crate::map::encode;
 use crate::page_writer::{PageWriter, failure};
-use crate::space::Space;
+use crate::space::{BLOCK, Space};
 use crate::store::Store;
 use crate::superblock::{SUPERBLOCKS, Superblock};
 
@@ -54,13 +54,12 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
     let map = writer.add_map(bytes, &mut space);
     while !writer.step(&view, &mut space)? {}
     file.file().sync_data().map_err(failure)?;
-    let superblock = Superblock { generation: 1, position, size, map };
+    let superblock = Superblock { generation: 1, position, version: view.version(), size, map };
     file.write_superblock(&Found { superblock, slot: 0 }).map_err(failure)
 }
 
 /// Reads the pages of the newest checkpoint and the log behind it, and reports each damage.
 pub(crate) fn verify(store: &Store, watch: &dyn Watch) -> Result<()> {
-    census(&store.tree.view(true).pin()?)?;
     let checkpointer = lock(&store.checkpointer);
     verify_data(&checkpointer, watch)?;
     let findings = Findings { watch, found: Mutex::default() };
@@ -77,33 +76,57 @@ pub(crate) fn verify(store: &Store, watch: &dyn Watch) -> Result<()> {
     outcome
 }
 
-/// Reads superblock, maps and pages as the next `open` would.
+/// Reads superblock, maps and pages as the next `open` would, and looks whether they fit together.
 fn verify_data(checkpointer: &Checkpointer, watch: &dyn Watch) -> Result<()> {
-    let (Some(file), Some(found)) = (&checkpointer.stored.file, checkpointer.stored.found) else {
+    let Stored { file: Some(file), found: Some(found), map, .. } = &checkpointer.stored else {
         return Ok(());
     };
-    let newest = file.superblocks()?.valid.first().map(|found| found.superblock);
-    if newest != Some(found.superblock) {
-        watch.finding(crate::data_file::corrupt(
-            found.slot * crate::space::BLOCK,
-            "the newest superblock is damaged",
-        ));
+    let mut is_whole = true;
+    let mut report = |damage: EngineError| {
+        is_whole = false;
+        watch.finding(damage);
+    };
+    let at = found.slot * BLOCK;
+    if file.superblocks()?.valid.first().map(|found| found.superblock) != Some(found.superblock) {
+        report(corrupt(at, "the newest superblock is damaged"));
     }
     match file.read_map(found.superblock.map) {
-        Err(damage @ EngineError::Corrupt { .. }) => watch.finding(damage),
+        Err(damage @ EngineError::Corrupt { .. }) => report(damage),
         outcome => drop(outcome?),
     }
-    let total = checkpointer.stored.map.pages().count() as u64;
-    for (done, (id, place)) in (0..).zip(checkpointer.stored.map.pages()) {
+    let total = map.pages().count() as u64;
+    for (done, (id, place)) in (0..).zip(map.pages()) {
         match file.read_page(id, place) {
-            Err(damage @ EngineError::Corrupt { .. }) => watch.finding(damage),
+            Err(damage @ EngineError::Corrupt { .. }) => report(damage),
             outcome => drop(outcome?),
         }
         if watch.progress(done, total).is_break() {
             return Err(EngineError::rejected("cancelled by its caller"));
         }
     }
+    if !is_whole {
+        return Ok(());
+    }
+    match census(&checkpointer.stored) {
+        Ok(census) if census.size != found.superblock.size => {
+            watch.finding(corrupt(at, "the superblock counts other entries than the leaves have"));
+        }
+        Ok(census) if !census.ids.iter().copied().eq(map.pages().map(|(id, _)| id)) => {
+            watch.finding(corrupt(at, "the map has pages that no other page names"));
+        }
+        Ok(_) => {}
+        Err(error) => watch.finding(corrupt(at, format!("the pages do not fit together: {error}"))),
+    }
     Ok(())
+}
+
+impl Source for Stored {
+    fn with_page<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
+        match (&self.file, self.map.place(id)) {
+            (Some(file), Some(place)) => look(file.read_page(id, place)?.view()),
+            _ => Err(EngineError::failed(format!("page {id} is not in the map"))),
+        }
+    }
 }
 
 fn verify_log(store: &Store, newest: Lsn, findings: &Findings<'_>) -> Result<()> {

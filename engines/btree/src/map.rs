@@ -15,6 +15,8 @@
 //! checksum of each page a write that was lost, or went to the wrong place, is noticed. Called by the checkpointer,
 //! recovery and `verify`.
 
+use std::collections::BTreeMap;
+
 use page::PageId;
 
 use crate::space::{Extent, blocks};
@@ -61,7 +63,7 @@ pub(crate) struct Decoded {
 /// Where every page lies, and the maps that say so.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PageMap {
-    places: Vec<Option<Place>>,
+    places: BTreeMap<PageId, Place>,
     /// The newest last; the first is a full one.
     pub(crate) maps: Vec<MapRef>,
     /// Entries of all maps but the first.
@@ -78,35 +80,33 @@ impl PageMap {
         self.changes = if is_full { 0 } else { self.changes + changes.len() };
         self.maps.push(map);
         for (id, place) in changes {
-            let at = *id as usize;
-            if at >= self.places.len() {
-                self.places.resize(at + 1, None);
-            }
-            self.places[at] = *place;
+            match place {
+                Some(place) => self.places.insert(*id, *place),
+                None => self.places.remove(id),
+            };
         }
     }
 
     pub(crate) fn place(&self, id: PageId) -> Option<Place> {
-        self.places.get(id as usize).copied().flatten()
+        self.places.get(&id).copied()
     }
 
     /// Every page with its place.
     pub(crate) fn pages(&self) -> impl Iterator<Item = (PageId, Place)> + '_ {
-        (0..).zip(&self.places).filter_map(|(id, place)| place.map(|place| (id, place)))
+        self.places.iter().map(|(id, place)| (*id, *place))
     }
 
     /// Whether the next map should be a full one, with so many changes at hand.
     pub(crate) fn wants_full(&self, changes: usize) -> bool {
-        self.maps.is_empty()
-            || self.maps.len() > MAPS_MAX
-            || (self.changes + changes) * 4 > self.pages().count()
+        self.maps.is_empty() || self.maps.len() > MAPS_MAX || (self.changes + changes) * 4 > self.places.len()
     }
 
     /// All pages as they are with these changes.
     pub(crate) fn with(&self, changes: &Changes) -> Changes {
-        let mut all = self.clone();
-        all.push(MapRef::default(), false, changes);
-        all.pages().map(|(id, place)| (id, Some(place))).collect()
+        let changed: BTreeMap<_, _> = changes.iter().copied().collect();
+        let kept =
+            self.pages().filter(|(id, _)| !changed.contains_key(id)).map(|(id, place)| (id, Some(place)));
+        kept.chain(changes.iter().copied().filter(|(_, place)| place.is_some())).collect()
     }
 
     /// Every extent that pages and maps take.

@@ -47,6 +47,7 @@ struct Loaded {
     pages: Vec<Page>,
     size: Size,
     position: Lsn,
+    version: u64,
 }
 
 /// Reads everything, and makes it durable.
@@ -61,8 +62,8 @@ pub(crate) fn open(
         Some(file) => load(file)?,
         None => (Loaded::default(), None),
     };
-    let Loaded { stored, pages, size, position } = loaded;
-    let tree = Tree::new(pages, size, options.page_bytes, options.retained_bytes_max);
+    let Loaded { stored, pages, size, position, version } = loaded;
+    let tree = Tree::new(version, pages, size, options.page_bytes, options.retained_bytes_max);
     let mut redo = Redo { tree: &tree, edit: None, gathered: 0, bytes: 0, dirty: BTreeSet::new() };
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
@@ -72,8 +73,11 @@ pub(crate) fn open(
             log::warn!("{damage}; everything was read from log record {} on instead", position + 1);
             opened
         }
-        // The log does not make up for the checkpoint: what has to be said is that the checkpoint is damaged.
-        (Err(EngineError::Corrupt { .. }), Some(damage)) => return Err(damage),
+        // The log does not make up for the checkpoint: what has to be said first is that the checkpoint is damaged.
+        (Err(log @ EngineError::Corrupt { .. }), Some(EngineError::Corrupt { file, position, message })) => {
+            let message = format!("{message}; and the log does not go on from an older checkpoint: {log}");
+            return Err(EngineError::corrupt(file, position, message));
+        }
         (Err(error), _) => return Err(error),
     };
     let (mut dirty, backlog) = redo.finish();
@@ -111,9 +115,9 @@ fn load_one(file: &DataFile, found: Found) -> Result<Loaded> {
     places.sort_unstable_by_key(|(_, place)| place.extent);
     let pages =
         places.into_iter().map(|(id, place)| file.read_page(id, place)).collect::<Result<Vec<_>>>()?;
-    let Superblock { position, size, .. } = found.superblock;
+    let Superblock { position, version, size, .. } = found.superblock;
     let stored = Stored { found: Some(found), map, space, file: Some(file.clone()) };
-    Ok(Loaded { stored, pages, size, position })
+    Ok(Loaded { stored, pages, size, position, version })
 }
 
 /// Does records again, many at once.

@@ -12,7 +12,8 @@
 //!     32     8  bytes        of their keys and values
 //!     40     8  map          where the newest map begins, in blocks
 //!     48     8  map bytes
-//!     56     4  map checksum
+//!     56     8  version      of the tree that the pages are of
+//!     64     4  map checksum
 //! ```
 //!
 //! A checkpoint writes the one that does not count. It is never changed in place otherwise, so a torn write leaves the
@@ -29,6 +30,7 @@ const MAGIC: &[u8; 4] = b"EBS1";
 pub(crate) struct Superblock {
     pub(crate) generation: u64,
     pub(crate) position: u64,
+    pub(crate) version: u64,
     pub(crate) size: Size,
     pub(crate) map: MapRef,
 }
@@ -40,16 +42,10 @@ impl Superblock {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; 4];
         bytes.extend_from_slice(MAGIC);
-        let numbers = [
-            self.generation,
-            self.position,
-            self.size.entries,
-            self.size.bytes,
-            self.map.start,
-            self.map.bytes,
-        ];
+        let Self { generation, position, version, size, map } = *self;
+        let numbers = [generation, position, size.entries, size.bytes, map.start, map.bytes, version];
         numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
-        bytes.extend_from_slice(&self.map.checksum.to_le_bytes());
+        bytes.extend_from_slice(&map.checksum.to_le_bytes());
         bytes.resize(BLOCK as usize, 0);
         let checksum = crc32fast::hash(&bytes[4..]);
         bytes[..4].copy_from_slice(&checksum.to_le_bytes());
@@ -67,8 +63,9 @@ impl Superblock {
         Some(Self {
             generation: u64_at(8)?,
             position: u64_at(16)?,
+            version: u64_at(56)?,
             size: Size { entries: u64_at(24)?, bytes: u64_at(32)? },
-            map: MapRef { start: u64_at(40)?, bytes: u64_at(48)?, checksum: u32_at(56)? },
+            map: MapRef { start: u64_at(40)?, bytes: u64_at(48)?, checksum: u32_at(64)? },
         })
     }
 }
@@ -80,7 +77,8 @@ mod tests {
     #[test]
     fn a_superblock_is_read_back_and_every_flipped_bit_is_refused() {
         let map = MapRef { start: 9, bytes: 4711, checksum: 12 };
-        let superblock = Superblock { generation: 7, position: 8, size: Size { entries: 5, bytes: 6 }, map };
+        let superblock =
+            Superblock { generation: 7, position: 8, version: 3, size: Size { entries: 5, bytes: 6 }, map };
         let bytes = superblock.encode();
         assert_eq!(Superblock::decode(&bytes), Some(superblock));
         for bit in (0..bytes.len() * 8).step_by(if cfg!(miri) { 997 } else { 1 }) {

@@ -4,7 +4,7 @@
 //! engine, recovery and the checkpointer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use adapter_api::{Buffer, EngineError, Result};
 use page::{Page, PageId, PageRef, Payload};
@@ -48,20 +48,29 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// A tree of the given pages, the root among them; of an empty leaf if there are none.
-    pub(crate) fn new(pages: Vec<Page>, size: Size, page_bytes: usize, retained_bytes_max: u64) -> Self {
+    /// A tree of the given pages, the root among them, as they are in a version; of an empty leaf if there are none.
+    pub(crate) fn new(
+        version: u64,
+        pages: Vec<Page>,
+        size: Size,
+        page_bytes: usize,
+        retained_bytes_max: u64,
+    ) -> Self {
         let pages = if pages.is_empty() { vec![Page::empty(ROOT, page_bytes)] } else { pages };
-        let ids = Ids::besides(pages.iter().map(|page| page.view().id()));
-        let frames = Frames::new(retained_bytes_max);
-        frames.publish(pages.into_iter().map(|page| (page.view().id(), Some(page))));
+        let ids = Ids::besides(pages.iter().map(|page| page.view().id()).collect());
         Self {
-            frames,
+            frames: Frames::new(version.max(1), pages, retained_bytes_max),
             turn: Mutex::new(ids),
             entries: AtomicU64::new(size.entries),
             bytes: AtomicU64::new(size.bytes),
             counters: ShapeCounters::default(),
             page_bytes,
         }
+    }
+
+    /// Takes the writer's turn.
+    pub(crate) fn take_turn(&self) -> MutexGuard<'_, Ids> {
+        lock(&self.turn)
     }
 
     /// Begins an edit. Waits until no other one is alive.
@@ -99,6 +108,11 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// The version of the tree that it shows.
+    pub(crate) fn version(&self) -> u64 {
+        self.ticket.0
+    }
+
     /// Begins a read.
     ///
     /// # Errors
@@ -177,12 +191,5 @@ impl Pin<'_> {
             }
             Err(_) => Ok(false),
         }
-    }
-}
-
-impl Tree {
-    /// Takes the writer's turn.
-    pub(crate) fn take_turn(&self) -> std::sync::MutexGuard<'_, Ids> {
-        lock(&self.turn)
     }
 }

@@ -152,6 +152,92 @@ fn a_checkpoint_that_failed_is_tried_again_from_scratch_after_a_while() {
     assert!(failed >= 5, "{failed}");
 }
 
+/// What the two superblocks are on this disk.
+fn superblocks(disk: &Disk) -> Vec<u8> {
+    let contents = disk.contents();
+    let data = contents.iter().find(|(name, _)| name == "data");
+    data.map_or(vec![], |(_, bytes)| bytes[..bytes.len().min(8192)].to_vec())
+}
+
+/// Batches with a checkpoint behind every few; ends when the disk does. Returns what was acknowledged, and what may be.
+fn go_on(
+    engine: &BtreeEngine,
+    mut known: State,
+    clock: &HandClock,
+    each: &mut dyn FnMut(&State),
+) -> [State; 2] {
+    for number in 100..125 {
+        let batch = batch(7, number);
+        let next = applied(&known, batch.as_batch());
+        if engine.apply(batch.as_batch()).is_err() {
+            return [known, next];
+        }
+        known = next;
+        clock.advance(Duration::from_secs(2));
+        for _ in 0..number % 7 {
+            each(&known);
+            let _ = engine.background(CHECKPOINT);
+        }
+        let _ = engine.background(LOG);
+    }
+    [known.clone(), known]
+}
+
+/// Lives until the call fails; answers what is known if it was the write of a superblock, which is in the page cache then, and
+/// on no disk.
+fn with_a_doubtful_superblock(
+    disk: &Disk,
+    plan: &Arc<FaultPlan>,
+    clock: &Arc<HandClock>,
+) -> Option<(BtreeEngine, State)> {
+    let engine = BtreeEngine::open(request_at(faulty(disk, plan), Arc::clone(clock) as _, 8_000)).ok()?;
+    let mut known = State::new();
+    for number in 0..30 {
+        let batch = batch(7, number);
+        engine.apply(batch.as_batch()).ok()?;
+        known = applied(&known, batch.as_batch());
+        while !plan.reached() && engine.background(CHECKPOINT).unwrap() == Step::More {}
+        if plan.reached() {
+            let in_doubt = superblocks(disk) != superblocks(&disk.cut_to_durable());
+            return (in_doubt && number > 3).then_some((engine, known));
+        }
+    }
+    None
+}
+
+#[test]
+fn a_superblock_whose_write_failed_may_be_on_the_disk_or_not() {
+    let (clock, mut found) = (Arc::new(HandClock::default()), 0);
+    for at in 1.. {
+        let (disk, plan) = (Disk::default(), FaultPlan::once(Fault::ShortWrite, at));
+        let Some((engine, known)) = with_a_doubtful_superblock(&disk, &plan, &clock) else {
+            if plan.reached() { continue } else { break }
+        };
+        found += 1;
+        // The process ends and another one goes on, with the superblock that is on no disk; power may be cut at any time.
+        for changes in (found % 3..).step_by(3) {
+            let disk = disk.killed();
+            disk.light_fuse(changes);
+            let mut may_be = [known.clone(), known.clone()];
+            if let Ok(engine) = BtreeEngine::open(request_at(disk.files(), Arc::clone(&clock) as _, 8_000)) {
+                may_be = go_on(&engine, known.clone(), &clock, &mut |_| {});
+            }
+            let left = state(&open(&disk.cut_to_durable()));
+            assert!(may_be.contains(&left), "superblock {found}, change {changes}");
+            if may_be[0] == may_be[1] && may_be[0] != known {
+                break;
+            }
+        }
+        // Or the process goes on.
+        go_on(&engine, known, &clock, &mut |known| {
+            for left in [disk.cut_to_durable(), disk.killed()] {
+                assert!(state(&open(&left)) == *known, "superblock {found}");
+            }
+        });
+    }
+    assert!(found > 3, "{found} superblocks");
+}
+
 #[test]
 fn a_failing_call_while_opening_fails_the_open_and_harms_nothing() {
     let disk = Disk::default();

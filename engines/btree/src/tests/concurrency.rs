@@ -69,7 +69,7 @@ fn walk(tree: &Arc<Tree>) {
 }
 
 fn readers_beside_a_writer(view_bytes: u64) {
-    let tree = Arc::new(Tree::new(Vec::new(), Size::default(), 4096, view_bytes));
+    let tree = Arc::new(Tree::new(1, Vec::new(), Size::default(), 4096, view_bytes));
     put_round(&tree, 0);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
