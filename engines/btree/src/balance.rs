@@ -41,8 +41,9 @@ impl Edit<'_> {
                 return Ok(true);
             }
             let index = key.map_or(page.count() - 1, |key| page.child_index(key));
-            let (child, siblings) = (page.child(index), page.count() > 1);
-            if siblings && self.is_poor(self.page(child)?) && self.balance(id, index)? {
+            let (child, has_siblings) = (page.child(index), page.count() > 1);
+            let is_poor = self.is_poor(self.below(page, child)?);
+            if is_poor && has_siblings && self.balance(id, index)? {
                 return Ok(true);
             }
             id = child;
@@ -65,13 +66,13 @@ impl Edit<'_> {
     fn balance(&mut self, parent: PageId, index: usize) -> Result<bool> {
         self.shorten(self.page(parent)?.child(index))?;
         let page = self.page(parent)?;
-        let used = |at: usize| self.page(page.child(at)).map(|page| page.used_bytes());
+        let used = |at: usize| self.below(page, page.child(at)).map(|page| page.used_bytes());
         let right = match index {
             0 => 1,
             _ if index + 1 < page.count() && used(index + 1)? < used(index - 1)? => index + 1,
             _ => index,
         };
-        let pages = (self.page(page.child(right - 1))?, self.page(page.child(right))?);
+        let pages = (self.below(page, page.child(right - 1))?, self.below(page, page.child(right))?);
         let page_bytes = self.tree.page_bytes;
         if pages.0.merged_bytes(pages.1) * 100 <= page_bytes * MERGED_PERCENT {
             let (merged, gone) = (pages.0.merged(pages.1, page_bytes), pages.1.id());

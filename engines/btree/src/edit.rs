@@ -12,11 +12,11 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use adapter_api::{Batch, EngineError, Mutation, Result};
-use page::{Kind, Page, PageId, PageRef, Payload, Split};
+use page::{Page, PageId, PageRef, Payload, Split};
 
 use crate::frames::Pin;
 use crate::ids::{Ids, TakenIds};
-use crate::tree::{ROOT, Size, Tree};
+use crate::tree::{ROOT, Size, Tree, check_level};
 
 /// One page on the way down to a key, and which of its cells the way goes through.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,12 @@ impl<'a> Edit<'a> {
             Some(changed) => changed.as_ref().map(Page::view).ok_or_else(|| missing(id)),
             None => self.base.page(id),
         }
+    }
+
+    /// The page below a branch, as this edit has it.
+    pub(crate) fn below(&self, branch: PageRef<'_>, child: PageId) -> Result<PageRef<'_>> {
+        let page = self.page(child)?;
+        check_level(branch, page).map(|()| page)
     }
 
     /// A page, to be changed.
@@ -166,18 +172,21 @@ impl<'a> Edit<'a> {
 
     /// Goes down to the leaf of a key, and notes the way.
     fn descend(&mut self, key: &[u8]) -> Result<PageId> {
-        self.path.clear();
-        let mut id = ROOT;
-        loop {
-            let page = self.page(id)?;
-            if page.kind() != Kind::Branch {
-                return Ok(id);
-            }
+        let mut path = std::mem::take(&mut self.path);
+        path.clear();
+        let leaf = self.way_to(key, &mut path);
+        self.path = path;
+        leaf
+    }
+
+    fn way_to(&self, key: &[u8], path: &mut Vec<Step>) -> Result<PageId> {
+        let mut page = self.page(ROOT)?;
+        while page.level() > 0 {
             let index = page.child_index(key);
-            let child = page.child(index);
-            self.path.push(Step { id, index });
-            id = child;
+            path.push(Step { id: page.id(), index });
+            page = self.below(page, page.child(index))?;
         }
+        Ok(page.id())
     }
 
     /// Makes room for a cell of so many bytes in the page at `depth` of the noted way, or in one above it. Whoever

@@ -17,8 +17,9 @@
 //! and `store` put both together.
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads wait for nobody. Every page is in memory; views
-//! hold at most `view_bytes` of superseded pages beside that, and what one batch supersedes. The data file holds the
-//! pages once, and those that changed since the last checkpoint twice while one is written.
+//! hold at most `view_bytes` of superseded pages beside that, and what one batch supersedes; a checkpoint holds those
+//! that are changed while it is written, once. The data file holds the pages once, and those that changed since the
+//! last checkpoint twice while one is written.
 
 #![deny(unsafe_code)]
 

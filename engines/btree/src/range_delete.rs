@@ -34,6 +34,7 @@ impl Edit<'_> {
         }
         let first = page.child_index(range.start());
         let last = range.end().map_or(page.count() - 1, |end| page.child_index(end));
+        (first..=last).try_for_each(|index| self.below(page, page.child(index)).map(drop))?;
         let (start, end) = (page.child(first), page.child(last));
         if last > first + 1 {
             let dropped: Vec<_> = (first + 1..last).map(|index| page.child(index)).collect();
@@ -72,7 +73,9 @@ impl Edit<'_> {
     fn drop_subtree(&mut self, id: PageId) -> Result<()> {
         let page = self.page(id)?;
         if page.kind() == Kind::Branch {
-            let children: Vec<_> = (0..page.count()).map(|index| page.child(index)).collect();
+            let children =
+                (0..page.count()).map(|index| self.below(page, page.child(index)).map(|child| child.id()));
+            let children = children.collect::<Result<Vec<_>>>()?;
             children.into_iter().try_for_each(|child| self.drop_subtree(child))?;
         } else {
             let gone = self.values_of(id, 0, page.count())?;
@@ -93,7 +96,8 @@ impl Edit<'_> {
     /// Lets a page, and the last page of each level below it, hold keys up to another fence.
     fn raise_upper_fence(&mut self, id: PageId, fence: &[u8]) -> Result<()> {
         let page = self.page(id)?;
-        let child = (page.kind() == Kind::Branch).then(|| page.child(page.count() - 1));
+        let last = (page.kind() == Kind::Branch).then(|| self.below(page, page.child(page.count() - 1)));
+        let child = last.transpose()?.map(|child| child.id());
         let raised = page.refenced(page.lower(), Some(fence), self.tree.page_bytes);
         self.set(raised);
         child.map_or(Ok(()), |child| self.raise_upper_fence(child, fence))

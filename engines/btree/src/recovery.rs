@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use adapter_api::environment::Environment;
 use adapter_api::{Batch, EngineError, Result};
-use page::{Page, PageId};
+use page::{Kind, Page, PageId, PageRef};
 use wal::{Log, LogOptions, Lsn};
 
 use crate::checkpointer::Stored;
@@ -17,7 +17,7 @@ use crate::data_file::{DataFile, Found, corrupt};
 use crate::edit::Edit;
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
-use crate::tree::{Size, Tree};
+use crate::tree::{ROOT, Size, Tree};
 
 /// How many bytes of records are gathered before they become visible.
 const REDO_BYTES: u64 = 16 << 20;
@@ -83,7 +83,7 @@ pub(crate) fn open(
     let (mut dirty, backlog) = redo.finish();
     if stored.found.is_none() {
         // Not even the empty root is in the file.
-        dirty.insert(crate::tree::ROOT);
+        dirty.insert(ROOT);
     }
     if let (Some(file), Some(found)) = (&stored.file, &stored.found) {
         file.write_superblock(found).map_err(crate::page_writer::failure)?;
@@ -115,6 +115,12 @@ fn load_one(file: &DataFile, found: Found) -> Result<Loaded> {
     places.sort_unstable_by_key(|(_, place)| place.extent);
     let pages =
         places.into_iter().map(|(id, place)| file.read_page(id, place)).collect::<Result<Vec<_>>>()?;
+    let is_root = |page: PageRef<'_>| {
+        page.id() == ROOT && page.kind() != Kind::Value && page.lower().is_empty() && page.upper().is_none()
+    };
+    if !pages.iter().any(|page| is_root(page.view())) {
+        return Err(corrupt(found.superblock.map.start.saturating_mul(BLOCK), "the map names no root"));
+    }
     let Superblock { position, version, size, .. } = found.superblock;
     let stored = Stored { found: Some(found), map, space, file: Some(file.clone()) };
     Ok(Loaded { stored, pages, size, position, version })

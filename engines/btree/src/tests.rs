@@ -285,6 +285,31 @@ fn views_hold_bounded_memory_and_then_end() {
 }
 
 #[test]
+fn a_read_that_goes_on_while_its_view_is_ended_finishes_on_what_it_sees() {
+    let mut pair = Pair::new(10_000);
+    let put = |pair: &mut Pair, keys: std::ops::Range<u32>, round: u8| {
+        let mut batch = BatchBuilder::new();
+        keys.for_each(|key| batch.put(&key.to_be_bytes(), &[round; 500]).unwrap());
+        pair.apply(&batch);
+    };
+    put(&mut pair, 0..60, 0);
+    let view = pair.tree.view(true);
+    // One page is kept for the view before the read begins, more while it goes on; then the view has to end.
+    put(&mut pair, 0..1, 1);
+    let pin = view.pin().unwrap();
+    (2..6).for_each(|round| put(&mut pair, 0..60, round));
+    assert!(matches!(view.pin().map(drop), Err(EngineError::ViewTooOld)));
+    for key in 0..60_u32 {
+        let mut value = Buffer::new();
+        assert!(pin.read(&key.to_be_bytes(), &mut value).unwrap());
+        assert_eq!(value[..], [0; 500], "key {key}");
+    }
+    drop(pin);
+    (6..9).for_each(|round| put(&mut pair, 0..60, round));
+    assert!(pair.tree.frames.usage().retained_frames < 20, "then it is freed");
+}
+
+#[test]
 #[cfg_attr(miri, ignore = "too long for an interpreter, and nothing new for it")]
 fn estimates_of_many_entries_are_about_right() {
     let mut pair = Pair::new(u64::MAX);

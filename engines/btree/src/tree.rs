@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use adapter_api::{Buffer, EngineError, Result};
-use page::{Page, PageId, PageRef, Payload};
+use page::{Kind, Page, PageId, PageRef, Payload};
 use wal::lock;
 
 use crate::edit::Edit;
@@ -128,22 +128,29 @@ impl Drop for View {
     }
 }
 
+/// Refuses a page that stands below a branch and is not one level down. Pages that came from a device may say anything
+/// of each other; as levels go down on every way, no way is endless.
+pub(crate) fn check_level(branch: PageRef<'_>, child: PageRef<'_>) -> Result<()> {
+    match child.level() + 1 == branch.level() && child.kind() != Kind::Value {
+        true => Ok(()),
+        false => Err(EngineError::failed(format!(
+            "page {} is on level {} and page {} above it on level {}",
+            child.id(),
+            child.level(),
+            branch.id(),
+            branch.level()
+        ))),
+    }
+}
+
 impl Pin<'_> {
-    /// The page below a branch. Pages that came from a device may say anything of each other.
+    /// The page below a branch.
     ///
     /// # Errors
     /// `Failed` if the page is missing or on another level.
     pub(crate) fn below(&self, branch: PageRef<'_>, child: PageId) -> Result<PageRef<'_>> {
         let page = self.page(child)?;
-        match page.level() + 1 == branch.level() && page.kind() != page::Kind::Value {
-            true => Ok(page),
-            false => Err(EngineError::failed(format!(
-                "page {child} is on level {} and page {} above it on level {}",
-                page.level(),
-                branch.id(),
-                branch.level()
-            ))),
-        }
+        check_level(branch, page).map(|()| page)
     }
 
     /// The leaf that a key belongs to.
