@@ -139,6 +139,39 @@ fn an_older_superblock_counts_only_if_the_log_goes_on_from_it() {
 }
 
 #[test]
+fn a_page_that_a_device_did_not_write_is_noticed() {
+    let disk = Disk::default();
+    let engine = BtreeEngine::open(request(disk.files(), 1)).unwrap();
+    let data = |contents: &Contents| contents.iter().position(|(name, _)| name == "data").unwrap();
+    let (mut images, mut noticed) = (Vec::new(), 0);
+    for round in 0..8_u8 {
+        (0..6_u8).for_each(|key| put(&engine, &[b'a' + key], &[round; 900]).unwrap());
+        run(&engine, CHECKPOINT);
+        run(&engine, LOG);
+        let contents = disk.contents();
+        images.push(Arc::clone(&contents[data(&contents)].1));
+    }
+    engine.close().unwrap();
+    let (contents, expected) = (disk.contents(), state(&engine));
+    let newest = Arc::clone(&contents[data(&contents)].1);
+    for older in &images {
+        // Whole blocks as they were: each page with its own right checksum.
+        for at in (8192..newest.len().min(older.len())).step_by(4096) {
+            let mut contents = contents.clone();
+            let place = data(&contents);
+            let end = newest.len().min(older.len()).min(at + 4096);
+            Arc::make_mut(&mut contents[place].1)[at..end].copy_from_slice(&older[at..end]);
+            match open_on(Disk::with_contents(&contents).files()) {
+                Ok(engine) => assert!(state(&engine) == expected, "block {}", at / 4096),
+                Err(EngineError::Corrupt { file, .. }) if file == "data" => noticed += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert!(noticed > 5, "{noticed}");
+}
+
+#[test]
 fn a_store_that_lost_its_log_or_its_data_does_not_open() {
     let disk = Disk::default();
     let engine = open(&disk);
