@@ -6,9 +6,9 @@
 use std::sync::atomic::Ordering;
 
 use adapter_api::Result;
-use page::{PageId, PageRef, Payload};
+use page::{Page, PageId, PageRef, Payload};
 
-use crate::edit::Edit;
+use crate::edit::{Edit, TOO_LONG_BYTES};
 use crate::tree::ROOT;
 
 /// A page that uses less than this share of its length, in percent, is poor.
@@ -82,7 +82,11 @@ impl Edit<'_> {
             self.tree.counters.merges.fetch_add(1, Ordering::Relaxed);
             return Ok(true);
         }
-        let Some(shared) = pages.0.redistributed(pages.1, page_bytes) else { return Ok(false) };
+        let shared = pages.0.redistributed(pages.1, page_bytes);
+        let is_short = |page: &Page| page.view().bytes().len() <= TOO_LONG_BYTES;
+        let Some(shared) = shared.filter(|it| is_short(&it.left) && is_short(&it.right)) else {
+            return Ok(false);
+        };
         // A longer fence may not fit into the parent; then the pages stay as they are, which is allowed.
         let mut above = page.to_page();
         above.remove(right);

@@ -18,6 +18,10 @@ use crate::frames::Pin;
 use crate::ids::{Ids, TakenIds};
 use crate::tree::{ROOT, Size, Tree, check_level};
 
+/// A page that is longer than this is split where it can be, and none is made so by sharing cells: large keys that have
+/// lost what they had in common may take many times the bytes. Pages that cannot be split are not much longer.
+pub(crate) const TOO_LONG_BYTES: usize = 256 << 10;
+
 /// One page on the way down to a key, and which of its cells the way goes through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
@@ -192,10 +196,7 @@ impl<'a> Edit<'a> {
     /// Makes room for a cell of so many bytes in the page at `depth` of the noted way, or in one above it. Whoever
     /// asked goes down again.
     fn split(&mut self, depth: usize, key: &[u8], cell: usize) -> Result<()> {
-        let id = match depth {
-            0 => ROOT,
-            _ => self.page(self.path[depth - 1].id)?.child(self.path[depth - 1].index),
-        };
+        let id = self.page_at(depth)?;
         let page_bytes = self.tree.page_bytes;
         let right = self.ids.take(&self.turn)?;
         let page = self.page(id)?;
@@ -218,6 +219,28 @@ impl<'a> Edit<'a> {
         self.set(split.left);
         self.set(split.right);
         Ok(())
+    }
+
+    /// Splits a page on the way to a key that is far too long and can be split; answers whether there was one.
+    pub(crate) fn split_longest(&mut self, key: &[u8]) -> Result<bool> {
+        self.descend(key)?;
+        for depth in 0..=self.path.len() {
+            let page = self.page(self.page_at(depth)?)?;
+            let can_split = page.count() >= if page.level() == 0 { 2 } else { 4 };
+            if page.bytes().len() > TOO_LONG_BYTES && can_split {
+                let inside = page.cell(page.count() / 2).key();
+                return self.split(depth, &inside, 0).map(|()| true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The page at `depth` of the noted way.
+    fn page_at(&self, depth: usize) -> Result<PageId> {
+        match depth.checked_sub(1).map(|above| self.path[above]) {
+            None => Ok(ROOT),
+            Some(above) => Ok(self.page(above.id)?.child(above.index)),
+        }
     }
 
     /// Puts both halves of the root below a new one.

@@ -22,6 +22,8 @@ impl Edit<'_> {
             return Ok(());
         }
         self.trim(ROOT, range)?;
+        // Between fences that are further apart a page has less of a prefix, and may have become very long.
+        while self.split_longest(range.start())? {}
         self.settle(Some(range.start()))?;
         self.settle(range.end())
     }
@@ -36,18 +38,24 @@ impl Edit<'_> {
         let last = range.end().map_or(page.count() - 1, |end| page.child_index(end));
         (first..=last).try_for_each(|index| self.below(page, page.child(index)).map(drop))?;
         let (start, end) = (page.child(first), page.child(last));
-        if last > first + 1 {
-            let dropped: Vec<_> = (first + 1..last).map(|index| page.child(index)).collect();
-            let fence = page.cell(last).key();
-            let cells = page.cells().enumerate();
-            let kept = cells.filter(|(index, _)| *index <= first || *index >= last).map(|(_, cell)| cell);
-            let rest = page::Page::build(page.head(), kept, self.tree.page_bytes);
-            self.set(rest);
-            dropped.into_iter().try_for_each(|child| self.drop_subtree(child))?;
-            self.raise_upper_fence(start, &fence)?;
-        }
         self.trim(start, range)?;
-        if last > first { self.trim(end, range) } else { Ok(()) }
+        if last > first {
+            self.trim(end, range)?;
+        }
+        if last > first + 1 { self.drop_between(id, first, last) } else { Ok(()) }
+    }
+
+    /// Removes the children of a branch between two others. The first of these then reaches up to the second.
+    fn drop_between(&mut self, id: PageId, first: usize, last: usize) -> Result<()> {
+        let page = self.page(id)?;
+        let dropped: Vec<_> = (first + 1..last).map(|index| page.child(index)).collect();
+        let (start, fence) = (page.child(first), page.cell(last).key());
+        let cells = page.cells().enumerate();
+        let kept = cells.filter(|(index, _)| *index <= first || *index >= last).map(|(_, cell)| cell);
+        let rest = page::Page::build(page.head(), kept, self.tree.page_bytes);
+        self.set(rest);
+        dropped.into_iter().try_for_each(|child| self.drop_subtree(child))?;
+        self.raise_upper_fence(start, &fence)
     }
 
     fn trim_leaf(&mut self, id: PageId, range: KeyRange<'_>) -> Result<()> {

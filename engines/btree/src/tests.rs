@@ -285,6 +285,38 @@ fn views_hold_bounded_memory_and_then_end() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter, and nothing new for it")]
+fn large_keys_that_lose_what_they_have_in_common_do_not_make_a_page_too_long() {
+    let mut pair = Pair::new(u64::MAX);
+    let large = |number: u32| [vec![b'p'; 60_000], format!("{number:03}").into_bytes()].concat();
+    let small = |number: u32| format!("q{number:05}").into_bytes();
+    let put = |pair: &mut Pair, keys: std::ops::Range<u32>, key: &dyn Fn(u32) -> Vec<u8>| {
+        let mut batch = BatchBuilder::new();
+        keys.for_each(|number| batch.put(&key(number), &[1; 40]).unwrap());
+        pair.apply(&batch);
+    };
+    // Fences that begin alike first, then many keys between them.
+    put(&mut pair, 0..4, &large);
+    put(&mut pair, 996..1_000, &large);
+    put(&mut pair, 0..3_000, &small);
+    put(&mut pair, 100..300, &large);
+    pair.check();
+    // The leaf with the first keys of the range reaches to the end of it then, where no key begins like these.
+    for (from, to) in [(250, 2_500), (120, 2_700), (7, 2_900)] {
+        let mut batch = BatchBuilder::new();
+        batch.delete_range(KeyRange::new(&large(from), &small(to))).unwrap();
+        pair.apply(&batch);
+        pair.check();
+    }
+    for number in (0..7).rev() {
+        let mut batch = BatchBuilder::new();
+        batch.delete(&large(number)).unwrap();
+        pair.apply(&batch);
+        pair.check();
+    }
+}
+
+#[test]
 fn a_read_that_goes_on_while_its_view_is_ended_finishes_on_what_it_sees() {
     let mut pair = Pair::new(10_000);
     let put = |pair: &mut Pair, keys: std::ops::Range<u32>, round: u8| {
