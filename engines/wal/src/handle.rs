@@ -14,7 +14,7 @@ use adapter_api::{Durability, Result, Step};
 use crate::metrics::{Counters, LogMetrics};
 use crate::mutex::lock;
 use crate::recovery::{self, Recovery};
-use crate::spare::{Pool, Preparer, Retired};
+use crate::spare::{Pool, Preparer};
 use crate::writer::{Start, Surroundings, Writer};
 use crate::{LogOptions, Lsn, Replay};
 
@@ -140,18 +140,18 @@ impl Log {
     }
 
     /// Says that no record before `lsn` will be asked for again: segments that hold nothing else are used
-    /// again or removed by `prepare`. The state that makes them needless must be durable. Does no I/O.
+    /// again or removed by `prepare`, once the log is durable behind them. The state that makes them needless
+    /// must be durable. Does no I/O.
     pub fn retire_before(&self, lsn: Lsn) {
         let mut pool = lock(&self.pool);
-        while pool.live.front().is_some_and(|oldest| oldest.last < lsn) {
-            let Some(oldest) = pool.live.pop_front() else { break };
-            pool.retired.push_back(Retired { name: oldest.name, len: oldest.len, was_durable: true });
-        }
+        pool.needless_before = pool.needless_before.max(lsn);
+        pool.retire(self.durable());
     }
 
     /// Whether `prepare` has work: the lane should be woken.
     pub fn needs_preparation(&self) -> bool {
-        let pool = lock(&self.pool);
+        let mut pool = lock(&self.pool);
+        pool.retire(self.durable());
         pool.ready.len() < self.options.ready_segments
             || pool.has_superfluous(self.options.recycled_segments, self.options.segment_len())
     }
@@ -159,6 +159,7 @@ impl Log {
     /// Does one bounded step in a lane: prepares a segment ahead of need, uses a retired one again, or
     /// removes one. A failure harms nothing: it is logged once and tried again later.
     pub fn prepare(&self) -> Step {
+        lock(&self.pool).retire(self.durable());
         let step = lock(&self.preparer).step(self.options.ready_segments, self.options.recycled_segments);
         match step {
             Ok(step) => {

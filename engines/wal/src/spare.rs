@@ -67,6 +67,8 @@ pub(crate) struct Pool {
     pub ready: VecDeque<Segment>,
     /// Oldest first.
     pub live: VecDeque<Live>,
+    /// No record before this one will be asked for again.
+    pub needless_before: Lsn,
     /// Oldest first.
     pub retired: VecDeque<Retired>,
 }
@@ -89,6 +91,16 @@ impl Pool {
             self.ready.drain(..).map(|it| Retired { name: it.name, len: it.len, was_durable: true });
         self.retired.extend(passed_over);
         self.ready.push_back(segment);
+    }
+
+    /// Retires the segments that are needless, given the last durable record. One stays until the next begins
+    /// on the device: the chain is read from where a segment begins, and a crash may take the next one's
+    /// first group.
+    pub(crate) fn retire(&mut self, durable: Lsn) {
+        let needless_before = self.needless_before.min(durable);
+        while let Some(oldest) = self.live.pop_front_if(|oldest| oldest.last < needless_before) {
+            self.retired.push_back(Retired { name: oldest.name, len: oldest.len, was_durable: true });
+        }
     }
 
     /// Whether the oldest retired file should be removed: it does not fit, or there are more than to keep.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use adapter_api::{Durability, EngineError};
+use adapter_api::{Durability, EngineError, Step};
 use sim::workload::{Act, Model, life, life_cut_short, small};
 use sim::{Disk, Planted};
 use wal::LogOptions;
@@ -181,6 +181,29 @@ fn retirement_never_leaves_a_gap() {
     assert!(oldest_record(&disk) > oldest);
     model.commit_one(&log, 5000).unwrap();
     Model { from: 6, ..model }.open(&disk.cut_to_durable().files(), options, 9).unwrap();
+}
+
+#[test]
+fn a_segment_is_kept_until_the_next_one_begins_on_the_device() {
+    let options = LogOptions { recycled_segments: 0, ..small(Durability::Os) };
+    let (disk, mut model) = (Disk::default(), Model::default());
+    let (log, _) = model.open(&disk.files(), options, 0).unwrap();
+    let segments = log.metrics().segments_live;
+    while log.metrics().segments_live == segments {
+        model.commit_one(&log, 5000).unwrap();
+    }
+    // The last record begins a segment, and no sync has covered it.
+    let last = model.acknowledged;
+    assert_eq!(log.durable(), last - 1);
+    log.retire_before(last);
+    while log.prepare() == Step::More {}
+    let cut = disk.cut_to_durable();
+    Model { from: last, ..model.clone() }.open(&cut.files(), options, last - 1).unwrap();
+    log.sync().unwrap();
+    assert!(log.needs_preparation(), "it is needless now");
+    while log.prepare() == Step::More {}
+    assert_eq!(log.metrics().segments_live, segments);
+    Model { from: last, ..model }.open(&disk.cut_to_durable().files(), options, last).unwrap();
 }
 
 #[test]
