@@ -1,0 +1,272 @@
+//! Writes checkpoints of the tree, one bounded step at a time.
+//!
+//! | step | what the data file stands for if it ends here |
+//! |---|---|
+//! | make the log durable up to the position | the older superblock, and the log behind it |
+//! | write changed pages into free blocks, at most 1 MiB at once | the same |
+//! | write the map of them | the same |
+//! | sync the file | the same |
+//! | write the other superblock, durably | the new one |
+//! | retire the log before the position, free what only the older one named | the new one |
+//!
+//! Nothing that the older superblock names is written over before the new one is durable. Whether a superblock whose
+//! write failed is on the disk is unknown; until a later one is durable, neither its blocks nor those of the one before
+//! are used again, and the next one goes to the same place.
+//!
+//! Promises: a failed checkpoint harms nothing, and the next one writes every page again: a sync that failed is not
+//! tried again. Called by the store, one step at a time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use adapter_api::Result;
+use adapter_api::environment::Directory;
+use page::PageId;
+use wal::{Log, Lsn};
+
+use crate::data_file::{DataFile, Found};
+use crate::map::{self, Changes, MapRef, PageMap};
+use crate::page_writer::{PageWriter, failure};
+use crate::space::{BLOCK, Extent, Space};
+use crate::superblock::Superblock;
+use crate::tree::{Size, View};
+
+/// What a checkpoint is made of.
+pub(crate) struct Basis {
+    pub(crate) view: View,
+    /// The last record whose effect the view has.
+    pub(crate) position: Lsn,
+    pub(crate) size: Size,
+    /// The pages that were changed or removed since the basis before.
+    pub(crate) dirty: BTreeSet<PageId>,
+    /// The bytes of the log that the checkpoint makes needless.
+    pub(crate) log_bytes: u64,
+}
+
+/// What the data file stands for, and what is free in it.
+#[derive(Default)]
+pub(crate) struct Stored {
+    /// `None` if no superblock counts.
+    pub(crate) found: Option<Found>,
+    pub(crate) map: PageMap,
+    pub(crate) space: Space,
+    pub(crate) file: Option<DataFile>,
+}
+
+/// A checkpoint that is durable.
+pub(crate) struct Done {
+    pub(crate) log_bytes: u64,
+    pub(crate) bytes_written: u64,
+}
+
+/// How far a checkpoint is.
+enum Stage {
+    Pages,
+    Map(MapRef, bool, Changes),
+    Written(MapRef, bool, Changes),
+}
+
+struct Running {
+    basis: Basis,
+    writer: PageWriter,
+    stage: Stage,
+}
+
+pub(crate) struct Checkpointer {
+    directory: Arc<dyn Directory>,
+    log: Arc<Log>,
+    pub(crate) stored: Stored,
+    /// The highest generation that may be on the disk.
+    generation: u64,
+    /// Blocks of a checkpoint whose superblock may or may not be on the disk.
+    doubtful: Vec<Extent>,
+    running: Option<Running>,
+    /// Pages of checkpoints that were given up: they are still to be written.
+    left_over: BTreeSet<PageId>,
+    /// The next checkpoint is written whatever the log has, and says of every page where it lies.
+    wants_move: bool,
+}
+
+impl Checkpointer {
+    pub(crate) fn new(directory: Arc<dyn Directory>, log: Arc<Log>, stored: Stored) -> Self {
+        let generation = stored.found.map_or(0, |found| found.superblock.generation);
+        let (doubtful, running, left_over) = (Vec::new(), None, BTreeSet::new());
+        let wants_move = false;
+        Self { directory, log, stored, generation, doubtful, running, left_over, wants_move }
+    }
+
+    /// The position of the durable checkpoint; 0 if there is none.
+    pub(crate) fn newest(&self) -> Lsn {
+        self.stored.found.map_or(0, |found| found.superblock.position)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// How many pages of the running checkpoint were written, and how many there are.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        self.running.as_ref().map_or((0, 0), |running| running.writer.progress())
+    }
+
+    /// Begins a checkpoint.
+    pub(crate) fn begin(&mut self, mut basis: Basis) -> Result<()> {
+        basis.dirty.append(&mut self.left_over);
+        let begun = self.prepare();
+        match begun {
+            Ok(file) => {
+                let writer = PageWriter::new(file, basis.dirty.iter().copied().collect(), None);
+                self.running = Some(Running { basis, writer, stage: Stage::Pages });
+                Ok(())
+            }
+            Err(error) => {
+                self.left_over = basis.dirty;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the log durable, and sees to it that there is a file.
+    fn prepare(&mut self) -> Result<DataFile> {
+        // A checkpoint must not be ahead of the log: after a power cut the log would not reach it.
+        self.log.sync()?;
+        if let Some(file) = &self.stored.file {
+            return Ok(file.clone());
+        }
+        let file = DataFile::create(&*self.directory).map_err(failure)?;
+        self.stored.space = Space::besides(vec![crate::superblock::SUPERBLOCKS]).unwrap_or_default();
+        self.stored.file = Some(file.clone());
+        Ok(file)
+    }
+
+    /// Does one bounded step of the running checkpoint; answers what came of it if that was the last.
+    pub(crate) fn advance(&mut self) -> Result<Option<Done>> {
+        let Some(mut running) = self.running.take() else { return Ok(None) };
+        match self.step(&mut running) {
+            Ok(true) => Ok(Some(self.finish(running))),
+            Ok(false) => {
+                self.running = Some(running);
+                Ok(None)
+            }
+            Err(error) => {
+                self.give_up(running);
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers whether the checkpoint is durable.
+    fn step(&mut self, running: &mut Running) -> Result<bool> {
+        let space = &mut self.stored.space;
+        match &mut running.stage {
+            Stage::Pages => {
+                if running.writer.step(&running.basis.view, space)? {
+                    running.stage = add_map(&self.stored.map, &mut running.writer, space, self.wants_move)?;
+                }
+                Ok(false)
+            }
+            Stage::Map(map, is_full, changes) => {
+                if running.writer.step(&running.basis.view, space)? {
+                    running.stage = Stage::Written(*map, *is_full, std::mem::take(changes));
+                }
+                Ok(false)
+            }
+            Stage::Written(map, ..) => {
+                let map = *map;
+                self.publish(running, map)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Makes the pages durable, and then the superblock that names them.
+    fn publish(&mut self, running: &mut Running, map: MapRef) -> Result<()> {
+        let Some(file) = self.stored.file.clone() else { return Ok(()) };
+        file.file().sync_data().map_err(failure)?;
+        self.generation += 1;
+        let Basis { position, size, .. } = running.basis;
+        let version = running.basis.view.version();
+        let superblock = Superblock { generation: self.generation, position, version, size, map };
+        let slot = self.stored.found.map_or(0, |found| 1 - found.slot);
+        let found = Found { superblock, slot };
+        if let Err(error) = file.write_superblock(&found) {
+            self.doubtful.append(&mut running.writer.taken);
+            return Err(failure(error));
+        }
+        self.stored.found = Some(found);
+        Ok(())
+    }
+
+    /// The running checkpoint counts, and nothing older does any more.
+    fn finish(&mut self, running: Running) -> Done {
+        let Running { basis, writer, stage } = running;
+        if let Stage::Written(map, is_full, changes) = stage {
+            let stored = &mut self.stored;
+            let replaced = writer.changes.iter().filter_map(|(id, _)| stored.map.place(*id));
+            let mut free: Vec<Extent> = replaced.map(|place| place.extent).collect();
+            if is_full {
+                free.extend(stored.map.maps.iter().map(MapRef::extent));
+            }
+            stored.map.push(map, is_full, &changes);
+            free.append(&mut self.doubtful);
+            free.into_iter().for_each(|extent| stored.space.give_back(extent));
+        }
+        self.wants_move = false;
+        self.log.retire_before(basis.position + 1);
+        Done { log_bytes: basis.log_bytes, bytes_written: writer.bytes_written }
+    }
+
+    /// The pages that lie behind where the file would end if nothing in front of it were free; the next checkpoint
+    /// moves them if there are some.
+    pub(crate) fn pages_to_move(&mut self) -> BTreeSet<PageId> {
+        let Stored { map, space, .. } = &self.stored;
+        let dense = space.end() - space.free_blocks();
+        let pages = map.pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect();
+        self.wants_move = !BTreeSet::is_empty(&pages);
+        pages
+    }
+
+    /// Whether a checkpoint has to be written whatever the log has.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wants_move
+    }
+
+    /// Gives the free blocks at the end of the file back to the file system; the next time, if that fails.
+    pub(crate) fn cut_file(&self) {
+        let (Some(file), end) = (&self.stored.file, self.stored.space.end() * BLOCK) else { return };
+        let is_longer = file.file().len().is_ok_and(|len| len > end);
+        if is_longer && let Err(error) = file.file().set_len(end) {
+            log::warn!(
+                "could not cut the free end of the data file; it is tried again when compacting: {error}"
+            );
+        }
+    }
+
+    /// Its pages are still to be written; its blocks are free, unless its superblock may be on the disk.
+    fn give_up(&mut self, running: Running) {
+        self.left_over.extend(running.basis.dirty);
+        running.writer.taken.into_iter().for_each(|extent| self.stored.space.give_back(extent));
+    }
+
+    /// Gives the running checkpoint up.
+    pub(crate) fn abandon(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.give_up(running);
+        }
+    }
+}
+
+/// Adds the map of what was written: of the changes, or of everything.
+fn add_map(known: &PageMap, writer: &mut PageWriter, space: &mut Space, is_full: bool) -> Result<Stage> {
+    let changes = std::mem::take(&mut writer.changes);
+    let is_full = is_full || known.wants_full(changes.len());
+    let (listed, before) = match is_full {
+        true => (known.with(&changes), None),
+        false => (changes.clone(), known.maps.last().copied()),
+    };
+    writer.changes = changes;
+    let too_large = || adapter_api::EngineError::full("the data file cannot have more than 16 TiB");
+    let bytes = map::encode(&listed, before).ok_or_else(too_large)?;
+    let map = writer.add_map(bytes, space);
+    Ok(Stage::Map(map, is_full, listed))
+}

@@ -1,0 +1,164 @@
+//! The data file: reading what the superblocks, maps and pages say, each with its checksum.
+//!
+//! Promises: what is read is what was written, or the error names the file and the position; memory grows with what is
+//! there, not with what a number claims. Called by recovery, the checkpointer and `verify`.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use adapter_api::environment::{Cause, Directory, File, OpenFile, read_exact_at};
+use adapter_api::{EngineError, Result};
+use page::{Page, PageId};
+
+use crate::map::{self, Decoded, MapRef, PageMap, Place};
+use crate::space::{BLOCK, Extent, Space};
+use crate::superblock::{SUPERBLOCKS, Superblock};
+
+/// The name of the data file.
+pub(crate) const DATA: &str = "data";
+
+const ADVICE: &str = "restore a backup";
+
+/// The open data file.
+#[derive(Clone)]
+pub(crate) struct DataFile {
+    file: Arc<dyn File>,
+}
+
+/// A superblock that counts, and the one of the two places that it lies in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) superblock: Superblock,
+    pub(crate) slot: u64,
+}
+
+/// What was found in both places.
+pub(crate) struct Superblocks {
+    /// Newest first.
+    pub(crate) valid: Vec<Found>,
+    /// A place that holds something else: what a write left that was not finished, or damage.
+    pub(crate) invalid: Option<u64>,
+}
+
+impl DataFile {
+    /// Opens the file, if there is one.
+    pub(crate) fn open(directory: &dyn Directory) -> Result<Option<Self>> {
+        match directory.open_file(DATA, OpenFile::WRITE) {
+            Ok(file) => Ok(Some(Self { file })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(EngineError::failed_by(format!("could not open {DATA}"), error)),
+        }
+    }
+
+    /// Creates the file. What is there without a superblock that counts goes first, for its name may be on no disk:
+    /// where a sync of the directory failed, common kernels count the names in it as clean until one changes.
+    pub(crate) fn create(directory: &dyn Directory) -> io::Result<Self> {
+        match directory.remove(DATA) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = directory.open_file(DATA, OpenFile::CREATE_NEW)?;
+        directory.sync()?;
+        Ok(Self { file })
+    }
+
+    /// Reads both superblocks.
+    pub(crate) fn superblocks(&self) -> Result<Superblocks> {
+        let (mut valid, mut invalid) = (Vec::new(), None);
+        for slot in 0..SUPERBLOCKS.blocks {
+            let mut bytes = vec![0; BLOCK as usize];
+            let read = self.file.read_at(&mut bytes, slot * BLOCK).map_err(unreadable)?;
+            match Superblock::decode(&bytes[..read]) {
+                Some(superblock) => valid.push(Found { superblock, slot }),
+                None if bytes.iter().any(|byte| *byte != 0) => invalid = Some(slot),
+                None => {}
+            }
+        }
+        valid.sort_by_key(|found| std::cmp::Reverse(found.superblock.generation));
+        Ok(Superblocks { valid, invalid })
+    }
+
+    /// Makes a superblock durable in one of the two places.
+    pub(crate) fn write_superblock(&self, found: &Found) -> io::Result<()> {
+        let bytes = found.superblock.encode();
+        self.file.write_durable_at(&[IoSlice::new(&bytes)], found.slot * BLOCK, Cause::Metadata)
+    }
+
+    /// Reads the maps that a superblock names, and what is free besides them and the pages.
+    pub(crate) fn read_map(&self, newest: MapRef) -> Result<(PageMap, Space)> {
+        let (mut decoded, mut next) = (Vec::new(), Some(newest));
+        while let Some(at) = next {
+            // Each map is older than the one that names it, so a chain that is longer than the file goes in circles.
+            if decoded.len() as u64 > self.len()? / BLOCK {
+                return Err(corrupt(at.extent().offset(), "the maps of pages name each other in a circle"));
+            }
+            let map = self.read_one_map(at)?;
+            next = map.before;
+            decoded.push((at, map));
+        }
+        let mut map = PageMap::default();
+        let len = self.len()?;
+        for (at, decoded) in decoded.into_iter().rev() {
+            let outside = decoded.changes.iter().any(|(id, place)| {
+                *id == PageId::MAX || place.is_some_and(|place| place.extent.end() * BLOCK > len)
+            });
+            if outside {
+                return Err(corrupt(at.extent().offset(), "the map names a page behind the end of the file"));
+            }
+            map.push(at, decoded.before.is_none(), &decoded.changes);
+        }
+        let used = [map.extents(), vec![SUPERBLOCKS]].concat();
+        let overlap =
+            |extent: Extent| corrupt(extent.offset(), "two pages of the map lie on each other here");
+        Ok((map, Space::besides(used).map_err(overlap)?))
+    }
+
+    fn read_one_map(&self, at: MapRef) -> Result<Decoded> {
+        let offset = at.start.saturating_mul(BLOCK);
+        let bytes = self.read(offset, at.bytes, "a map of pages")?;
+        let decoded = (crc32fast::hash(&bytes) == at.checksum).then(|| map::decode(&bytes)).flatten();
+        decoded.ok_or_else(|| corrupt(offset, "the map of pages here is damaged, and all pages are at stake"))
+    }
+
+    /// Reads a page.
+    pub(crate) fn read_page(&self, id: PageId, place: Place) -> Result<Page> {
+        let offset = place.extent.offset();
+        let bytes = self.read(offset, place.extent.blocks * BLOCK, "a page")?;
+        let page = Page::from_bytes(bytes.into_boxed_slice()).map_err(|damage| {
+            corrupt(offset + damage.position as u64, format!("page {id}: {}", damage.what))
+        })?;
+        match page.view().is(id, place.checksum) {
+            true => Ok(page),
+            false => Err(corrupt(offset, format!("this is not page {id} as it was written last"))),
+        }
+    }
+
+    fn read(&self, offset: u64, bytes: u64, what: &str) -> Result<Vec<u8>> {
+        if offset.checked_add(bytes).is_none_or(|end| end > self.len().unwrap_or(0)) {
+            return Err(corrupt(
+                offset,
+                format!("{what} of {bytes} bytes should be here, and the file ends before"),
+            ));
+        }
+        let mut read = vec![0; bytes as usize];
+        read_exact_at(&*self.file, &mut read, offset).map_err(unreadable)?;
+        Ok(read)
+    }
+
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.file.len().map_err(unreadable)
+    }
+}
+
+/// The error for damage in the data file.
+pub(crate) fn corrupt(offset: u64, what: impl Into<String>) -> EngineError {
+    EngineError::corrupt(DATA, offset, format!("{}; {ADVICE}", what.into()))
+}
+
+fn unreadable(error: io::Error) -> EngineError {
+    EngineError::failed_by(format!("could not read {DATA}"), error)
+}

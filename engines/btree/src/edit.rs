@@ -1,0 +1,284 @@
+//! A change of the tree that nobody sees yet.
+//!
+//! ```text
+//! page as it is published ──copy──▶ page of the edit ──… more changes, in place …──▶ publish: all at one instant
+//! ```
+//!
+//! Parents know children by numbers, so a change copies the leaf alone; branches change only where pages split or
+//! merge. Promises: dropping an edit is as if it had never been. Called by the engine and by recovery.
+
+use std::collections::BTreeMap;
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use adapter_api::{Batch, EngineError, Mutation, Result};
+use page::{Page, PageId, PageRef, Payload, Split};
+
+use crate::frames::Pin;
+use crate::ids::{Ids, TakenIds};
+use crate::tree::{ROOT, Size, Tree, check_level};
+
+/// A page that is longer than this is split where it can be, and none is made so by sharing cells: large keys that have
+/// lost what they had in common may take many times the bytes. Pages that cannot be split are not much longer.
+pub(crate) const TOO_LONG_BYTES: usize = 256 << 10;
+
+/// One page on the way down to a key, and which of its cells the way goes through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) id: PageId,
+    pub(crate) index: usize,
+}
+
+/// A change of the tree, and the writer's turn.
+#[must_use = "an edit counts only after `publish`"]
+pub(crate) struct Edit<'a> {
+    pub(crate) tree: &'a Tree,
+    base: Pin<'a>,
+    turn: MutexGuard<'a, Ids>,
+    ids: TakenIds,
+    /// Pages that are new or changed; `None` are those that are removed.
+    changed: BTreeMap<PageId, Option<Page>>,
+    pub(crate) size: Size,
+    path: Vec<Step>,
+}
+
+impl<'a> Edit<'a> {
+    pub(crate) fn new(tree: &'a Tree) -> Self {
+        let turn = tree.take_turn();
+        let (base, size, ids) = (tree.frames.pin(), tree.size(), turn.begin());
+        Self { tree, base, turn, ids, changed: BTreeMap::new(), size, path: Vec::new() }
+    }
+
+    /// Adds every mutation of a batch.
+    pub(crate) fn apply(&mut self, batch: Batch<'_>) -> Result<()> {
+        batch.into_iter().try_for_each(|mutation| match mutation {
+            Mutation::Put { key, value } => self.put(key, value),
+            Mutation::Delete { key } => self.delete(key),
+            Mutation::DeleteRange(range) => self.delete_range(range),
+        })
+    }
+
+    /// Makes all of it visible at one instant. Returns the pages that are new, changed or removed.
+    pub(crate) fn publish(mut self) -> Vec<PageId> {
+        let touched = self.changed.keys().copied().collect();
+        // The numbers must not be used again, and our own read must be over, before what is superseded can go.
+        self.turn.keep(self.ids);
+        drop(self.base);
+        if !self.changed.is_empty() {
+            let free = self.tree.frames.publish(self.changed.into_iter());
+            self.turn.give_back(free);
+        }
+        self.tree.set_size(self.size);
+        touched
+    }
+
+    /// The tree as it was before the edit.
+    pub(crate) fn base(&self) -> &Pin<'a> {
+        &self.base
+    }
+
+    /// A page as this edit has it.
+    pub(crate) fn page(&self, id: PageId) -> Result<PageRef<'_>> {
+        match self.changed.get(&id) {
+            Some(changed) => changed.as_ref().map(Page::view).ok_or_else(|| missing(id)),
+            None => self.base.page(id),
+        }
+    }
+
+    /// The page below a branch, as this edit has it.
+    pub(crate) fn below(&self, branch: PageRef<'_>, child: PageId) -> Result<PageRef<'_>> {
+        let page = self.page(child)?;
+        check_level(branch, page).map(|()| page)
+    }
+
+    /// A page, to be changed.
+    pub(crate) fn page_mut(&mut self, id: PageId) -> Result<&mut Page> {
+        if !self.changed.contains_key(&id) {
+            let page = self.base.get(id).cloned().ok_or_else(|| missing(id))?;
+            self.changed.insert(id, Some(page));
+        }
+        self.changed.get_mut(&id).and_then(Option::as_mut).ok_or_else(|| missing(id))
+    }
+
+    /// Puts a page in the place of what has its number.
+    pub(crate) fn set(&mut self, page: Page) {
+        self.changed.insert(page.view().id(), Some(page));
+    }
+
+    /// Removes a page.
+    pub(crate) fn discard(&mut self, id: PageId) {
+        if self.base.get(id).is_some() {
+            self.changed.insert(id, None);
+        } else {
+            self.changed.remove(&id);
+            self.ids.give_back(id);
+        }
+    }
+
+    /// Puts a value under a key, whatever was there.
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let away = (value.len() > self.tree.page_bytes / 4).then(|| self.ids.take(&self.turn)).transpose()?;
+        let payload = match away {
+            Some(id) => {
+                self.set(Page::of_value(id, value));
+                Payload::Away { id, bytes: value.len() as u32 }
+            }
+            None => Payload::Here(value),
+        };
+        let replaced = self.put_payload(key, payload)?;
+        self.size.bytes += (key.len() + value.len()) as u64;
+        self.size.entries += 1;
+        self.forget(replaced, key.len());
+        Ok(())
+    }
+
+    /// Puts something behind a key; answers what was there.
+    fn put_payload(&mut self, key: &[u8], payload: Payload<'_>) -> Result<Option<Gone>> {
+        loop {
+            let leaf = self.descend(key)?;
+            let page = self.page_mut(leaf)?;
+            let found = page.view().find(key);
+            let gone = found.ok().map(|index| Gone::of(page.view().payload(index)));
+            let fits = match found {
+                Ok(index) => page.replace(index, payload),
+                Err(index) => page.insert(index, key, payload),
+            };
+            if fits {
+                return Ok(gone);
+            }
+            let cell = page::Cell::new(key, payload).bytes(0);
+            self.split(self.path.len(), key, cell)?;
+        }
+    }
+
+    /// Removes a key, if it is there.
+    pub(crate) fn delete(&mut self, key: &[u8]) -> Result<()> {
+        let id = self.descend(key)?;
+        let leaf = self.page(id)?;
+        let Ok(index) = leaf.find(key) else { return Ok(()) };
+        let gone = Gone::of(leaf.payload(index));
+        let leaf = self.page_mut(id)?;
+        leaf.remove(index);
+        let is_poor = self.is_poor(self.page(id)?);
+        self.forget(Some(gone), key.len());
+        if is_poor { self.settle(Some(key)) } else { Ok(()) }
+    }
+
+    /// Takes what stood behind a key of so many bytes out of the count, and its value page out of the tree.
+    pub(crate) fn forget(&mut self, gone: Option<Gone>, key_bytes: usize) {
+        let Some(gone) = gone else { return };
+        self.size.entries -= 1;
+        self.size.bytes -= (key_bytes + gone.bytes) as u64;
+        if let Some(id) = gone.page {
+            self.discard(id);
+        }
+    }
+
+    /// Goes down to the leaf of a key, and notes the way.
+    fn descend(&mut self, key: &[u8]) -> Result<PageId> {
+        let mut path = std::mem::take(&mut self.path);
+        path.clear();
+        let leaf = self.way_to(key, &mut path);
+        self.path = path;
+        leaf
+    }
+
+    fn way_to(&self, key: &[u8], path: &mut Vec<Step>) -> Result<PageId> {
+        let mut page = self.page(ROOT)?;
+        while page.level() > 0 {
+            let index = page.child_index(key);
+            path.push(Step { id: page.id(), index });
+            page = self.below(page, page.child(index))?;
+        }
+        Ok(page.id())
+    }
+
+    /// Makes room for a cell of so many bytes in the page at `depth` of the noted way, or in one above it. Whoever
+    /// asked goes down again.
+    fn split(&mut self, depth: usize, key: &[u8], cell: usize) -> Result<()> {
+        let id = self.page_at(depth)?;
+        let page_bytes = self.tree.page_bytes;
+        let right = self.ids.take(&self.turn)?;
+        let page = self.page(id)?;
+        let Some(split) = page.split(page.rank(key), key, right, page_bytes) else {
+            // Few cells with large keys: the page gets longer.
+            let longer = page.resized(page.used_bytes() + cell);
+            self.ids.give_back(right);
+            self.set(longer);
+            return Ok(());
+        };
+        if depth == 0 {
+            return self.split_root(split);
+        }
+        let (parent, fence) = (self.path[depth - 1], split.right.view().lower());
+        if !self.page_mut(parent.id)?.insert(parent.index + 1, fence, Payload::Child(right)) {
+            self.ids.give_back(right);
+            return self.split(depth - 1, fence, page::Cell::new(fence, Payload::Child(right)).bytes(0));
+        }
+        self.tree.counters.splits.fetch_add(1, Ordering::Relaxed);
+        self.set(split.left);
+        self.set(split.right);
+        Ok(())
+    }
+
+    /// Splits a page on the way to a key that is far too long and can be split; answers whether there was one.
+    pub(crate) fn split_longest(&mut self, key: &[u8]) -> Result<bool> {
+        self.descend(key)?;
+        for depth in 0..=self.path.len() {
+            let page = self.page(self.page_at(depth)?)?;
+            let can_split = page.count() >= if page.level() == 0 { 2 } else { 4 };
+            if page.bytes().len() > TOO_LONG_BYTES && can_split {
+                let inside = page.cell(page.count() / 2).key();
+                return self.split(depth, &inside, 0).map(|()| true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The page at `depth` of the noted way.
+    fn page_at(&self, depth: usize) -> Result<PageId> {
+        match depth.checked_sub(1).map(|above| self.path[above]) {
+            None => Ok(ROOT),
+            Some(above) => Ok(self.page(above.id)?.child(above.index)),
+        }
+    }
+
+    /// Puts both halves of the root below a new one.
+    fn split_root(&mut self, mut split: Split) -> Result<()> {
+        let left = self.ids.take(&self.turn)?;
+        split.left.set_id(left);
+        let (fence, level) = (split.right.view().lower(), split.left.view().level() + 1);
+        let cells = [
+            page::Cell::new(&[], Payload::Child(left)),
+            page::Cell::new(fence, Payload::Child(split.right.view().id())),
+        ];
+        let head = page::Head { id: ROOT, level, lower: &[], upper: None };
+        let root = Page::build(head, cells.into_iter(), self.tree.page_bytes);
+        self.tree.counters.splits.fetch_add(1, Ordering::Relaxed);
+        self.set(root);
+        self.set(split.left);
+        self.set(split.right);
+        Ok(())
+    }
+}
+
+fn missing(id: PageId) -> EngineError {
+    EngineError::failed(format!("page {id} is missing"))
+}
+
+/// What stood behind a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gone {
+    bytes: usize,
+    page: Option<PageId>,
+}
+
+impl Gone {
+    pub(crate) fn of(payload: Payload<'_>) -> Self {
+        match payload {
+            Payload::Here(value) => Self { bytes: value.len(), page: None },
+            Payload::Away { id, bytes } => Self { bytes: bytes as usize, page: Some(id) },
+            Payload::Child(_) => Self { bytes: 0, page: None },
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The B-tree engine: pages in memory, a log, and checkpoints of the pages that changed.
+//!
+//! ```text
+//! apply       edit copies of pages ─▶ append to the log ─▶ make durable ─▶ publish        redo only
+//! get         slot ─▶ root ─▶ branches ─▶ leaf ─▶ value                     no lock, no waiting
+//! background  lane log         prepare segments ahead of need, use old ones again, sync what is due
+//!             lane checkpoint  changed pages into free blocks ─▶ map ─▶ sync ─▶ superblock ─▶ retire the log
+//! open        newest superblock ─▶ map ─▶ pages ─▶ the log behind it, done again
+//!
+//! a directory    data           two superblocks, pages and maps of pages       (`superblock`, `map`, the crate `page`)
+//!                log-…, spare-… the log; a record is a batch, as `adapter_api::batch` draws it      (the crate `wal`)
+//! ```
+//!
+//! From the bottom up: `slots` and `views` know who reads what; `frames` and `reclaim` keep pages in versions; `ids`,
+//! `tree`, `edit`, `balance` and `range_delete` make a tree of them; `cursor`, `estimate`, `ingest` and `check` read it;
+//! `space`, `superblock`, `map`, `data_file` and `page_writer` are the file; `checkpointer`, `recovery`, `maintenance`
+//! and `store` put both together.
+//!
+//! Promises: what `guarantees` says for the class of durability. Reads wait for nobody. Every page is in memory; views
+//! hold at most `view_bytes` of superseded pages beside that, and what one batch supersedes; a checkpoint holds those
+//! that are changed while it is written, once. The data file holds the pages once, and those that changed since the
+//! last checkpoint twice while one is written.
+
+#![deny(unsafe_code)]
+
+mod balance;
+mod check;
+mod checkpointer;
+mod cursor;
+mod data_file;
+mod edit;
+mod estimate;
+#[allow(unsafe_code, reason = "frames are found without a lock, and freed once nobody can look at them")]
+mod frames;
+mod guarantees;
+mod ids;
+mod ingest;
+mod maintenance;
+mod map;
+mod page_writer;
+mod range_delete;
+#[allow(unsafe_code, reason = "the other half of `frames`")]
+mod reclaim;
+mod recovery;
+mod slots;
+mod space;
+mod store;
+mod superblock;
+mod tree;
+mod views;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use adapter_api::environment::Directory;
+use adapter_api::*;
+use wal::LogOptions;
+
+use cursor::TreeCursor;
+use recovery::TreeOptions;
+use store::Store;
+use tree::View;
+
+/// The B-tree engine, open.
+pub struct BtreeEngine {
+    store: Store,
+}
+
+impl Plugin for BtreeEngine {
+    fn describe() -> Description {
+        let summary =
+            "a B-tree of pages in memory with a log and checkpoints; for reads and small durable writes";
+        let mut about = Description::new("btree", env!("CARGO_PKG_VERSION"), summary);
+        about.capabilities = Capabilities::READ_VIEW
+            | Capabilities::RESIDENT
+            | Capabilities::ESTIMATE
+            | Capabilities::EXACT_COUNT
+            | Capabilities::INGEST
+            | Capabilities::BACKUP
+            | Capabilities::VERIFY
+            | Capabilities::COMPACT
+            | Capabilities::DURABLE;
+        about.options.push(wal::log_segment_option());
+        about.options.push(OptionSpec::integer(
+            "checkpoint_log_bytes",
+            "bytes",
+            0,
+            0,
+            1 << 40,
+            "A checkpoint is written when so many bytes of records were logged; 0 stands for 256 MiB. Larger ones \
+             write a page once for more changes of it; smaller ones make starts faster and the log shorter.",
+        ));
+        about.options.push(OptionSpec::integer(
+            "page_bytes",
+            "bytes",
+            8192,
+            4096,
+            65536,
+            "The length of a page, rounded up to 4,096 bytes; those with large keys are longer. May change between \
+             starts, and then holds for pages that are written anew. Values of more than a quarter get pages of their \
+             own.",
+        ));
+        about.options.push(OptionSpec::integer(
+            "view_bytes",
+            "bytes",
+            256 << 20,
+            0,
+            1 << 40,
+            "So many bytes of pages that were changed since are kept for views that are open; above that the oldest \
+             view ends.",
+        ));
+        about.lanes.push(LaneSpec::new(
+            "log",
+            "prepares segments of the log ahead of need, uses old ones again, and in the class interval syncs",
+        ));
+        about.lanes.push(LaneSpec::new(
+            "checkpoint",
+            "writes the pages that changed when the log has grown, so that the older part of the log can go",
+        ));
+        about
+    }
+
+    fn open(request: OpenRequest) -> Result<Self> {
+        let OpenRequest { environment, options, durability, .. } = request;
+        let bytes = |name| options.integer(name).unsigned_abs();
+        let log_options =
+            LogOptions { segment_bytes: bytes("log_segment"), durability, ..LogOptions::default() };
+        let tree_options = TreeOptions {
+            page_bytes: (bytes("page_bytes") as usize).next_multiple_of(page::BLOCK_BYTES),
+            retained_bytes_max: bytes("view_bytes"),
+        };
+        let recovered = recovery::open(&environment, log_options, tree_options)?;
+        Ok(Self { store: Store::new(environment, recovered, bytes("checkpoint_log_bytes")) })
+    }
+
+    fn guarantees(_: &Options, durability: Durability) -> Guarantees {
+        guarantees::table(durability)
+    }
+}
+
+impl StorageEngine for BtreeEngine {
+    fn apply(&self, batch: Batch<'_>) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.store.wait_for_checkpoint();
+        self.store.commit(batch)
+    }
+
+    fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
+        self.store.tree.frames.pin().read(key, value)
+    }
+
+    fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
+        Ok(if self.get(key, value)? { Resident::Hit } else { Resident::Absent })
+    }
+
+    fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
+        let pin = self.store.tree.frames.pin();
+        keys.iter().try_for_each(|key| values.push_with(|value| pin.read(key, value)))
+    }
+
+    fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
+        Ok(Box::new(self.store.tree.view(true)))
+    }
+
+    fn estimate(&self, range: KeyRange<'_>) -> Result<Estimate> {
+        estimate::estimate(&self.store.tree.frames.pin(), self.store.tree.size(), range)
+    }
+
+    fn ingest(&self, entries: &mut dyn Cursor) -> Result<()> {
+        let batch = ingest::read_sorted(entries)?;
+        if batch.is_empty() { Ok(()) } else { self.store.commit_into_empty(&batch) }
+    }
+
+    fn background(&self, lane: Lane) -> Result<Step> {
+        self.store.background(lane)
+    }
+
+    fn pressure(&self) -> Pressure {
+        self.store.pressure()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.store.metrics()
+    }
+
+    fn backup(&self, target: Arc<dyn Directory>, watch: &dyn Watch) -> Result<()> {
+        maintenance::backup(&self.store, &target, watch)
+    }
+
+    fn verify(&self, watch: &dyn Watch) -> Result<()> {
+        maintenance::verify(&self.store, watch)
+    }
+
+    /// Writes a checkpoint, whatever the range, and gives the free end of the data file back.
+    fn compact(&self, _: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
+        self.store.compact(watch)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.store.close()
+    }
+}
+
+impl ReadView for View {
+    fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
+        self.pin()?.read(key, value)
+    }
+
+    fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
+        let pin = self.pin()?;
+        keys.iter().try_for_each(|key| values.push_with(|value| pin.read(key, value)))
+    }
+
+    fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {
+        Ok(Box::new(TreeCursor::new(self, range, direction)))
+    }
+}
+
+export_engine!(BtreeEngine);

@@ -1,0 +1,159 @@
+//! Copies and checks of a store that is in use.
+//!
+//! Promises: both run beside reads and writes; checkpoints wait for `verify`. A backup is durable when it returns, dense,
+//! and opens like any other directory; one that was cut short is refused by `open`. `verify` reads every byte that the
+//! next `open` would count on, every page once by its place and once by its parent, and makes writers wait only to look again where the log seemed damaged.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use adapter_api::environment::{Cause, Directory};
+use adapter_api::{Durability, EngineError, Result, Watch};
+use page::{PageId, PageRef};
+use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
+
+use crate::check::{Source, census};
+use crate::checkpointer::{Basis, Checkpointer, Stored};
+use crate::data_file::{DataFile, Found, corrupt};
+use crate::map::encode;
+use crate::page_writer::{PageWriter, failure};
+use crate::space::{BLOCK, Space};
+use crate::store::Store;
+use crate::superblock::{SUPERBLOCKS, Superblock};
+
+/// Writes a durable copy into an empty directory: the pages one behind the other, and an empty log that goes on.
+pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Watch) -> Result<()> {
+    let names = target.list().map_err(|error| EngineError::failed_by("could not list the target", error))?;
+    if !names.is_empty() {
+        return Err(EngineError::rejected("a backup needs an empty directory"));
+    }
+    let Basis { view, position, size, .. } = store.basis_of_copy();
+    let options = LogOptions {
+        segment_bytes: SEGMENT_BYTES_LEAST,
+        durability: Durability::Always,
+        ready_segments: 0,
+        recycled_segments: 0,
+    };
+    // The log first: without the superblock it is refused, for it does not begin at the beginning.
+    Log::create_at(target, &store.clock, options, position + 1)?.close()?;
+    let file = DataFile::create(&**target).map_err(failure)?;
+    let ids: Vec<PageId> = {
+        let (pin, end) = (view.pin()?, store.tree.take_turn().end());
+        (0..end).filter(|id| pin.get(*id).is_some()).collect()
+    };
+    let mut space = Space::besides(vec![SUPERBLOCKS]).unwrap_or_default();
+    let mut writer = PageWriter::new(file.clone(), ids, Some(Cause::Backup));
+    while !writer.step(&view, &mut space)? {
+        let (done, total) = writer.progress();
+        if watch.progress(done, total).is_break() {
+            return Err(EngineError::rejected("cancelled by its caller"));
+        }
+    }
+    let too_large = || EngineError::full("the data file cannot have more than 16 TiB");
+    let bytes = encode(&writer.changes, None).ok_or_else(too_large)?;
+    let map = writer.add_map(bytes, &mut space);
+    while !writer.step(&view, &mut space)? {}
+    file.file().sync_data().map_err(failure)?;
+    let superblock = Superblock { generation: 1, position, version: view.version(), size, map };
+    file.write_superblock(&Found { superblock, slot: 0 }).map_err(failure)
+}
+
+/// Reads the pages of the newest checkpoint and the log behind it, and reports each damage.
+pub(crate) fn verify(store: &Store, watch: &dyn Watch) -> Result<()> {
+    let checkpointer = lock(&store.checkpointer);
+    verify_data(&checkpointer, watch)?;
+    let findings = Findings { watch, found: Mutex::default() };
+    let outcome = verify_log(store, checkpointer.newest(), &findings);
+    if outcome.is_ok() && lock(&findings.found).is_empty() {
+        return Ok(());
+    }
+    // A log that goes on, and files that go, may look like damage: so look again while nothing moves.
+    let _no_preparation = lock(&store.preparing);
+    let _no_writer = store.tree.take_turn();
+    lock(&findings.found).clear();
+    let outcome = verify_log(store, checkpointer.newest(), &findings);
+    lock(&findings.found).drain(..).for_each(|finding| watch.finding(finding));
+    outcome
+}
+
+/// Reads superblock, maps and pages as the next `open` would, and looks whether they fit together.
+fn verify_data(checkpointer: &Checkpointer, watch: &dyn Watch) -> Result<()> {
+    let Stored { file: Some(file), found: Some(found), map, .. } = &checkpointer.stored else {
+        return Ok(());
+    };
+    let mut is_whole = true;
+    let mut report = |damage: EngineError| {
+        is_whole = false;
+        watch.finding(damage);
+    };
+    let at = found.slot * BLOCK;
+    if file.superblocks()?.valid.first().map(|found| found.superblock) != Some(found.superblock) {
+        report(corrupt(at, "the newest superblock is damaged"));
+    }
+    match file.read_map(found.superblock.map) {
+        Err(damage @ EngineError::Corrupt { .. }) => report(damage),
+        outcome => drop(outcome?),
+    }
+    let total = map.pages().count() as u64;
+    for (done, (id, place)) in (0..).zip(map.pages()) {
+        match file.read_page(id, place) {
+            Err(damage @ EngineError::Corrupt { .. }) => report(damage),
+            outcome => drop(outcome?),
+        }
+        if watch.progress(done, total).is_break() {
+            return Err(EngineError::rejected("cancelled by its caller"));
+        }
+    }
+    if !is_whole {
+        return Ok(());
+    }
+    match census(&checkpointer.stored) {
+        Ok(census) if census.size != found.superblock.size => {
+            watch.finding(corrupt(at, "the superblock counts other entries than the leaves have"));
+        }
+        Ok(census) if !census.ids.iter().copied().eq(map.pages().map(|(id, _)| id)) => {
+            watch.finding(corrupt(at, "the map has pages that no other page names"));
+        }
+        Ok(_) => {}
+        Err(error) => watch.finding(corrupt(at, format!("the pages do not fit together: {error}"))),
+    }
+    Ok(())
+}
+
+impl Source for Stored {
+    fn with_page<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
+        match (&self.file, self.map.place(id)) {
+            (Some(file), Some(place)) => look(file.read_page(id, place)?.view()),
+            _ => Err(EngineError::failed(format!("page {id} is not in the map"))),
+        }
+    }
+}
+
+fn verify_log(store: &Store, newest: Lsn, findings: &Findings<'_>) -> Result<()> {
+    let (durable, mut last) = (store.log.durable(), newest);
+    wal::salvage(&store.directory, newest + 1, findings, &mut |lsn, _| {
+        last = lsn;
+        Ok(())
+    })?;
+    if last < durable {
+        let message = format!("the log ends at record {last}, those to {durable} were acknowledged");
+        findings.finding(EngineError::corrupt("the log", 0, message));
+    }
+    Ok(())
+}
+
+/// Collects findings until it is certain that they are some.
+struct Findings<'a> {
+    watch: &'a dyn Watch,
+    found: Mutex<Vec<EngineError>>,
+}
+
+impl Watch for Findings<'_> {
+    fn progress(&self, done: u64, total: u64) -> ControlFlow<()> {
+        self.watch.progress(done, total)
+    }
+
+    fn finding(&self, finding: EngineError) {
+        lock(&self.found).push(finding);
+    }
+}

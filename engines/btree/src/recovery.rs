@@ -1,0 +1,165 @@
+//! Opens a directory: the newest superblock, the map and the pages that it names, and the log done again from there.
+//!
+//! Promises: what is shown is exactly what was acknowledged, or that and some of what was in flight, in order; opening
+//! twice gives the same. A superblock that is damaged, or whose map or pages are, is passed over only if the log goes
+//! on from an older one, or from nothing; else `Corrupt` names it. A superblock that counts is written again, durably:
+//! after a kill the page cache may show one that is on no disk.
+
+use std::collections::BTreeSet;
+
+use adapter_api::environment::Environment;
+use adapter_api::{Batch, EngineError, Result};
+use page::{Kind, Page, PageId, PageRef};
+use wal::{Log, LogOptions, Lsn};
+
+use crate::checkpointer::Stored;
+use crate::data_file::{DataFile, Found, corrupt};
+use crate::edit::Edit;
+use crate::space::BLOCK;
+use crate::superblock::Superblock;
+use crate::tree::{ROOT, Size, Tree};
+
+/// How many bytes of records are gathered before they become visible.
+const REDO_BYTES: u64 = 16 << 20;
+
+/// The store as it was found.
+pub(crate) struct Recovered {
+    pub(crate) tree: Tree,
+    pub(crate) log: Log,
+    pub(crate) stored: Stored,
+    /// Pages that differ from those in the data file.
+    pub(crate) dirty: BTreeSet<PageId>,
+    /// Bytes of the records behind the checkpoint.
+    pub(crate) backlog: u64,
+}
+
+/// How the tree is kept in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TreeOptions {
+    pub(crate) page_bytes: usize,
+    pub(crate) retained_bytes_max: u64,
+}
+
+/// A checkpoint that was read.
+#[derive(Default)]
+struct Loaded {
+    stored: Stored,
+    pages: Vec<Page>,
+    size: Size,
+    position: Lsn,
+    version: u64,
+}
+
+/// Reads everything, and makes it durable.
+pub(crate) fn open(
+    environment: &Environment,
+    log_options: LogOptions,
+    options: TreeOptions,
+) -> Result<Recovered> {
+    let Environment { directory, clock, .. } = environment;
+    let file = DataFile::open(&**directory)?;
+    let (loaded, damage) = match &file {
+        Some(file) => load(file)?,
+        None => (Loaded::default(), None),
+    };
+    let Loaded { stored, pages, size, position, version } = loaded;
+    let tree = Tree::new(version, pages, size, options.page_bytes, options.retained_bytes_max);
+    let mut redo = Redo { tree: &tree, edit: None, gathered: 0, bytes: 0, dirty: BTreeSet::new() };
+    let opened =
+        Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
+    let (log, recovery) = match (opened, damage) {
+        (Ok(opened), None) => opened,
+        (Ok(opened), Some(damage)) => {
+            log::warn!("{damage}; everything was read from log record {} on instead", position + 1);
+            opened
+        }
+        // The log does not make up for the checkpoint: what has to be said first is that the checkpoint is damaged.
+        (Err(log @ EngineError::Corrupt { .. }), Some(EngineError::Corrupt { file, position, message })) => {
+            let message = format!("{message}; and the log does not go on from an older checkpoint: {log}");
+            return Err(EngineError::corrupt(file, position, message));
+        }
+        (Err(error), _) => return Err(error),
+    };
+    let (mut dirty, backlog) = redo.finish();
+    if stored.found.is_none() {
+        // Not even the empty root is in the file.
+        dirty.insert(ROOT);
+    }
+    if let (Some(file), Some(found)) = (&stored.file, &stored.found) {
+        file.write_superblock(found).map_err(crate::page_writer::failure)?;
+    }
+    if recovery.replayed > 0 {
+        log::info!("did {} log records again behind record {position}", recovery.replayed);
+    }
+    Ok(Recovered { tree, log, stored, dirty, backlog })
+}
+
+/// Reads the newest checkpoint that is whole, and what is wrong with a newer one.
+fn load(file: &DataFile) -> Result<(Loaded, Option<EngineError>)> {
+    let found = file.superblocks()?;
+    let what = "this superblock is damaged, or its write was not finished";
+    let mut damage = found.invalid.map(|slot| corrupt(slot * BLOCK, what));
+    for found in found.valid {
+        match load_one(file, found) {
+            Ok(loaded) => return Ok((loaded, damage)),
+            Err(error @ EngineError::Corrupt { .. }) => drop(damage.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((Loaded::default(), damage))
+}
+
+fn load_one(file: &DataFile, found: Found) -> Result<Loaded> {
+    let (map, space) = file.read_map(found.superblock.map)?;
+    let mut places: Vec<_> = map.pages().collect();
+    places.sort_unstable_by_key(|(_, place)| place.extent);
+    let pages =
+        places.into_iter().map(|(id, place)| file.read_page(id, place)).collect::<Result<Vec<_>>>()?;
+    let is_root = |page: PageRef<'_>| {
+        page.id() == ROOT && page.kind() != Kind::Value && page.lower().is_empty() && page.upper().is_none()
+    };
+    if !pages.iter().any(|page| is_root(page.view())) {
+        return Err(corrupt(found.superblock.map.start.saturating_mul(BLOCK), "the map names no root"));
+    }
+    let Superblock { position, version, size, .. } = found.superblock;
+    let stored = Stored { found: Some(found), map, space, file: Some(file.clone()) };
+    Ok(Loaded { stored, pages, size, position, version })
+}
+
+/// Does records again, many at once.
+struct Redo<'a> {
+    tree: &'a Tree,
+    edit: Option<Edit<'a>>,
+    /// Bytes of records in `edit`, and in all.
+    gathered: u64,
+    bytes: u64,
+    dirty: BTreeSet<PageId>,
+}
+
+impl Redo<'_> {
+    fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
+        let batch = Batch::parse(record).map_err(|error| {
+            let message = format!("{error}; the log itself is whole, so the record was written like this");
+            EngineError::corrupt(format!("log record {lsn}"), 0, message)
+        })?;
+        self.edit.get_or_insert_with(|| self.tree.edit()).apply(batch)?;
+        self.gathered += record.len() as u64;
+        if self.gathered >= REDO_BYTES {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        if let Some(edit) = self.edit.take() {
+            self.dirty.extend(edit.publish());
+        }
+        self.bytes += std::mem::take(&mut self.gathered);
+    }
+
+    /// Shows everything that was done. Returns the pages that changed, and the bytes of the records.
+    fn finish(mut self) -> (BTreeSet<PageId>, u64) {
+        self.publish();
+        (self.dirty, self.bytes)
+    }
+}

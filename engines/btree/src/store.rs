@@ -1,0 +1,382 @@
+//! What stands behind the tree on disk: the log, and the checkpoints that make its older part needless.
+//!
+//! The order of a write is: edit unseen, append to the log, make durable, publish. So nothing is visible before it is
+//! durable, a log that has no room changes nothing, and any other failure is final: the log takes nothing more, and
+//! what was visible stays so.
+//!
+//! Locks, in the order in which they may be taken: checkpointer, `preparing`, the writer's turn of the tree,
+//! `published`, the reclaimer of the frames, the views. `get` and `multi_get` take none of them; nobody holds
+//! `published` or what comes behind it during I/O.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adapter_api::environment::{Clock, Directory, Environment, Lanes};
+use adapter_api::{Batch, BatchBuilder, EngineError, Lane, Metric, Mutation, Pressure, Result, Step, Watch};
+use page::PageId;
+use wal::{Log, Lsn, SEGMENT_BYTES_LEAST, lock};
+
+use crate::checkpointer::{Basis, Checkpointer, Done};
+use crate::edit::Edit;
+use crate::ingest::check_empty;
+use crate::recovery::Recovered;
+use crate::tree::Tree;
+
+/// The lane that prepares segments of the log, and syncs what has waited for its time.
+pub(crate) const LOG_LANE: Lane = Lane(0);
+/// The lane that writes checkpoints.
+pub(crate) const CHECKPOINT_LANE: Lane = Lane(1);
+
+/// Records that call for a checkpoint, in bytes, unless set otherwise.
+const CHECKPOINT_LOG_BYTES: u64 = 256 << 20;
+/// `apply` waits once the records are this many times more than what calls for a checkpoint.
+const STALL_FACTOR: u64 = 4;
+/// How long after a failed checkpoint the next one begins.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What readers see, and how it stands to the log and to the data file.
+struct Published {
+    /// The last record whose effect the tree shows.
+    position: Lsn,
+    /// Pages that differ from those of the newest checkpoint, or of the one that is being written.
+    dirty: BTreeSet<PageId>,
+}
+
+pub(crate) struct Store {
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) clock: Arc<dyn Clock>,
+    lanes: Arc<dyn Lanes>,
+    pub(crate) checkpointer: Mutex<Checkpointer>,
+    /// Held while segments are prepared, used again, or removed.
+    pub(crate) preparing: Mutex<()>,
+    published: Mutex<Published>,
+    /// Bytes of records behind the newest checkpoint.
+    backlog: AtomicU64,
+    /// Bytes of records that call for a checkpoint.
+    checkpoint_log_bytes: u64,
+    /// When the next checkpoint may begin after one failed, by the monotone clock.
+    retry_at: Mutex<Option<Duration>>,
+    is_troubled: AtomicBool,
+    numbers: Numbers,
+}
+
+/// What `metrics` reports of checkpoints.
+#[derive(Default)]
+struct Numbers {
+    checkpoints: AtomicU64,
+    checkpoint_bytes: AtomicU64,
+    failures: AtomicU64,
+    /// Steps of checkpoints, to see whether the lane is run at all.
+    steps: AtomicU64,
+    waits: AtomicU64,
+    waited_nanos: AtomicU64,
+    file_blocks: AtomicU64,
+    free_blocks: AtomicU64,
+}
+
+/// About how much of the log a record takes: it starts on a block of its own. An eighth of that counts, for small
+/// records fill checkpoints slowly and the log fast.
+fn backlog_bytes(record: usize) -> u64 {
+    (record as u64).max((record as u64 + 60).next_multiple_of(4096) / 8)
+}
+
+impl Store {
+    pub(crate) fn new(environment: Environment, recovered: Recovered, checkpoint_log_bytes: u64) -> Self {
+        let Environment { directory, clock, lanes } = environment;
+        let Recovered { tree, log, stored, dirty, backlog } = recovered;
+        let log = Arc::new(log);
+        let checkpointer = Checkpointer::new(Arc::clone(&directory), Arc::clone(&log), stored);
+        let store = Self {
+            tree: Arc::new(tree),
+            published: Mutex::new(Published { position: log.last(), dirty }),
+            log,
+            directory,
+            clock,
+            lanes,
+            checkpointer: Mutex::new(checkpointer),
+            preparing: Mutex::new(()),
+            backlog: AtomicU64::new(backlog),
+            checkpoint_log_bytes: if checkpoint_log_bytes == 0 {
+                CHECKPOINT_LOG_BYTES
+            } else {
+                checkpoint_log_bytes
+            },
+            retry_at: Mutex::default(),
+            is_troubled: AtomicBool::new(false),
+            numbers: Numbers::default(),
+        };
+        store.note_space(&lock(&store.checkpointer));
+        store.lanes.wake(LOG_LANE);
+        store.lanes.wake(CHECKPOINT_LANE);
+        store
+    }
+
+    /// Makes a batch durable and then visible; or nothing of it, if it is refused.
+    pub(crate) fn commit(&self, batch: Batch<'_>) -> Result<()> {
+        self.commit_edit(self.tree.edit(), batch)
+    }
+
+    /// The same for sorted puts, if there is no key from the first to the last of them.
+    pub(crate) fn commit_into_empty(&self, batch: &BatchBuilder) -> Result<()> {
+        let edit = self.tree.edit();
+        check_empty(&self.tree, edit.base(), batch)?;
+        self.commit_edit(edit, batch.as_batch())
+    }
+
+    fn commit_edit(&self, mut edit: Edit<'_>, batch: Batch<'_>) -> Result<()> {
+        edit.apply(batch)?;
+        let bytes = batch.as_bytes();
+        if batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. })) {
+            self.leave_room_for_deletes(bytes.len() as u64)?;
+        }
+        let lsn = self.log.append(&[bytes])?;
+        self.log.make_durable(lsn)?;
+        let mut published = lock(&self.published);
+        published.dirty.extend(edit.publish());
+        published.position = lsn;
+        self.backlog.fetch_add(backlog_bytes(bytes.len()), Ordering::Relaxed);
+        drop(published);
+        if self.log.needs_preparation() {
+            self.lanes.wake(LOG_LANE);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a quarter of a segment is left in the log behind a record of so many bytes: on a full disk puts
+    /// are refused first, and deletes still pass.
+    fn leave_room_for_deletes(&self, record_bytes: u64) -> Result<()> {
+        let reserve = self.log.options().segment_bytes / 4;
+        while !self.log.room_for(record_bytes + reserve) {
+            match self.log.prepare() {
+                Step::More => {}
+                // Enough segments are ready; a record that is too large for one of them gets its own.
+                Step::Idle => break,
+                Step::IdleFor(_) => {
+                    // A log that has failed for good says so here.
+                    self.log.make_durable(0)?;
+                    return Err(EngineError::full(
+                        "the log cannot get more room, and what is left is kept for deletes; free some space",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits while the log is far ahead of the checkpoints, as long as the lane makes headway.
+    pub(crate) fn wait_for_checkpoint(&self) {
+        if self.is_due() {
+            self.lanes.wake(CHECKPOINT_LANE);
+        }
+        let mut is_running = true;
+        while is_running && self.lag() >= 100 && !self.is_troubled.load(Ordering::Relaxed) {
+            is_running = self.wait_for_step();
+        }
+    }
+
+    /// Waits for a step of a checkpoint; answers whether there was one.
+    fn wait_for_step(&self) -> bool {
+        let (steps, since) = (self.numbers.steps.load(Ordering::Acquire), self.clock.monotonic());
+        self.lanes.wait_for(CHECKPOINT_LANE);
+        let waited = self.clock.monotonic().saturating_sub(since).as_nanos();
+        self.numbers.waits.fetch_add(1, Ordering::Relaxed);
+        self.numbers.waited_nanos.fetch_add(u64::try_from(waited).unwrap_or(u64::MAX), Ordering::Relaxed);
+        steps != self.numbers.steps.load(Ordering::Acquire)
+    }
+
+    fn is_due(&self) -> bool {
+        self.backlog.load(Ordering::Relaxed) >= self.checkpoint_log_bytes
+    }
+
+    /// How far the checkpoints are behind, in percent of what makes `apply` wait, from half of it on.
+    fn lag(&self) -> u64 {
+        let stall = STALL_FACTOR * self.checkpoint_log_bytes.max(SEGMENT_BYTES_LEAST);
+        let backlog = self.backlog.load(Ordering::Relaxed);
+        (backlog.saturating_sub(stall / 2).saturating_mul(200) / stall).min(100)
+    }
+
+    pub(crate) fn pressure(&self) -> Pressure {
+        // While no checkpoint can be written, `apply` does not wait for one.
+        let most = if self.is_troubled.load(Ordering::Relaxed) { 99 } else { 100 };
+        match self.lag().min(most) {
+            0 => Pressure::none(),
+            level => Pressure {
+                level: level as u8,
+                reason: "the log is far ahead of the last checkpoint".to_string(),
+            },
+        }
+    }
+
+    /// The tree as it is now, with the position of the log that belongs to it. What was dirty is no longer.
+    fn basis(&self) -> Basis {
+        let mut published = lock(&self.published);
+        let dirty = std::mem::take(&mut published.dirty);
+        let log_bytes = self.backlog.load(Ordering::Relaxed);
+        Basis {
+            view: self.tree.view(false),
+            position: published.position,
+            size: self.tree.size(),
+            dirty,
+            log_bytes,
+        }
+    }
+
+    /// The tree as it is now, for a copy.
+    pub(crate) fn basis_of_copy(&self) -> Basis {
+        let published = lock(&self.published);
+        let (view, size, dirty) = (self.tree.view(false), self.tree.size(), BTreeSet::new());
+        Basis { view, position: published.position, size, dirty, log_bytes: 0 }
+    }
+
+    /// One step of a lane.
+    pub(crate) fn background(&self, lane: Lane) -> Result<Step> {
+        match lane {
+            LOG_LANE => self.log_step(),
+            CHECKPOINT_LANE => Ok(self.checkpoint_lane_step()),
+            _ => Ok(Step::Idle),
+        }
+    }
+
+    fn log_step(&self) -> Result<Step> {
+        let due = self.log.sync_due()?;
+        let _preparing = lock(&self.preparing);
+        Ok(match (self.log.prepare(), due) {
+            (Step::More, _) | (_, Step::More) => Step::More,
+            (Step::Idle, step) | (step, Step::Idle) => step,
+            (Step::IdleFor(one), Step::IdleFor(other)) => Step::IdleFor(one.min(other)),
+        })
+    }
+
+    fn checkpoint_lane_step(&self) -> Step {
+        let mut checkpointer = lock(&self.checkpointer);
+        if !checkpointer.is_running() {
+            let now = self.clock.monotonic();
+            if let Some(retry_at) = lock(&self.retry_at).filter(|retry_at| *retry_at > now) {
+                return Step::IdleFor(retry_at - now);
+            }
+            if !self.is_due() {
+                return Step::Idle;
+            }
+        }
+        match self.checkpoint_step(&mut checkpointer) {
+            Ok(_) => Step::More,
+            Err(_) => Step::IdleFor(RETRY_AFTER),
+        }
+    }
+
+    /// Begins a checkpoint, or does one step of the one that was begun. A failure is logged once.
+    fn checkpoint_step(&self, checkpointer: &mut Checkpointer) -> Result<Option<Done>> {
+        let step = match checkpointer.is_running() {
+            true => checkpointer.advance(),
+            false => checkpointer.begin(self.basis()).map(|()| None),
+        };
+        self.numbers.steps.fetch_add(1, Ordering::Release);
+        match &step {
+            Ok(None) => {}
+            Ok(Some(done)) => {
+                self.backlog.fetch_sub(done.log_bytes, Ordering::Relaxed);
+                self.is_troubled.store(false, Ordering::Relaxed);
+                *lock(&self.retry_at) = None;
+                self.numbers.checkpoints.fetch_add(1, Ordering::Relaxed);
+                self.numbers.checkpoint_bytes.fetch_add(done.bytes_written, Ordering::Relaxed);
+                self.note_space(checkpointer);
+                self.lanes.wake(LOG_LANE);
+            }
+            Err(error) => {
+                *lock(&self.retry_at) = Some(self.clock.monotonic() + RETRY_AFTER);
+                self.numbers.failures.fetch_add(1, Ordering::Relaxed);
+                if !self.is_troubled.swap(true, Ordering::Relaxed) {
+                    log::warn!(
+                        "no checkpoint could be written, so the log grows; it is tried again from scratch: {error}"
+                    );
+                }
+            }
+        }
+        step
+    }
+
+    /// Writes a checkpoint of what is there now, unless there is one already; then, once, one more that moves what
+    /// lies at the end of the file into free blocks, so that the file can be cut.
+    pub(crate) fn compact(&self, watch: &dyn Watch) -> Result<()> {
+        self.force_checkpoint(watch)?;
+        let is_moving = {
+            let mut checkpointer = lock(&self.checkpointer);
+            let pages = checkpointer.pages_to_move();
+            lock(&self.published).dirty.extend(&pages);
+            checkpointer.is_wanted()
+        };
+        if is_moving {
+            self.force_checkpoint(watch)?;
+        }
+        lock(&self.checkpointer).cut_file();
+        Ok(())
+    }
+
+    /// Writes a checkpoint of what is there now, unless there is one already.
+    fn force_checkpoint(&self, watch: &dyn Watch) -> Result<()> {
+        let wanted = lock(&self.published).position;
+        loop {
+            let mut checkpointer = lock(&self.checkpointer);
+            if checkpointer.newest() >= wanted && !checkpointer.is_wanted() {
+                return Ok(());
+            }
+            self.checkpoint_step(&mut checkpointer)?;
+            let (done, total) = checkpointer.progress();
+            // Without the lock, for the watch belongs to somebody else.
+            drop(checkpointer);
+            if watch.progress(done, total).is_break() {
+                return Err(EngineError::rejected("cancelled by its caller"));
+            }
+        }
+    }
+
+    fn note_space(&self, checkpointer: &Checkpointer) {
+        let space = &checkpointer.stored.space;
+        self.numbers.file_blocks.store(space.end(), Ordering::Relaxed);
+        self.numbers.free_blocks.store(space.free_blocks(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed) as f64;
+        let (numbers, shape, block) = (&self.numbers, &self.tree.counters, crate::space::BLOCK as f64);
+        let (log, size, frames) = (self.log.metrics(), self.tree.size(), self.tree.frames.usage());
+        let mut metrics = log.report();
+        if let Some(at) = log.last_durable {
+            metrics.push(Metric::gauge("last_durable_write_unix_ms", at.as_millis() as f64));
+        }
+        let reason = |metric: Metric| metric.label("reason", "checkpoint");
+        metrics.extend([
+            Metric::gauge("tree_entries", size.entries as f64),
+            Metric::gauge("tree_bytes", size.bytes as f64),
+            Metric::gauge("tree_depth", f64::from(self.tree.depth())),
+            Metric::gauge("tree_page_bytes", frames.current_bytes as f64),
+            Metric::counter("tree_splits", load(&shape.splits)),
+            Metric::counter("tree_merges", load(&shape.merges)),
+            Metric::counter("tree_redistributions", load(&shape.redistributions)),
+            Metric::gauge("open_views", frames.open_views as f64),
+            Metric::counter("ended_views", frames.ended_views as f64),
+            Metric::gauge("view_retained_bytes", frames.retained_bytes as f64),
+            Metric::gauge("view_retained_pages", frames.retained_frames as f64),
+            Metric::counter("checkpoints", load(&numbers.checkpoints)),
+            Metric::counter("checkpoint_failures", load(&numbers.failures)),
+            Metric::counter("checkpoint_written_bytes", load(&numbers.checkpoint_bytes)),
+            Metric::gauge("checkpoint_backlog_log_bytes", load(&self.backlog)),
+            Metric::gauge("checkpoint_due_log_bytes", self.checkpoint_log_bytes as f64),
+            Metric::gauge("data_bytes", load(&numbers.file_blocks) * block),
+            Metric::gauge("data_free_bytes", load(&numbers.free_blocks) * block),
+            reason(Metric::counter("apply_waits", load(&numbers.waits))),
+            reason(Metric::counter("apply_waited_seconds", load(&numbers.waited_nanos) / 1e9)),
+        ]);
+        metrics
+    }
+
+    /// Ends in order.
+    pub(crate) fn close(&self) -> Result<()> {
+        lock(&self.checkpointer).abandon();
+        self.log.close()
+    }
+}

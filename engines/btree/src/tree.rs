@@ -1,0 +1,202 @@
+//! The tree: where reads and edits begin, and what there is in all.
+//!
+//! Promises: readers wait for nobody; one edit at a time, unseen until it is published as a whole. Called by the
+//! engine, recovery and the checkpointer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use adapter_api::{Buffer, EngineError, Result};
+use page::{Kind, Page, PageId, PageRef, Payload};
+use wal::lock;
+
+use crate::edit::Edit;
+use crate::frames::{Frames, Pin};
+use crate::ids::Ids;
+use crate::views::{State, Ticket};
+
+/// The number of the root. It never changes; the page does.
+pub(crate) const ROOT: PageId = 0;
+
+/// Everything in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Size {
+    /// Entries, exactly.
+    pub(crate) entries: u64,
+    /// Bytes of their keys and values.
+    pub(crate) bytes: u64,
+}
+
+/// How the shape of the tree came about.
+#[derive(Debug, Default)]
+pub(crate) struct ShapeCounters {
+    pub(crate) splits: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    pub(crate) redistributions: AtomicU64,
+}
+
+/// A tree of pages.
+pub(crate) struct Tree {
+    pub(crate) frames: Frames,
+    /// Whoever holds the lock has the writer's turn.
+    pub(crate) turn: Mutex<Ids>,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    pub(crate) counters: ShapeCounters,
+    /// The length of a page, but of those with large keys.
+    pub(crate) page_bytes: usize,
+}
+
+impl Tree {
+    /// A tree of the given pages, the root among them, as they are in a version; of an empty leaf if there are none.
+    pub(crate) fn new(
+        version: u64,
+        pages: Vec<Page>,
+        size: Size,
+        page_bytes: usize,
+        retained_bytes_max: u64,
+    ) -> Self {
+        let pages = if pages.is_empty() { vec![Page::empty(ROOT, page_bytes)] } else { pages };
+        let ids = Ids::besides(pages.iter().map(|page| page.view().id()).collect());
+        Self {
+            frames: Frames::new(version.max(1), pages, retained_bytes_max),
+            turn: Mutex::new(ids),
+            entries: AtomicU64::new(size.entries),
+            bytes: AtomicU64::new(size.bytes),
+            counters: ShapeCounters::default(),
+            page_bytes,
+        }
+    }
+
+    /// Takes the writer's turn.
+    pub(crate) fn take_turn(&self) -> MutexGuard<'_, Ids> {
+        lock(&self.turn)
+    }
+
+    /// Begins an edit. Waits until no other one is alive.
+    pub(crate) fn edit(&self) -> Edit<'_> {
+        Edit::new(self)
+    }
+
+    /// Everything in the tree.
+    pub(crate) fn size(&self) -> Size {
+        Size { entries: self.entries.load(Ordering::Acquire), bytes: self.bytes.load(Ordering::Acquire) }
+    }
+
+    pub(crate) fn set_size(&self, size: Size) {
+        self.entries.store(size.entries, Ordering::Release);
+        self.bytes.store(size.bytes, Ordering::Release);
+    }
+
+    /// How many pages a read comes by.
+    pub(crate) fn depth(&self) -> u8 {
+        self.frames.pin().page(ROOT).map_or(0, |root| root.level() + 1)
+    }
+
+    /// The tree as it is now, for as long as the view lives; or until it is ended, if it may be.
+    pub(crate) fn view(self: &Arc<Self>, may_end: bool) -> View {
+        let (ticket, state) = self.frames.open_view(may_end);
+        View { tree: Arc::clone(self), ticket, state }
+    }
+}
+
+/// A point in time of the tree.
+pub(crate) struct View {
+    tree: Arc<Tree>,
+    ticket: Ticket,
+    state: Arc<State>,
+}
+
+impl View {
+    /// The version of the tree that it shows.
+    pub(crate) fn version(&self) -> u64 {
+        self.ticket.0
+    }
+
+    /// Begins a read.
+    ///
+    /// # Errors
+    /// `ViewTooOld`.
+    pub(crate) fn pin(&self) -> Result<Pin<'_>> {
+        self.tree.frames.pin_view(self.ticket, &self.state)
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.tree.frames.close_view(self.ticket);
+    }
+}
+
+/// Refuses a page that stands below a branch and is not one level down. Pages that came from a device may say anything
+/// of each other; as levels go down on every way, no way is endless.
+pub(crate) fn check_level(branch: PageRef<'_>, child: PageRef<'_>) -> Result<()> {
+    match child.level() + 1 == branch.level() && child.kind() != Kind::Value {
+        true => Ok(()),
+        false => Err(EngineError::failed(format!(
+            "page {} is on level {} and page {} above it on level {}",
+            child.id(),
+            child.level(),
+            branch.id(),
+            branch.level()
+        ))),
+    }
+}
+
+impl Pin<'_> {
+    /// The page below a branch.
+    ///
+    /// # Errors
+    /// `Failed` if the page is missing or on another level.
+    pub(crate) fn below(&self, branch: PageRef<'_>, child: PageId) -> Result<PageRef<'_>> {
+        let page = self.page(child)?;
+        check_level(branch, page).map(|()| page)
+    }
+
+    /// The leaf that a key belongs to.
+    pub(crate) fn leaf(&self, key: &[u8]) -> Result<PageRef<'_>> {
+        let mut page = self.page(ROOT)?;
+        while page.level() > 0 {
+            page = self.below(page, page.child_for(key))?;
+        }
+        Ok(page)
+    }
+
+    /// The leaf with the last keys below a bound, or with the last of all.
+    pub(crate) fn leaf_below(&self, bound: Option<&[u8]>) -> Result<PageRef<'_>> {
+        let mut page = self.page(ROOT)?;
+        while page.level() > 0 {
+            // A child whose lower fence is the bound has none below it.
+            let end = bound.map_or(page.count(), |bound| page.rank(bound)).max(1);
+            page = self.below(page, page.child(end - 1))?;
+        }
+        Ok(page)
+    }
+
+    /// The bytes of a value.
+    pub(crate) fn value<'v>(&'v self, payload: Payload<'v>) -> Result<&'v [u8]> {
+        match payload {
+            Payload::Here(value) => Ok(value),
+            Payload::Away { id, bytes } => {
+                let value = self.page(id)?.value();
+                match value.len() == bytes as usize {
+                    true => Ok(value),
+                    false => Err(EngineError::failed(format!("page {id} does not hold the value it should"))),
+                }
+            }
+            Payload::Child(id) => Err(EngineError::failed(format!("page {id} stands where a value should"))),
+        }
+    }
+
+    /// Appends the value of a key; answers whether there is one.
+    pub(crate) fn read(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
+        let leaf = self.leaf(key)?;
+        match leaf.find(key) {
+            Ok(index) => {
+                value.extend_from_slice(self.value(leaf.payload(index))?);
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+}

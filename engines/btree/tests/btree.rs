@@ -1,0 +1,295 @@
+//! The engine in process: a model that lives through restarts, checkpoints and views, and every optional primitive.
+
+mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use adapter_api::*;
+use engine_btree::BtreeEngine;
+use store::sim::{Disk, scramble};
+use store::{
+    CHECKPOINT, Findings, LOG, State, applied, batch, metric, open, open_on, put, request, run, state,
+};
+
+fn entries_of(view: &dyn ReadView, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut cursor = view.cursor(KeyRange::all(), direction).unwrap();
+    let mut entries = Vec::new();
+    while let Some(entry) = cursor.next().unwrap() {
+        entries.push((entry.key.to_vec(), entry.value.to_vec()));
+    }
+    entries
+}
+
+fn findings(engine: &BtreeEngine) -> Vec<String> {
+    let watch = Findings::default();
+    engine.verify(&watch).unwrap();
+    watch.take()
+}
+
+#[test]
+fn the_engine_is_the_map_of_the_model_whatever_lanes_restarts_and_views_come_between() {
+    for seed in 1..=6_u64 {
+        let disk = Disk::default();
+        let mut engine = open(&disk);
+        let mut expected = State::new();
+        for number in 0..150 {
+            let batch = batch(seed, number);
+            let before = expected.clone();
+            let view = engine.read_view().unwrap();
+            engine.apply(batch.as_batch()).unwrap();
+            expected = applied(&before, batch.as_batch());
+            assert!(state(&engine) == expected, "seed {seed}, batch {number}");
+            let mut seen = entries_of(&*view, Direction::Reverse);
+            seen.reverse();
+            assert!(seen == before.into_iter().collect::<Vec<_>>(), "a view is of its moment");
+            drop(view);
+            let random = scramble(seed ^ number) >> 20;
+            for lane in
+                [[].as_slice(), &[LOG], &[LOG, CHECKPOINT], &[CHECKPOINT, CHECKPOINT]][random as usize % 4]
+            {
+                engine.background(*lane).unwrap();
+            }
+            let (key, mut values) = (b"key 005", Values::new());
+            let wanted = expected.get(&key[..]).map(Vec::as_slice);
+            engine.multi_get(&[b"none", key], &mut values).unwrap();
+            assert_eq!((values.get(0), values.get(1)), (None, wanted));
+            let estimate = engine.estimate(KeyRange::all()).unwrap();
+            assert_eq!((estimate.entries, estimate.exact), (expected.len() as u64, true));
+            if random.is_multiple_of(17) {
+                if random.is_multiple_of(2) {
+                    engine.close().unwrap();
+                }
+                drop(engine);
+                engine = open(&disk);
+                assert!(state(&engine) == expected, "seed {seed}, restart behind batch {number}");
+                assert_eq!(findings(&engine), [""; 0]);
+            }
+        }
+        assert!(metric(&engine, "tree_splits") + metric(&engine, "tree_merges") > 0.0);
+        run(&engine, CHECKPOINT);
+        run(&engine, LOG);
+        assert!(disk.contents().len() < 22, "the log does not grow for ever: {}", disk.contents().len());
+    }
+}
+
+#[test]
+fn a_checkpoint_is_written_in_bounded_steps_and_makes_the_next_start_short() {
+    let disk = Disk::default();
+    let engine = BtreeEngine::open(request(disk.files(), 1)).unwrap();
+    put(&engine, b"large", &vec![7; 3 << 20]).unwrap();
+    let mut batch = BatchBuilder::new();
+    (0..20_000_u32).for_each(|key| batch.put(&key.to_be_bytes(), &key.to_le_bytes().repeat(20)).unwrap());
+    engine.apply(batch.as_batch()).unwrap();
+    let expected = state(&engine);
+    let length =
+        || disk.contents().iter().find(|(name, _)| name == "data").map_or(0, |(_, bytes)| bytes.len());
+    let (mut steps, mut largest, mut before) = (0, 0, 0);
+    while engine.background(CHECKPOINT).unwrap() == Step::More {
+        let now = length();
+        largest = largest.max(now.saturating_sub(before));
+        (steps, before) = (steps + 1, now);
+    }
+    assert!(
+        steps >= 6 && (1..=(1 << 20) + 8192).contains(&largest),
+        "{steps} steps of up to {largest} bytes"
+    );
+    drop(engine);
+    let again = open(&disk.cut_to_durable());
+    assert!(state(&again) == expected);
+    assert_eq!(metric(&again, "checkpoint_backlog_log_bytes"), 0.0);
+}
+
+#[test]
+fn what_a_checkpoint_does_not_change_is_not_written_again() {
+    let disk = Disk::default();
+    let engine = BtreeEngine::open(request(disk.files(), 1 << 30)).unwrap();
+    let mut batch = BatchBuilder::new();
+    (0..5_000_u32).for_each(|key| batch.put(&key.to_be_bytes(), &[3; 100]).unwrap());
+    engine.apply(batch.as_batch()).unwrap();
+    let watch = Findings::default();
+    engine.compact(KeyRange::all(), &watch).unwrap();
+    let before = metric(&engine, "checkpoint_written_bytes");
+    put(&engine, &7_u32.to_be_bytes(), b"new").unwrap();
+    engine.compact(KeyRange::all(), &watch).unwrap();
+    // The page, and the map of it.
+    assert!(metric(&engine, "checkpoint_written_bytes") - before < 8192.0);
+    assert_eq!(findings(&engine), [""; 0]);
+}
+
+#[test]
+fn filling_and_emptying_again_and_again_does_not_grow_the_file_and_compact_gives_it_back() {
+    let disk = Disk::default();
+    let engine = BtreeEngine::open(request(disk.files(), 30_000)).unwrap();
+    let watch = Findings::default();
+    let length =
+        || disk.contents().iter().find(|(name, _)| name == "data").map_or(0, |(_, bytes)| bytes.len());
+    let mut lengths = Vec::new();
+    for round in 0..10_u32 {
+        for chunk in 0..20_u32 {
+            let mut batch = BatchBuilder::new();
+            for at in 0..50_u32 {
+                let key = (chunk * 50 + at).wrapping_mul(2_654_435_761) ^ round;
+                batch.put(&key.to_be_bytes(), &[round as u8; 100]).unwrap();
+            }
+            engine.apply(batch.as_batch()).unwrap();
+            run(&engine, CHECKPOINT);
+            run(&engine, LOG);
+        }
+        for chunk in 0..20_u32 {
+            let mut batch = BatchBuilder::new();
+            (0..50_u32).for_each(|at| {
+                let key = (chunk * 50 + at).wrapping_mul(2_654_435_761) ^ round;
+                batch.delete(&key.to_be_bytes()).unwrap();
+            });
+            engine.apply(batch.as_batch()).unwrap();
+            run(&engine, CHECKPOINT);
+            run(&engine, LOG);
+        }
+        lengths.push(length());
+    }
+    assert!(lengths[9] <= lengths[2] + 65_536, "{lengths:?}");
+    engine.compact(KeyRange::all(), &watch).unwrap();
+    engine.compact(KeyRange::all(), &watch).unwrap();
+    assert!(length() <= 8 * 4096, "{} of {lengths:?}", length());
+    assert_eq!((findings(&engine), state(&open(&disk.cut_to_durable())).len()), (vec![], 0));
+}
+
+#[test]
+fn entries_are_ingested_as_one_durable_record_or_not_at_all() {
+    struct Sorted(Vec<(Vec<u8>, Vec<u8>)>, usize);
+    impl Cursor for Sorted {
+        fn next(&mut self) -> Result<Option<Entry<'_>>> {
+            self.1 += 1;
+            Ok(self.0.get(self.1 - 1).map(|(key, value)| Entry { key, value }))
+        }
+        fn seek(&mut self, _: &[u8]) -> Result<()> {
+            Err(EngineError::unsupported("seek"))
+        }
+    }
+    let disk = Disk::default();
+    let engine = open(&disk);
+    put(&engine, b"k05", b"in the way").unwrap();
+    let entries = |from: u32, to: u32| {
+        let entry = |key: u32| (format!("k{key:02}").into_bytes(), vec![key as u8; 500]);
+        Sorted((from..to).map(entry).collect(), 0)
+    };
+    let refused = engine.ingest(&mut entries(1, 20)).unwrap_err();
+    assert!(matches!(refused, EngineError::Rejected { .. }) && refused.to_string().contains("not empty"));
+    let mut unsorted = entries(10, 20);
+    unsorted.0.swap(3, 4);
+    assert!(matches!(engine.ingest(&mut unsorted), Err(EngineError::Rejected { .. })));
+    assert_eq!(state(&engine).len(), 1);
+    engine.ingest(&mut entries(10, 60)).unwrap();
+    engine.ingest(&mut entries(0, 5)).unwrap();
+    assert_eq!(state(&engine).len(), 56);
+    assert_eq!(state(&open(&disk.cut_to_durable())), state(&engine));
+}
+
+#[test]
+fn a_backup_is_durable_dense_goes_on_and_needs_an_empty_directory() {
+    let engine = open(&Disk::default());
+    (0..60).for_each(|number| engine.apply(batch(3, number).as_batch()).unwrap());
+    let (target, watch) = (Disk::default(), Findings::default());
+    engine.backup(target.files(), &watch).unwrap();
+    assert!(matches!(engine.backup(target.files(), &watch), Err(EngineError::Rejected { .. })));
+    let copy = open(&target.cut_to_durable());
+    assert!(state(&copy) == state(&engine));
+    assert_eq!((metric(&copy, "data_free_bytes"), findings(&copy)), (0.0, vec![]));
+    put(&copy, b"more", b"v").unwrap();
+    run(&copy, CHECKPOINT);
+    assert_eq!(findings(&copy), [""; 0]);
+}
+
+#[test]
+fn a_backup_that_was_cut_short_is_refused_or_whole() {
+    let engine = open(&Disk::default());
+    (0..20).for_each(|number| engine.apply(batch(3, number).as_batch()).unwrap());
+    for changes in 0.. {
+        let target = Disk::default();
+        target.light_fuse(changes);
+        let whole = engine.backup(target.files(), &Findings::default()).is_ok();
+        for left in [target.killed(), target.cut_to_durable()] {
+            match open_on(left.files()) {
+                Ok(copy) => assert!(state(&copy) == state(&engine) || !whole && state(&copy).is_empty()),
+                Err(error) => assert!(!whole, "{error}"),
+            }
+        }
+        if whole {
+            assert!(changes > 8);
+            break;
+        }
+    }
+}
+
+#[test]
+fn verify_finds_every_damage_to_what_counts() {
+    let disk = Disk::default();
+    let engine = BtreeEngine::open(request(disk.files(), 1 << 30)).unwrap();
+    for number in 0..30 {
+        engine.apply(batch(9, number).as_batch()).unwrap();
+    }
+    engine.compact(KeyRange::all(), &Findings::default()).unwrap();
+    engine.compact(KeyRange::all(), &Findings::default()).unwrap();
+    run(&engine, LOG);
+    engine.apply(batch(9, 31).as_batch()).unwrap();
+    let free = metric(&engine, "data_free_bytes") as usize / 4096;
+    let (files, mut unnoticed, mut noticed) = (disk.files(), 0, 0);
+    for (name, bytes) in disk.contents() {
+        let file = files.open_file(&name, environment::OpenFile::WRITE).unwrap();
+        let write = |at: usize, byte: u8| {
+            let slice = [std::io::IoSlice::new(std::slice::from_ref(&byte))];
+            file.write_at(&slice, at as u64, environment::Cause::Other).unwrap();
+        };
+        for at in (0..bytes.len()).step_by(4096).map(|block| block + 20) {
+            write(at, bytes[at] ^ 1);
+            let found = findings(&engine);
+            write(at, bytes[at]);
+            if name == "data" {
+                noticed += usize::from(!found.is_empty());
+                unnoticed += usize::from(found.is_empty());
+                assert!(found.iter().all(|it| it.contains("data")), "{found:?}");
+            }
+        }
+    }
+    // The other superblock, and blocks that are free.
+    assert!(noticed > 5 && unnoticed <= free + 1, "{noticed} {unnoticed} {free}");
+    assert_eq!(findings(&engine), [""; 0]);
+}
+
+#[test]
+fn verify_runs_beside_writes_and_checkpoints_and_finds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = environment::real::RealDirectory::open(folder.path(), Arc::default()).unwrap();
+    let mut request = request(Arc::new(directory), 30_000);
+    request.durability = Durability::Os;
+    let engine = BtreeEngine::open(request).unwrap();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (engine, is_done) = (&engine, &is_done);
+        scope.spawn(move || {
+            (0..300).for_each(|number| engine.apply(batch(4, number).as_batch()).unwrap());
+            is_done.store(true, Ordering::SeqCst);
+        });
+        scope.spawn(move || {
+            while !is_done.load(Ordering::SeqCst) {
+                engine.background(LOG).unwrap();
+                engine.background(CHECKPOINT).unwrap();
+            }
+        });
+        while !is_done.load(Ordering::SeqCst) {
+            assert_eq!(findings(engine), [""; 0]);
+        }
+    });
+    assert!(metric(&engine, "checkpoints") > 0.0);
+}
+
+#[test]
+fn every_class_has_a_line_for_every_promise_and_a_reason() {
+    for durability in [Durability::Always, Durability::Os] {
+        let table = BtreeEngine::guarantees(&Options::new(), durability);
+        for promise in Promise::ALL {
+            assert!(table.line(promise).is_some_and(|line| !line.why.is_empty()), "{promise:?}");
+        }
+    }
+}

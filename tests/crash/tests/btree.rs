@@ -1,0 +1,73 @@
+//! The B-tree engine, judged: as the shared library that the server loads, with pages and limits so small that splits,
+//! merges, checkpoints and changes of superblocks happen every few operations.
+
+mod libraries;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use adapter_api::Durability;
+use crash::damage::judge_damage;
+use crash::judge::{Effort, Judge, Violation};
+use crash::planted::{PLANTED, plant};
+use crash::subject::Subject;
+
+/// Options that make everything happen within a few operations.
+const SMALL: [(&str, &str); 3] =
+    [("log_segment", "65536"), ("checkpoint_log_bytes", "20000"), ("page_bytes", "4096")];
+
+fn btree() -> Subject {
+    static BTREE: OnceLock<PathBuf> = OnceLock::new();
+    Subject::load(BTREE.get_or_init(|| libraries::own("btree")), &SMALL).unwrap()
+}
+
+/// Judges until so many states were seen, from a seed on.
+fn judge(subject: &Subject, states: u64, seed: u64) -> Result<(), Box<Violation>> {
+    let mut judge = Judge::new(subject, Effort::of(states));
+    judge.judge(seed)?;
+    assert!(judge.tally.states >= states && judge.tally.nested > states / 4, "{:?}", judge.tally);
+    Ok(())
+}
+
+#[track_caller]
+fn keeps_its_promise(subject: &Subject, states: u64, seed: u64) {
+    if let Err(violation) = judge(subject, states, seed) {
+        panic!("seed {seed}: {violation}");
+    }
+}
+
+#[test]
+fn btree_loses_nothing_that_was_answered_ok() {
+    keeps_its_promise(&btree(), 8_000, 1);
+}
+
+#[test]
+fn btree_keeps_a_prefix_when_syncs_are_left_to_later() {
+    keeps_its_promise(&btree().with_durability(Durability::Os), 2_000, 101);
+    keeps_its_promise(&btree().with_durability(Durability::Interval(Duration::from_millis(500))), 2_000, 201);
+}
+
+#[test]
+fn btree_survives_failed_syncs_that_leave_pages_marked_clean() {
+    let (subject, effort) = (btree(), Effort { failing_syncs: true, ..Effort::of(4_000) });
+    Judge::new(&subject, effort).judge(1).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+#[test]
+fn damage_to_a_btree_is_noticed_or_does_no_harm() {
+    for seed in 0..6 {
+        let opened = judge_damage(&btree(), seed, 60).unwrap_or_else(|violation| panic!("{violation}"));
+        assert!(opened >= 60);
+    }
+}
+
+#[test]
+fn every_bug_planted_around_a_btree_is_caught() {
+    // A B-tree names its file once, when it is created: no checkpoint has a name that could get lost.
+    for (name, _) in PLANTED.into_iter().filter(|(name, _)| *name != "log-removed-before-manifest") {
+        let subject = plant(btree(), name).unwrap();
+        let effort = Effort { failing_syncs: name == "retry-after-failed-sync", ..Effort::of(60_000) };
+        assert!(Judge::new(&subject, effort).judge(1).is_err(), "{name} was not caught");
+    }
+}
