@@ -217,7 +217,7 @@ fn a_view_of_a_staged_change_shows_it_as_it_was_and_ends_if_it_is_abandoned() {
 #[test]
 fn what_a_range_delete_took_is_freed_in_parts_by_the_writes_that_follow() {
     let (map, holder) = (VersionedMap::new(), Arc::new(()));
-    let entries = if cfg!(miri) { 1200 } else { 20_000 };
+    let entries = if cfg!(miri) { 2000 } else { 20_000 };
     let (mut changes, mut staged) = (Changes::new(), map.stage(nothing().as_batch()));
     for number in 0..entries as u32 {
         let away = Away { holder: Arc::clone(&holder) as _, start: 0, bytes: 1, checksum: 0 };
