@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter_api::*;
+use crash::environment::Disk;
+use crash::image::mix;
 use engine_btree::BtreeEngine;
-use store::sim::{Disk, scramble};
 use store::{
     CHECKPOINT, Findings, LOG, State, applied, batch, metric, open, open_on, put, request, run, state,
 };
@@ -44,7 +45,7 @@ fn the_engine_is_the_map_of_the_model_whatever_lanes_restarts_and_views_come_bet
             seen.reverse();
             assert!(seen == before.into_iter().collect::<Vec<_>>(), "a view is of its moment");
             drop(view);
-            let random = scramble(seed ^ number) >> 20;
+            let random = mix(seed ^ number) >> 20;
             for lane in
                 [[].as_slice(), &[LOG], &[LOG, CHECKPOINT], &[CHECKPOINT, CHECKPOINT]][random as usize % 4]
             {
@@ -76,7 +77,7 @@ fn the_engine_is_the_map_of_the_model_whatever_lanes_restarts_and_views_come_bet
 #[test]
 fn a_checkpoint_is_written_in_bounded_steps_and_makes_the_next_start_short() {
     let disk = Disk::default();
-    let engine = BtreeEngine::open(request(disk.files(), 1)).unwrap();
+    let engine = BtreeEngine::open(request(disk.root(), 1)).unwrap();
     put(&engine, b"large", &vec![7; 3 << 20]).unwrap();
     let mut batch = BatchBuilder::new();
     (0..20_000_u32).for_each(|key| batch.put(&key.to_be_bytes(), &key.to_le_bytes().repeat(20)).unwrap());
@@ -103,7 +104,7 @@ fn a_checkpoint_is_written_in_bounded_steps_and_makes_the_next_start_short() {
 #[test]
 fn what_a_checkpoint_does_not_change_is_not_written_again() {
     let disk = Disk::default();
-    let engine = BtreeEngine::open(request(disk.files(), 1 << 30)).unwrap();
+    let engine = BtreeEngine::open(request(disk.root(), 1 << 30)).unwrap();
     let mut batch = BatchBuilder::new();
     (0..5_000_u32).for_each(|key| batch.put(&key.to_be_bytes(), &[3; 100]).unwrap());
     engine.apply(batch.as_batch()).unwrap();
@@ -120,7 +121,7 @@ fn what_a_checkpoint_does_not_change_is_not_written_again() {
 #[test]
 fn filling_and_emptying_again_and_again_does_not_grow_the_file_and_compact_gives_it_back() {
     let disk = Disk::default();
-    let engine = BtreeEngine::open(request(disk.files(), 30_000)).unwrap();
+    let engine = BtreeEngine::open(request(disk.root(), 30_000)).unwrap();
     let watch = Findings::default();
     let length =
         || disk.contents().iter().find(|(name, _)| name == "data").map_or(0, |(_, bytes)| bytes.len());
@@ -191,8 +192,8 @@ fn a_backup_is_durable_dense_goes_on_and_needs_an_empty_directory() {
     let engine = open(&Disk::default());
     (0..60).for_each(|number| engine.apply(batch(3, number).as_batch()).unwrap());
     let (target, watch) = (Disk::default(), Findings::default());
-    engine.backup(target.files(), &watch).unwrap();
-    assert!(matches!(engine.backup(target.files(), &watch), Err(EngineError::Rejected { .. })));
+    engine.backup(target.root(), &watch).unwrap();
+    assert!(matches!(engine.backup(target.root(), &watch), Err(EngineError::Rejected { .. })));
     let copy = open(&target.cut_to_durable());
     assert!(state(&copy) == state(&engine));
     assert_eq!((metric(&copy, "data_free_bytes"), findings(&copy)), (0.0, vec![]));
@@ -208,9 +209,9 @@ fn a_backup_that_was_cut_short_is_refused_or_whole() {
     for changes in 0.. {
         let target = Disk::default();
         target.light_fuse(changes);
-        let whole = engine.backup(target.files(), &Findings::default()).is_ok();
+        let whole = engine.backup(target.root(), &Findings::default()).is_ok();
         for left in [target.killed(), target.cut_to_durable()] {
-            match open_on(left.files()) {
+            match open_on(left.root()) {
                 Ok(copy) => assert!(state(&copy) == state(&engine) || !whole && state(&copy).is_empty()),
                 Err(error) => assert!(!whole, "{error}"),
             }
@@ -225,7 +226,7 @@ fn a_backup_that_was_cut_short_is_refused_or_whole() {
 #[test]
 fn verify_finds_every_damage_to_what_counts() {
     let disk = Disk::default();
-    let engine = BtreeEngine::open(request(disk.files(), 1 << 30)).unwrap();
+    let engine = BtreeEngine::open(request(disk.root(), 1 << 30)).unwrap();
     for number in 0..30 {
         engine.apply(batch(9, number).as_batch()).unwrap();
     }
@@ -234,7 +235,7 @@ fn verify_finds_every_damage_to_what_counts() {
     run(&engine, LOG);
     engine.apply(batch(9, 31).as_batch()).unwrap();
     let free = metric(&engine, "data_free_bytes") as usize / 4096;
-    let (files, mut unnoticed, mut noticed) = (disk.files(), 0, 0);
+    let (files, mut unnoticed, mut noticed) = (disk.root(), 0, 0);
     for (name, bytes) in disk.contents() {
         let file = files.open_file(&name, environment::OpenFile::WRITE).unwrap();
         let write = |at: usize, byte: u8| {

@@ -2,16 +2,16 @@
 
 mod store;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::*;
+use crash::environment::{Disk, SimulatedClock};
 use engine_btree::BtreeEngine;
-use store::sim::{Disk, Files, HandClock};
 use store::{
-    CHECKPOINT, Findings, LOG, State, applied, batch, open, open_on, put, request, request_at, run, state,
+    CHECKPOINT, Files, Findings, LOG, State, applied, batch, open, open_on, put, request, request_at, run,
+    state,
 };
 
 /// What a store may hold: the batches that were answered OK, and one whose outcome is unknown.
@@ -21,7 +21,7 @@ struct Outcome {
 }
 
 fn faulty(disk: &Disk, plan: &Arc<FaultPlan>) -> Files {
-    Arc::new(FaultyDirectory::new(disk.files(), Arc::clone(plan)))
+    Arc::new(FaultyDirectory::new(disk.root(), Arc::clone(plan)))
 }
 
 /// Lives with the fault; checks every answer, and what is visible after it.
@@ -123,10 +123,10 @@ fn a_full_disk_refuses_puts_lets_deletes_pass_and_clears_by_itself() {
 
 #[test]
 fn a_checkpoint_that_failed_is_tried_again_from_scratch_after_a_while() {
-    let opened = |disk: &Disk, plan: &Arc<FaultPlan>, clock: &Arc<HandClock>| {
+    let opened = |disk: &Disk, plan: &Arc<FaultPlan>, clock: &Arc<SimulatedClock>| {
         BtreeEngine::open(request_at(faulty(disk, plan), Arc::clone(clock) as _, 1)).unwrap()
     };
-    let clock = Arc::new(HandClock::default());
+    let clock = Arc::new(SimulatedClock::default());
     let counted = FaultPlan::once(Fault::Error, 0);
     put(&opened(&Disk::default(), &counted, &clock), b"k", b"v").unwrap();
     let mut failed = 0;
@@ -164,7 +164,7 @@ fn superblocks(disk: &Disk) -> Vec<u8> {
 fn go_on(
     engine: &BtreeEngine,
     mut known: State,
-    clock: &HandClock,
+    clock: &SimulatedClock,
     each: &mut dyn FnMut(&State),
 ) -> [State; 2] {
     for number in 100..125 {
@@ -189,7 +189,7 @@ fn go_on(
 fn with_a_doubtful_superblock(
     disk: &Disk,
     plan: &Arc<FaultPlan>,
-    clock: &Arc<HandClock>,
+    clock: &Arc<SimulatedClock>,
 ) -> Option<(BtreeEngine, State)> {
     let engine = BtreeEngine::open(request_at(faulty(disk, plan), Arc::clone(clock) as _, 8_000)).ok()?;
     let mut known = State::new();
@@ -208,7 +208,7 @@ fn with_a_doubtful_superblock(
 
 #[test]
 fn a_superblock_whose_write_failed_may_be_on_the_disk_or_not() {
-    let (clock, mut found) = (Arc::new(HandClock::default()), 0);
+    let (clock, mut found) = (Arc::new(SimulatedClock::default()), 0);
     for at in 1.. {
         let (disk, plan) = (Disk::default(), FaultPlan::once(Fault::ShortWrite, at));
         let Some((engine, known)) = with_a_doubtful_superblock(&disk, &plan, &clock) else {
@@ -220,11 +220,11 @@ fn a_superblock_whose_write_failed_may_be_on_the_disk_or_not() {
             let disk = disk.killed();
             disk.light_fuse(changes);
             let mut may_be = [known.clone(), known.clone()];
-            if let Ok(engine) = BtreeEngine::open(request_at(disk.files(), Arc::clone(&clock) as _, 8_000)) {
+            if let Ok(engine) = BtreeEngine::open(request_at(disk.root(), Arc::clone(&clock) as _, 8_000)) {
                 may_be = go_on(&engine, known.clone(), &clock, &mut |_| {});
             }
-            for left in disk.power_cuts(&mut HashSet::new(), 6, changes) {
-                let left = open_on(left.files()).map(|engine| state(&engine));
+            for left in disk.power_cuts(6, changes) {
+                let left = open_on(left.root()).map(|engine| state(&engine));
                 let is_right = left.as_ref().is_ok_and(|left| may_be.contains(left));
                 assert!(is_right, "superblock {found}, change {changes}: {:?}", left.map(|it| it.len()));
             }

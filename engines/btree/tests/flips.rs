@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use adapter_api::*;
+use crash::environment::Disk;
 use engine_btree::BtreeEngine;
-use store::sim::Disk;
 use store::{CHECKPOINT, Findings, LOG, State, open, open_on, put, request, run, state};
 
 type Contents = Vec<(String, Arc<Vec<u8>>)>;
@@ -15,7 +15,7 @@ type Contents = Vec<(String, Arc<Vec<u8>>)>;
 /// Two checkpoints of a few pages, and a few records of the log behind them.
 fn small_store(close: bool) -> (Disk, State) {
     let disk = Disk::default();
-    let engine = BtreeEngine::open(request(disk.files(), 1 << 20)).unwrap();
+    let engine = BtreeEngine::open(request(disk.root(), 1 << 20)).unwrap();
     for round in 0..2_u8 {
         (0..6_u8).for_each(|key| put(&engine, &[b'a' + key], &[key + round; 900]).unwrap());
         put(&engine, b"large", &[round; 5_000]).unwrap();
@@ -65,7 +65,7 @@ fn flip_every_byte(disk: &Disk, expected: &State) -> (usize, Vec<(String, State)
 fn flip(contents: &Contents, file: usize, at: usize) -> Result<State, u64> {
     let mut flipped = contents.clone();
     Arc::make_mut(&mut flipped[file].1)[at] ^= 1 << (at % 8);
-    match open_on(Disk::with_contents(&flipped).files()) {
+    match open_on(Disk::with_contents(&flipped).root()) {
         Ok(engine) => Ok(state(&engine)),
         Err(EngineError::Corrupt { file: named, position, .. }) if named == contents[file].0 => Err(position),
         Err(error) => panic!("{} at {at}: {error}", contents[file].0),
@@ -96,7 +96,7 @@ fn after_a_kill_only_damage_to_the_last_batch_passes_for_a_torn_write() {
 #[test]
 fn an_older_superblock_counts_only_if_the_log_goes_on_from_it() {
     let disk = Disk::default();
-    let engine = BtreeEngine::open(request(disk.files(), 1)).unwrap();
+    let engine = BtreeEngine::open(request(disk.root(), 1)).unwrap();
     put(&engine, b"a", b"1").unwrap();
     run(&engine, CHECKPOINT);
     put(&engine, b"b", b"2").unwrap();
@@ -117,7 +117,7 @@ fn an_older_superblock_counts_only_if_the_log_goes_on_from_it() {
     // Nobody has used the retired part of the log again yet: it goes on from the first one.
     let fallen_back = damaged(&disk);
     assert_eq!(state(&open(&fallen_back)), expected);
-    let again = BtreeEngine::open(request(fallen_back.files(), 1)).unwrap();
+    let again = BtreeEngine::open(request(fallen_back.root(), 1)).unwrap();
     put(&again, b"d", b"4").unwrap();
     run(&again, CHECKPOINT);
     assert_eq!(state(&open(&fallen_back.cut_to_durable())).len(), 4);
@@ -131,7 +131,7 @@ fn an_older_superblock_counts_only_if_the_log_goes_on_from_it() {
             run(&engine, LOG);
         }
     }
-    let refused = open_on(damaged(&disk).files()).err().expect("the log has been used again");
+    let refused = open_on(damaged(&disk).root()).err().expect("the log has been used again");
     assert!(
         matches!(&refused, EngineError::Corrupt { file, position: 0 | 4096, .. } if file == "data"),
         "{refused}"
@@ -141,7 +141,7 @@ fn an_older_superblock_counts_only_if_the_log_goes_on_from_it() {
 #[test]
 fn a_page_that_a_device_did_not_write_is_noticed() {
     let disk = Disk::default();
-    let engine = BtreeEngine::open(request(disk.files(), 1)).unwrap();
+    let engine = BtreeEngine::open(request(disk.root(), 1)).unwrap();
     let data = |contents: &Contents| contents.iter().position(|(name, _)| name == "data").unwrap();
     let (mut images, mut noticed) = (Vec::new(), 0);
     for round in 0..8_u8 {
@@ -161,7 +161,7 @@ fn a_page_that_a_device_did_not_write_is_noticed() {
             let place = data(&contents);
             let end = newest.len().min(older.len()).min(at + 4096);
             Arc::make_mut(&mut contents[place].1)[at..end].copy_from_slice(&older[at..end]);
-            match open_on(Disk::with_contents(&contents).files()) {
+            match open_on(Disk::with_contents(&contents).root()) {
                 Ok(engine) => assert!(state(&engine) == expected, "block {}", at / 4096),
                 Err(EngineError::Corrupt { file, .. }) if file == "data" => noticed += 1,
                 Err(error) => panic!("{error}"),
@@ -184,7 +184,7 @@ fn a_store_that_lost_its_log_or_its_data_does_not_open() {
     for prefix in ["log-", "data"] {
         let left: Contents =
             disk.contents().into_iter().filter(|(name, _)| !name.starts_with(prefix)).collect();
-        let error = open_on(Disk::with_contents(&left).files()).err().expect(prefix);
+        let error = open_on(Disk::with_contents(&left).root()).err().expect(prefix);
         assert!(matches!(error, EngineError::Corrupt { .. }), "{error}");
     }
 }

@@ -1,10 +1,6 @@
 //! The B-tree engine, judged: as the shared library that the server loads, with pages and limits so small that splits,
 //! merges, checkpoints and changes of superblocks happen every few operations.
 
-mod libraries;
-
-use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use adapter_api::Durability;
@@ -12,14 +8,14 @@ use crash::damage::judge_damage;
 use crash::judge::{Effort, Judge, Violation};
 use crash::planted::{PLANTED, plant};
 use crash::subject::Subject;
+use e2e::build::own_engine;
 
 /// Options that make everything happen within a few operations.
 const SMALL: [(&str, &str); 3] =
     [("log_segment", "65536"), ("checkpoint_log_bytes", "20000"), ("page_bytes", "4096")];
 
 fn btree() -> Subject {
-    static BTREE: OnceLock<PathBuf> = OnceLock::new();
-    Subject::load(BTREE.get_or_init(|| libraries::own("btree")), &SMALL).unwrap()
+    Subject::load(&own_engine("btree"), &SMALL).unwrap()
 }
 
 /// Judges until so many states were seen, from a seed on.

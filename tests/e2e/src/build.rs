@@ -21,30 +21,27 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// Our engines.
+const OWN_ENGINES: [&str; 4] = ["memory", "snapshot", "logmap", "btree"];
+
 /// The host and our engines, built if they are stale.
 pub fn built() -> &'static Built {
     // A build that failed is remembered too: trying it again for every test would only take long.
     static BUILT: OnceLock<Result<Built, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let mut cargo = Command::new(cargo());
-        cargo.current_dir(root()).arg("build");
-        cargo.args([
-            "-p",
-            "enginebay",
-            "-p",
-            "engine_memory",
-            "-p",
-            "engine_snapshot",
-            "-p",
-            "engine_logmap",
-        ]);
+        cargo.current_dir(root()).args(["build", "-p", "enginebay"]);
+        for engine in OWN_ENGINES {
+            cargo.args(["-p", &format!("engine_{engine}")]);
+        }
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
         let artifacts = try_artifacts(&mut cargo)?;
         let host = find(&artifacts, "enginebay");
-        for engine in ["libengine_memory.so", "libengine_snapshot.so", "libengine_logmap.so"] {
-            assert_eq!(find(&artifacts, engine).parent(), host.parent(), "{engine} lies beside the host");
+        for engine in OWN_ENGINES {
+            let library = find(&artifacts, &format!("libengine_{engine}.so"));
+            assert_eq!(library.parent(), host.parent(), "{engine} lies beside the host");
         }
         let target = host.ancestors().nth(2).expect("cargo puts executables two folders deep").to_path_buf();
         Ok(Built { host, target })

@@ -1,22 +1,22 @@
-//! A small store on a disk that loses what was not made durable, and a model of what it should hold. The disk is that
-//! of the log's own tests.
+//! A small store on the simulated disk, and a model of what it should hold.
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
-
-#[path = "../../../wal/tests/sim/mod.rs"]
-pub mod sim;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use adapter_api::environment::{Clock, Lanes};
+use adapter_api::environment::{Clock, Directory, Lanes};
 use adapter_api::*;
+use crash::environment::{Disk, SimulatedClock};
+use crash::image::mix;
 use engine_btree::BtreeEngine;
-use sim::{Disk, Files, HandClock, scramble};
 
 pub const LOG: Lane = Lane(0);
 pub const CHECKPOINT: Lane = Lane(1);
+
+/// Where the store under test lives.
+pub type Files = Arc<dyn Directory>;
 
 pub type State = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -49,7 +49,7 @@ impl Findings {
 /// Small pages, segments of four blocks and checkpoints behind every few records: everything happens within a few
 /// calls. Smaller than what users may set, so not checked against the options.
 pub fn request(directory: Files, checkpoint_log_bytes: u64) -> OpenRequest {
-    request_at(directory, Arc::new(HandClock::default()), checkpoint_log_bytes)
+    request_at(directory, Arc::new(SimulatedClock::default()), checkpoint_log_bytes)
 }
 
 pub fn request_at(directory: Files, clock: Arc<dyn Clock>, checkpoint_log_bytes: u64) -> OpenRequest {
@@ -66,7 +66,7 @@ pub fn open_on(directory: Files) -> Result<BtreeEngine> {
 }
 
 pub fn open(disk: &Disk) -> BtreeEngine {
-    open_on(disk.files()).unwrap()
+    open_on(disk.root()).unwrap()
 }
 
 pub fn state(engine: &BtreeEngine) -> State {
@@ -109,9 +109,9 @@ pub fn applied(state: &State, batch: Batch<'_>) -> State {
 
 /// The `number`-th batch of a random history: pages split, merge and go; some values get pages of their own.
 pub fn batch(seed: u64, number: u64) -> BatchBuilder {
-    let mut random = scramble(seed ^ scramble(number));
+    let mut random = mix(seed ^ mix(number));
     let mut next = |below: u64| {
-        random = scramble(random);
+        random = mix(random);
         (random >> 20) % below
     };
     let mut batch = BatchBuilder::new();
