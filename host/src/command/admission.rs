@@ -8,7 +8,8 @@ use std::time::Instant;
 use adapter_api::Capabilities;
 
 use super::errors::{Failure, Outcome, STRING_TOO_LONG, shown, unknown_subcommand, wrong_arity};
-use super::table::{self, Class, Row};
+use super::lookup;
+use super::table::{Class, Row};
 use super::{Arguments, Context, Replies, Session, monitor, refuse};
 use crate::storage::keyspace::USER_KEY_BYTES_MAX;
 
@@ -55,10 +56,10 @@ pub fn pause_of(row: &Row, context: &Context) -> Option<Instant> {
 
 /// The row of a request whose words fit it.
 fn resolve(arguments: Arguments<'_>, context: &Context) -> Outcome<&'static Row> {
-    let mut row = table::find(arguments.word(0)).ok_or_else(|| unknown_command(arguments))?;
+    let mut row = lookup::find(arguments.word(0)).ok_or_else(|| unknown_command(arguments))?;
     if row.has_subcommands && arguments.len() > 1 {
         let word = arguments.word(1);
-        row = table::find_subcommand(row, word).ok_or_else(|| unknown_subcommand(row.name, word))?;
+        row = lookup::find_subcommand(row, word).ok_or_else(|| unknown_subcommand(row.name, word))?;
     }
     let fits = match row.takes(arguments.len()) {
         true => check_lengths(row, arguments, context),

@@ -3,7 +3,8 @@
 use super::connection::print_help;
 use super::errors::{Failure, Outcome, PATTERN_TOO_COSTLY, SYNTAX};
 use super::key_flags::key_flags;
-use super::table::{self, Row, TABLE};
+use super::lookup;
+use super::table::{Row, TABLE};
 use super::{Arguments, Context, Replies, Session, glob};
 
 /// The commands without their subcommands.
@@ -33,7 +34,7 @@ pub(super) fn command_info(
     }
     replies.array(arguments.len() - 2);
     for name in arguments.from(2) {
-        match table::find_named(name) {
+        match lookup::find_named(name) {
             Some(row) => describe(row, replies),
             None => replies.null(),
         }
@@ -98,7 +99,7 @@ pub(super) fn docs(
 ) -> Outcome {
     let rows: Vec<&'static Row> = match arguments.len() {
         2 => commands().collect(),
-        _ => arguments.from(2).filter_map(table::find_named).collect(),
+        _ => arguments.from(2).filter_map(lookup::find_named).collect(),
     };
     replies.map(rows.len());
     rows.into_iter().for_each(|row| document(row, replies));
@@ -211,9 +212,9 @@ pub(super) fn getkeysandflags(
 
 /// The row of a request and the places of its keys, of which there is at least one.
 fn key_places(request: Arguments<'_>) -> Outcome<(&'static Row, Vec<usize>)> {
-    let mut row = table::find(request.word(0));
+    let mut row = lookup::find(request.word(0));
     if let Some(container) = row.filter(|row| row.has_subcommands && request.len() > 1) {
-        row = table::find_subcommand(container, request.word(1));
+        row = lookup::find_subcommand(container, request.word(1));
     }
     let row = row.ok_or(Failure::fixed("ERR Invalid command specified"))?;
     if row.first_key == 0 {

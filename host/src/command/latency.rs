@@ -7,7 +7,8 @@
 
 use super::connection::print_help;
 use super::errors::Outcome;
-use super::table::{self, Row, TABLE};
+use super::lookup;
+use super::table::{Row, TABLE};
 use super::{Arguments, Context, Replies, Session};
 
 pub(super) fn latest(
@@ -70,7 +71,7 @@ pub(super) fn histogram(
     let rows: Vec<&'static Row> = match arguments.len() {
         2 => TABLE.iter().collect(),
         _ => {
-            let named = arguments.from(2).filter_map(table::find_named);
+            let named = arguments.from(2).filter_map(lookup::find_named);
             named.flat_map(|row| std::iter::once(row).chain(row.subcommands())).collect()
         }
     };

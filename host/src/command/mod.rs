@@ -34,6 +34,7 @@ mod key_flags;
 mod keys;
 mod latency;
 mod lcs;
+mod lookup;
 mod monitor;
 mod number;
 mod object;

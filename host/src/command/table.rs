@@ -1,11 +1,12 @@
 //! Every command, one row each: what COMMAND says of it, where it is worked out and by what.
 //!
-//! Promises: rows are in the order of their names, so that a name is found by halving. A subcommand is a row of its
+//! Promises: rows are in the order of their names, so that `lookup` finds a name by halving. A subcommand is a row of its
 //! own, called `command|subcommand`. Arity, flags and places of keys are those of Redis 7.0; RANGE, DELRANGE and
 //! ENGINE are our own.
 
 use super::access::{GroupAccess, Reads};
 use super::errors::Outcome;
+use super::lookup::place_of;
 use super::{Arguments, Context, Replies, Session};
 use super::{
     auth, bitfield, bits, client, connection, debug, dump, engine, function, info, introspection, keys,
@@ -234,7 +235,7 @@ const TOUCH: Row = Row::new("touch", -2, "generic", "3.2.1", Handler::Read(keys:
     .does("Counts which of the keys exist; no time of access is kept");
 
 /// Reads of several keys, for `Row::in_sequencer`.
-static IN_SEQUENCER: [Row; 3] = [
+pub(super) static IN_SEQUENCER: [Row; 3] = [
     Row { class: Class::Write, ..EXISTS },
     Row { class: Class::Write, ..MGET },
     Row { class: Class::Write, ..TOUCH },
@@ -514,104 +515,4 @@ const fn placed<const ROWS: usize>(mut rows: [Row; ROWS]) -> [Row; ROWS] {
         place += 1;
     }
     rows
-}
-
-/// The longest name of a command, with its subcommand.
-const NAME_BYTES_MAX: usize = 32;
-
-/// The row of a command, by its name in any case. A subcommand is found by `find_subcommand` alone.
-pub(super) fn find(name: &[u8]) -> Option<&'static Row> {
-    TABLE.get(place_of(name)?).filter(|row| !row.is_subcommand())
-}
-
-/// The row of a command's subcommand, by the subcommand's name in any case.
-pub(super) fn find_subcommand(row: &Row, name: &[u8]) -> Option<&'static Row> {
-    let mut whole = [b'|'; NAME_BYTES_MAX];
-    let len = row.name.len() + 1 + name.len();
-    let whole = whole.get_mut(..len).filter(|_| !name.is_empty())?;
-    whole[..row.name.len()].copy_from_slice(row.name.as_bytes());
-    whole[row.name.len() + 1..].copy_from_slice(name);
-    TABLE.get(place_of(whole)?)
-}
-
-/// The row that COMMAND INFO and its like call by `name`: `config`, or `config|get`.
-pub(super) fn find_named(name: &[u8]) -> Option<&'static Row> {
-    TABLE.get(place_of(name)?)
-}
-
-fn place_of(name: &[u8]) -> Option<usize> {
-    let head = head(name);
-    let mut place = HEADS.partition_point(|other| *other < head);
-    while HEADS.get(place) == Some(&head) {
-        if TABLE[place].name.as_bytes().eq_ignore_ascii_case(name) {
-            return Some(place);
-        }
-        place += 1;
-    }
-    None
-}
-
-/// The beginnings of the names in the order of the table: whoever looks for a name compares numbers.
-static HEADS: [u64; TABLE.len()] = {
-    let mut heads = [0; TABLE.len()];
-    let mut place = 0;
-    while place < heads.len() {
-        heads[place] = head(TABLE[place].name.as_bytes());
-        place += 1;
-    }
-    heads
-};
-
-/// The first eight bytes of a name in small letters, as a number that sorts as they do.
-const fn head(name: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let mut place = 0;
-    while place < name.len() && place < bytes.len() {
-        bytes[place] = name[place].to_ascii_lowercase();
-        place += 1;
-    }
-    u64::from_be_bytes(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_command_is_found_by_its_name_in_any_case() {
-        assert!(TABLE.is_sorted_by(|a, b| a.name < b.name));
-        for row in &TABLE {
-            let found = |name: &str| match name.split_once(['|']) {
-                None => find(name.as_bytes()).map(|found| found.name),
-                Some((command, name)) => {
-                    find_subcommand(find(command.as_bytes())?, name.as_bytes()).map(|found| found.name)
-                }
-            };
-            assert_eq!(found(row.name), Some(row.name));
-            assert_eq!(found(&row.name.to_uppercase()), Some(row.name));
-            assert_eq!(row.is_subcommand(), find(row.name.as_bytes()).is_none());
-            assert_eq!(TABLE[row.place()].name, row.name);
-            assert!(!row.summary.is_empty() && row.name.len() <= NAME_BYTES_MAX);
-            let followed = TABLE.iter().any(|other| other.name.starts_with(&format!("{}|", row.name)));
-            assert_eq!(row.has_subcommands, followed, "{}", row.name);
-        }
-        assert!(IN_SEQUENCER.iter().all(|row| TABLE[row.place()].name == row.name));
-        let config = find(b"config").unwrap();
-        assert!(find_subcommand(config, b"").is_none() && find_subcommand(config, &[b'x'; 40]).is_none());
-        let names: Vec<_> = config.subcommands().map(|row| row.name).collect();
-        assert_eq!(names, ["config|get", "config|help", "config|resetstat", "config|rewrite", "config|set"]);
-        for name in [&b""[..], b"ge", b"gett", b"a name that is far too long for any command"] {
-            assert!(find(name).is_none());
-        }
-    }
-
-    #[test]
-    fn places_of_keys_are_those_of_redis() {
-        let places = |name: &str, words| find(name.as_bytes()).unwrap().key_places(words).collect::<Vec<_>>();
-        assert_eq!(places("get", 2), [1]);
-        assert_eq!(places("mget", 4), [1, 2, 3]);
-        assert_eq!(places("mset", 5), [1, 3]);
-        assert_eq!(places("ping", 2), [0; 0]);
-        assert_eq!(places("get", 1), [0; 0]);
-    }
 }

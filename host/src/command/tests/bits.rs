@@ -278,7 +278,7 @@ fn a_long_value_is_counted_on_a_reader_thread() {
     for (request, answer) in [("BITCOUNT k", ":8388608"), ("BITPOS k 0", ":8388608")] {
         let words = Words::of(request.split(' '));
         let mut replies = Recorder::default();
-        let row = table::find(words.arguments().word(0)).unwrap();
+        let row = lookup::find(words.arguments().word(0)).unwrap();
         let caller = bench.session.caller();
         let outcome = run_read(row, words.arguments(), caller, &bench.context, &mut replies);
         assert_eq!((outcome, replies.position()), (ReadOutcome::WouldBlock, 0), "{request}");

@@ -34,7 +34,7 @@ fn a_swap_exchanges_two_databases_for_every_command() {
 #[test]
 fn a_swap_is_seen_by_the_requests_behind_it_and_by_none_before() {
     let bench = Bench::new();
-    let row = |name: &str| table::find(name.as_bytes()).unwrap();
+    let row = |name: &str| lookup::find(name.as_bytes()).unwrap();
     let words = |text: &str| Words::of(text.split(' '));
     let requests =
         ["SET k 0", "SWAPDB 0 1", "GET k", "SET k 1", "SWAPDB 1 0", "GET k", "SWAPDB 0 x", "GET k"];

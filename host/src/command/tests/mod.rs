@@ -294,7 +294,7 @@ fn several_keys_are_read_in_the_sequencer_where_the_engine_has_no_views() {
 #[test]
 fn a_pipeline_keeps_the_order_of_requests_and_replies() {
     let bench = Bench::new();
-    let row = |name: &str| table::find(name.as_bytes()).unwrap();
+    let row = |name: &str| lookup::find(name.as_bytes()).unwrap();
     let requests = [
         (row("set"), Words::of(["SET", "k", "1"])),
         (row("get"), Words::of(["GET", "k"])),
@@ -510,7 +510,7 @@ fn a_request_that_is_evaluated_again_is_counted_once() {
     });
     let requests =
         ["SET a x", "GET a", "GET none", "INCR a", "SET b bad"].map(|line| Words::of(line.split(' ')));
-    let rows = ["set", "get", "get", "incr", "set"].map(|name| table::find(name.as_bytes()).unwrap());
+    let rows = ["set", "get", "get", "incr", "set"].map(|name| lookup::find(name.as_bytes()).unwrap());
     let requests: Vec<_> = rows.into_iter().zip(&requests).collect();
     let replies = bench.pipeline(&requests);
     assert!(replies.starts_with("+OK \"x\" nil -ERR value is not an integer"), "{replies}");

@@ -239,7 +239,7 @@ fn a_muted_request_of_a_pipeline_is_done_and_not_answered() {
     let (sender, receiver) = channel();
     let done = move |replies: Recorder| sender.send(replies.text()).unwrap();
     let mut pipeline = Pipeline::new(Recorder::default(), Arc::clone(&bench.context), done);
-    let incr = table::find(b"incr").unwrap();
+    let incr = lookup::find(b"incr").unwrap();
     let words = Words::of(["INCR", "n"]);
     for muted in [false, true, false] {
         pipeline.push_request(incr, bench.session.caller(), muted, words.arguments());
