@@ -6,21 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter_api::*;
+use crash::by_hand::{State, applied, entries_of, metric, put, run, state};
 use crash::environment::Disk;
+use crash::findings::Findings;
 use crash::image::mix;
 use engine_btree::BtreeEngine;
-use store::{
-    CHECKPOINT, Findings, LOG, State, applied, batch, metric, open, open_on, put, request, run, state,
-};
-
-fn entries_of(view: &dyn ReadView, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut cursor = view.cursor(KeyRange::all(), direction).unwrap();
-    let mut entries = Vec::new();
-    while let Some(entry) = cursor.next().unwrap() {
-        entries.push((entry.key.to_vec(), entry.value.to_vec()));
-    }
-    entries
-}
+use store::{CHECKPOINT, LOG, batch, open, open_on, request};
 
 fn findings(engine: &BtreeEngine) -> Vec<String> {
     let watch = Findings::default();

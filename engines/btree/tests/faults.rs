@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::*;
+use crash::by_hand::{State, applied, put, run, state};
 use crash::environment::{Disk, SimulatedClock};
+use crash::findings::Findings;
 use engine_btree::BtreeEngine;
-use store::{
-    CHECKPOINT, Files, Findings, LOG, State, applied, batch, open, open_on, put, request, request_at, run,
-    state,
-};
+use store::{CHECKPOINT, Files, LOG, batch, open, open_on, request, request_at};
 
 /// What a store may hold: the batches that were answered OK, and one whose outcome is unknown.
 struct Outcome {

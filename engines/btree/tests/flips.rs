@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use adapter_api::*;
+use crash::by_hand::{State, put, run, state};
 use crash::environment::Disk;
+use crash::findings::Findings;
 use engine_btree::BtreeEngine;
-use store::{CHECKPOINT, Findings, LOG, State, open, open_on, put, request, run, state};
+use store::{CHECKPOINT, LOG, open, open_on, request};
 
 type Contents = Vec<(String, Arc<Vec<u8>>)>;
 

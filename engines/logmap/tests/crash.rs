@@ -48,7 +48,8 @@ fn second_acts() -> Vec<Act> {
 #[test]
 fn opening_twice_shows_the_same() {
     let (disk, life, _) = cut_short(&born(Durability::Always), 90);
-    let found = |disk: &Disk| life::state(&life.clone().open(&disk.root(), life.acknowledged).unwrap());
+    let found =
+        |disk: &Disk| crash::by_hand::state(&life.clone().open(&disk.root(), life.acknowledged).unwrap());
     let first = found(&disk.killed());
     assert_eq!(first, found(&disk.killed()), "the same log done again gives the same");
     let twice = disk.killed();

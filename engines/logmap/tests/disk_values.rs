@@ -8,9 +8,11 @@ use std::sync::Arc;
 use adapter_api::environment::real::{IoCounters, RealClock, RealDirectory};
 use adapter_api::environment::{Cause, Directory};
 use adapter_api::*;
+use crash::by_hand::{NoLanes, metric, put, state};
 use crash::environment::Disk;
+use crash::findings::Findings;
 use engine_logmap::LogmapEngine;
-use life::{Findings, NoLanes, on_disk, put, request, state};
+use life::{on_disk, request};
 
 fn open(disk: &Disk) -> LogmapEngine {
     LogmapEngine::open(on_disk(request(disk.root(), Durability::Always, 1 << 30))).unwrap()
@@ -18,11 +20,6 @@ fn open(disk: &Disk) -> LogmapEngine {
 
 fn checkpoint(engine: &LogmapEngine) {
     engine.compact(KeyRange::all(), &Findings::default()).unwrap();
-}
-
-fn metric(engine: &LogmapEngine, name: &str) -> u64 {
-    let metrics = engine.metrics();
-    metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}")).value as u64
 }
 
 fn values_files(disk: &Disk) -> Vec<String> {
@@ -51,7 +48,7 @@ fn a_checkpoint_takes_large_values_out_of_memory_and_reads_bring_them_back() {
         assert_eq!(resident(&engine, &[7]), (Resident::WouldBlock, Vec::new()));
         assert_eq!(resident(&engine, b"small"), (Resident::Hit, b"value".to_vec()));
         assert_eq!((state(&engine), engine.estimate(KeyRange::all()).unwrap()), (before.clone(), estimate));
-        assert_eq!(metric(&engine, "map_disk_bytes"), 50_000);
+        assert_eq!(metric(&engine, "map_disk_bytes") as u64, 50_000);
         put(&engine, &[7], b"in memory").unwrap();
         assert_eq!(resident(&engine, &[7]), (Resident::Hit, b"in memory".to_vec()));
     }
@@ -87,7 +84,8 @@ fn files_of_which_little_is_live_go_and_small_ones_become_one() {
         (0..10_u8).for_each(|key| put(&engine, &[key], &value(round + u64::from(key))).unwrap());
         put(&engine, &[b'k', round as u8], &value(round)).unwrap();
         checkpoint(&engine);
-        let (files, live) = (metric(&engine, "values_files"), metric(&engine, "values_live_bytes"));
+        let (files, live) =
+            (metric(&engine, "values_files") as u64, metric(&engine, "values_live_bytes") as u64);
         let on_disk: usize = disk
             .contents()
             .iter()
@@ -226,7 +224,7 @@ fn a_backup_has_values_of_its_own() {
     assert_eq!(values_files(&target).len(), 1);
     let copy = open(&target.cut_to_durable());
     assert_eq!(state(&copy), state(&engine));
-    assert_eq!(metric(&copy, "map_disk_bytes"), 470);
+    assert_eq!(metric(&copy, "map_disk_bytes") as u64, 470);
     drop((disk, engine));
     checkpoint(&copy);
     assert_eq!(state(&copy).len(), 4);

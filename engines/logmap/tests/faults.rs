@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::*;
+use crash::by_hand::{put, run, state};
 use crash::environment::{Disk, SimulatedClock};
+use crash::findings::Findings;
 use engine_logmap::LogmapEngine;
-use life::{CHECKPOINT, Findings, LOG, Life, files, put, request, request_at, run, state};
+use life::{CHECKPOINT, LOG, Life, files, request, request_at};
 
 /// Lives with the fault; checks every answer, and what is visible after it.
 fn live_with(plan: &Arc<FaultPlan>, disk: &Disk, born: &Life) -> Life {

@@ -7,10 +7,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use adapter_api::*;
+use crash::by_hand::{State, put, run, state};
 use crash::environment::{Contents, Disk};
+use crash::findings::Findings;
 use crash::image::mix;
 use engine_logmap::LogmapEngine;
-use life::{CHECKPOINT, Findings, LOG, State, on_disk, put, request, run, state};
+use life::{CHECKPOINT, LOG, on_disk, request};
 
 /// A checkpoint of a few entries, and a few records of the log behind it.
 fn small_store(close: bool) -> (Disk, State) {

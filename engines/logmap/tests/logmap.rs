@@ -10,29 +10,15 @@ use std::time::Duration;
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::environment::{Clock, Lanes};
 use adapter_api::*;
+use crash::by_hand::{State, applied, entries_of, metric, put, run, state};
 use crash::environment::{Disk, SimulatedClock};
+use crash::findings::Findings;
 use crash::image::mix;
 use engine_logmap::LogmapEngine;
-use life::{
-    CHECKPOINT, Findings, LOG, State, applied, batch, files, on_disk, put, request, request_at, run, state,
-};
+use life::{CHECKPOINT, LOG, batch, files, on_disk, request, request_at};
 
 fn open_at(disk: &Disk, checkpoint_log_bytes: u64) -> LogmapEngine {
     LogmapEngine::open(request(disk.root(), Durability::Always, checkpoint_log_bytes)).unwrap()
-}
-
-fn entries_of(view: &dyn ReadView, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut cursor = view.cursor(KeyRange::all(), direction).unwrap();
-    let mut entries = Vec::new();
-    while let Some(entry) = cursor.next().unwrap() {
-        entries.push((entry.key.to_vec(), entry.value.to_vec()));
-    }
-    entries
-}
-
-fn metric(engine: &LogmapEngine, name: &str) -> f64 {
-    let metrics = engine.metrics();
-    metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}")).value
 }
 
 #[test]
@@ -205,20 +191,21 @@ fn apply_waits_when_the_log_is_far_ahead_and_says_so_before() {
     request.environment.lanes = Arc::clone(&lanes) as Arc<dyn Lanes>;
     let engine = Arc::new(LogmapEngine::open(request).unwrap());
     lanes.engine.set(Arc::downgrade(&engine)).unwrap();
+    let engine = engine.as_ref();
     let mut highest = 0;
     for number in 0..200_u8 {
-        put(&engine, &[number + 1], b"v").unwrap();
+        put(engine, &[number + 1], b"v").unwrap();
         let pressure = engine.pressure();
         assert_eq!(pressure.level > 0, !pressure.reason.is_empty());
-        assert!(pressure.level == 0 || metric(&engine, "checkpoint_backlog_log_bytes") > 131_072.0);
+        assert!(pressure.level == 0 || metric(engine, "checkpoint_backlog_log_bytes") > 131_072.0);
         highest = highest.max(pressure.level);
     }
     assert_eq!(highest, 100);
-    assert!(metric(&engine, "apply_waits") > 0.0 && metric(&engine, "checkpoints") >= 2.0);
-    assert!(metric(&engine, "checkpoint_backlog_log_bytes") <= 262_144.0);
+    assert!(metric(engine, "apply_waits") > 0.0 && metric(engine, "checkpoints") >= 2.0);
+    assert!(metric(engine, "checkpoint_backlog_log_bytes") <= 262_144.0);
     // Where nobody runs lanes any more, a write does not wait for ever.
     lanes.is_stopped.store(true, Ordering::SeqCst);
-    (0..200_u8).for_each(|number| put(&engine, &[number + 1], b"w").unwrap());
+    (0..200_u8).for_each(|number| put(engine, &[number + 1], b"w").unwrap());
 }
 
 #[test]

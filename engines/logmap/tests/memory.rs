@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use adapter_api::environment::Directory;
 use adapter_api::environment::real::{RealClock, RealDirectory};
-use adapter_api::environment::{Directory, Lanes};
 use adapter_api::*;
+use crash::by_hand::NoLanes;
 use engine_logmap::LogmapEngine;
 
 /// The system's allocator, counting what is taken and the most that ever was.
@@ -34,13 +35,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-struct NoLanes;
-
-impl Lanes for NoLanes {
-    fn wake(&self, _: Lane) {}
-    fn wait_for(&self, _: Lane) {}
-}
 
 struct Unwatched;
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use adapter_api::environment::Cause;
 use adapter_api::environment::real::{IoCounters, RealClock, RealDirectory};
 use adapter_api::*;
+use crash::by_hand::{NoLanes, put, run};
 use engine_logmap::LogmapEngine;
-use life::{CHECKPOINT, LOG, NoLanes, put, run};
+use life::{CHECKPOINT, LOG};
 
 /// Opens the engine on a real directory.
 fn open(folder: &tempfile::TempDir, counters: &Arc<IoCounters>, options: &[(&str, &str)]) -> LogmapEngine {

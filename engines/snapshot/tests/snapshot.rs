@@ -3,29 +3,20 @@
 //! Method: one small history of batches runs on the simulated disk; after each acknowledged batch, and after
 //! each failing call, the engine is opened again on what a kill or a power cut would leave.
 
-use std::collections::BTreeMap;
 use std::io::IoSlice;
-use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::environment::real::{RealClock, read_whole};
-use adapter_api::environment::{Cause, Directory, Lanes, OpenFile};
+use adapter_api::environment::{Cause, Directory, OpenFile};
 use adapter_api::*;
+use crash::by_hand::{NoLanes, State, applied, put, state};
 use crash::environment::Disk;
+use crash::findings::Findings;
 use engine_snapshot::SnapshotEngine;
 
 const DOCUMENT: &str = "snapshot.json";
 const MODES: [&str; 3] = ["atomic", "atomic-as-written", "naive"];
-
-type State = BTreeMap<Vec<u8>, Vec<u8>>;
-
-struct NoLanes;
-
-impl Lanes for NoLanes {
-    fn wake(&self, _: Lane) {}
-    fn wait_for(&self, _: Lane) {}
-}
 
 fn open_in(directory: Arc<dyn Directory>, mode: &str) -> Result<SnapshotEngine> {
     let environment = Environment { directory, clock: Arc::new(RealClock::new()), lanes: Arc::new(NoLanes) };
@@ -51,16 +42,6 @@ fn names(disk: &Disk) -> Vec<String> {
     disk.contents().into_iter().map(|(name, _)| name).collect()
 }
 
-fn state(engine: &SnapshotEngine) -> State {
-    let mut state = State::new();
-    let mut visit = |entry: Entry<'_>| {
-        state.insert(entry.key.to_vec(), entry.value.to_vec());
-        ControlFlow::Continue(())
-    };
-    engine.scan(KeyRange::all(), Direction::Forward, &mut visit).unwrap();
-    state
-}
-
 /// Batches that grow, shrink and empty the state, with keys and values that are no text.
 fn history() -> Vec<BatchBuilder> {
     let mut batches = vec![BatchBuilder::new(); 6];
@@ -80,35 +61,9 @@ fn history() -> Vec<BatchBuilder> {
 fn states() -> Vec<State> {
     let mut states = vec![State::new()];
     for batch in history() {
-        let mut state = states[states.len() - 1].clone();
-        for mutation in batch.as_batch() {
-            match mutation {
-                Mutation::Put { key, value } => drop(state.insert(key.to_vec(), value.to_vec())),
-                Mutation::Delete { key } => drop(state.remove(key)),
-                Mutation::DeleteRange(range) => state.retain(|key, _| !range.contains(key)),
-            }
-        }
-        states.push(state);
+        states.push(applied(&states[states.len() - 1], batch.as_batch()));
     }
     states
-}
-
-fn put(engine: &SnapshotEngine, key: &[u8], value: &[u8]) -> Result<()> {
-    let mut batch = BatchBuilder::new();
-    batch.put(key, value).unwrap();
-    engine.apply(batch.as_batch())
-}
-
-#[derive(Default)]
-struct Findings(Mutex<Vec<String>>);
-
-impl Watch for Findings {
-    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn finding(&self, finding: EngineError) {
-        self.0.lock().unwrap().push(finding.to_string());
-    }
 }
 
 #[test]
@@ -389,7 +344,7 @@ fn verify_finds_nothing_in_order_and_every_damage() {
         let findings = |engine: &SnapshotEngine| {
             let watch = Findings::default();
             engine.verify(&watch).unwrap();
-            watch.0.into_inner().unwrap()
+            watch.take()
         };
         assert_eq!(findings(&engine), [""; 0]);
         put(&engine, b"key", b"value").unwrap();

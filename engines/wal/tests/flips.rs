@@ -2,12 +2,12 @@
 
 mod workload;
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Clock, Directory};
-use adapter_api::{Durability, EngineError, Watch};
+use adapter_api::{Durability, EngineError};
 use crash::environment::{Disk, SimulatedClock};
+use crash::findings::Findings;
 use crash::image::mix;
 use wal::{Log, LogOptions, Lsn, salvage};
 use workload::{Files, Model, small};
@@ -96,19 +96,6 @@ fn after_a_kill_only_damage_to_the_last_group_passes_for_a_torn_write() {
     }
 }
 
-#[derive(Default)]
-struct Findings(Mutex<Vec<String>>);
-
-impl Watch for Findings {
-    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
-    fn finding(&self, finding: EngineError) {
-        self.0.lock().unwrap().push(finding.to_string());
-    }
-}
-
 #[test]
 fn salvage_takes_out_everything_but_what_is_damaged_and_writes_nothing() {
     let (disk, model) = small_log(true);
@@ -130,7 +117,7 @@ fn salvage_takes_out_everything_but_what_is_damaged_and_writes_nothing() {
             assert_eq!(damaged.changes(), 0);
             assert!(read.is_sorted() && read.len() >= 4, "{name} at {at}: {read:?}");
             assert!(read.len() == 6 || !intact, "{name} at {at}");
-            let findings = findings.0.into_inner().unwrap();
+            let findings = findings.take();
             assert!(read.len() == 6 || !findings.is_empty(), "{name} at {at}: lost without a word");
         }
     }

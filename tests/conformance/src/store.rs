@@ -195,29 +195,6 @@ impl Drop for Store {
     }
 }
 
-/// A watch that lets everything go on, and collects what is found.
-#[derive(Default)]
-pub struct Findings(std::sync::Mutex<Vec<String>>);
-
-impl Findings {
-    /// What was found so far.
-    pub fn take(&self) -> Vec<String> {
-        self.0.lock().map(|mut found| std::mem::take(&mut *found)).unwrap_or_default()
-    }
-}
-
-impl Watch for Findings {
-    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
-    fn finding(&self, finding: EngineError) {
-        if let Ok(mut found) = self.0.lock() {
-            found.push(finding.to_string());
-        }
-    }
-}
-
 /// A watch that cancels at once.
 pub struct Cancelled;
 

@@ -11,10 +11,12 @@
 //! ```
 
 pub mod allowed;
+pub mod by_hand;
 pub mod calls;
 pub mod damage;
 pub mod enumerate;
 pub mod environment;
+pub mod findings;
 pub mod image;
 pub mod judge;
 pub mod life;

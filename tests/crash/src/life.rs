@@ -14,6 +14,7 @@ use adapter_api::{
 };
 
 use crate::environment::{Disk, Lie, SimulatedClock, SimulatedLanes};
+use crate::findings::Findings;
 use crate::oracle::{Bounds, Found, History, Version, check_view, keys_of, read_all};
 use crate::power_cut::Crash;
 use crate::subject::{Subject, close};
@@ -332,10 +333,9 @@ impl<'a> Life<'a> {
         }
         let findings = Findings::default();
         self.beside(|engine| engine.verify(&findings))?;
-        let found = findings.0.lock().map(|found| found.first().cloned());
-        match found {
-            Ok(Some(finding)) => Err(format!("verify found something in a store that is whole: {finding}")),
-            _ => Ok(()),
+        match findings.take().first() {
+            Some(finding) => Err(format!("verify found something in a store that is whole: {finding}")),
+            None => Ok(()),
         }
     }
 
@@ -414,22 +414,6 @@ impl Watch for Quiet {
     }
 
     fn finding(&self, _: EngineError) {}
-}
-
-/// A watch that collects what is found.
-#[derive(Default)]
-struct Findings(std::sync::Mutex<Vec<String>>);
-
-impl Watch for Findings {
-    fn progress(&self, _: u64, _: u64) -> std::ops::ControlFlow<()> {
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn finding(&self, finding: EngineError) {
-        if let Ok(mut found) = self.0.lock() {
-            found.push(finding.to_string());
-        }
-    }
 }
 
 /// Entries for an ingest, all with one value.

@@ -2,13 +2,13 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use adapter_api::environment::{Clock, Directory, Lanes};
+use adapter_api::environment::{Clock, Directory};
 use adapter_api::*;
+use crash::by_hand::{NoLanes, State, applied, state};
 use crash::environment::{Disk, SimulatedClock};
+use crash::findings::Findings;
 use crash::image::mix;
 use engine_logmap::LogmapEngine;
 
@@ -17,34 +17,6 @@ pub const CHECKPOINT: Lane = Lane(1);
 
 /// Where the store under test lives.
 pub type Files = Arc<dyn Directory>;
-
-pub type State = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// Lanes that nobody runs but the test.
-pub struct NoLanes;
-
-impl Lanes for NoLanes {
-    fn wake(&self, _: Lane) {}
-    fn wait_for(&self, _: Lane) {}
-}
-
-#[derive(Default)]
-pub struct Findings(pub Mutex<Vec<String>>);
-
-impl Watch for Findings {
-    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn finding(&self, finding: EngineError) {
-        self.0.lock().unwrap().push(finding.to_string());
-    }
-}
-
-impl Findings {
-    pub fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
 
 /// Segments of four blocks and checkpoints behind every few records: everything happens within a few calls.
 /// Smaller than what users may set, so not checked against the options.
@@ -75,39 +47,6 @@ pub fn on_disk(mut request: OpenRequest) -> OpenRequest {
 
 pub fn open(directory: Files) -> Result<LogmapEngine> {
     LogmapEngine::open(request(directory, Durability::Always, 16384))
-}
-
-pub fn state(engine: &LogmapEngine) -> State {
-    let mut state = State::new();
-    let mut visit = |entry: Entry<'_>| {
-        state.insert(entry.key.to_vec(), entry.value.to_vec());
-        ControlFlow::Continue(())
-    };
-    engine.scan(KeyRange::all(), Direction::Forward, &mut visit).unwrap();
-    state
-}
-
-pub fn put(engine: &LogmapEngine, key: &[u8], value: &[u8]) -> Result<()> {
-    let mut batch = BatchBuilder::new();
-    batch.put(key, value).unwrap();
-    engine.apply(batch.as_batch())
-}
-
-/// Runs a lane until it has nothing to do.
-pub fn run(engine: &LogmapEngine, lane: Lane) {
-    while engine.background(lane).unwrap() == Step::More {}
-}
-
-pub fn applied(state: &State, batch: Batch<'_>) -> State {
-    let mut state = state.clone();
-    for mutation in batch {
-        match mutation {
-            Mutation::Put { key, value } => drop(state.insert(key.to_vec(), value.to_vec())),
-            Mutation::Delete { key } => drop(state.remove(key)),
-            Mutation::DeleteRange(range) => state.retain(|key, _| !range.contains(key)),
-        }
-    }
-    state
 }
 
 /// The `number`-th batch of a random history: mostly small, now and then larger than a segment.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use adapter_api::environment::real::RealDirectory;
 use adapter_api::{Capabilities, Durability, StorageEngine};
+use crash::findings::Findings;
 
 use crate::badge::Badge::Restart;
 use crate::case::Case;
 use crate::model::Edit;
 use crate::outcome::{Verdict, failed};
-use crate::store::{Findings, Store};
+use crate::store::Store;
 use crate::trial::Trial;
 
 pub const CASES: &[Case] =

@@ -12,12 +12,12 @@ use adapter_api::host::{StorageAdapter, View};
 use adapter_api::{
     Buffer, Capabilities, Cursor, Direction, EngineError, KeyRange, ReadView, StorageEngine, Values,
 };
+use crash::findings::Findings;
 
 use crate::badge::Badge::{Semantics, ViewsAndScans};
 use crate::case::Case;
 use crate::model::{Edit, batch};
 use crate::outcome::{Verdict, ensure, failed};
-use crate::store::Findings;
 use crate::trial::Trial;
 
 pub const CASES: &[Case] = &[

@@ -1,13 +1,14 @@
 //! Work beside reads and writes that changes nothing of the map.
 
 use adapter_api::{Capabilities, EngineError, KeyRange, StorageEngine};
+use crash::findings::Findings;
 
 use crate::badge::Badge::Semantics;
 use crate::case::Case;
 use crate::cases::view::expect_view;
 use crate::model::Edit;
 use crate::outcome::{Verdict, ensure, failed};
-use crate::store::{Cancelled, Findings, Store};
+use crate::store::{Cancelled, Store};
 use crate::trial::Trial;
 
 pub const CASES: &[Case] = &[
