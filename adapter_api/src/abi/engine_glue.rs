@@ -139,9 +139,20 @@ impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
         guard("close", || self.engine().close())
     }
 
-    // skew: last method begin
     fn compact(&self, range: AbiRange<'_>, watch: WatchObject<'_>) -> AbiResult<()> {
         guard("compact", || self.engine().compact(range.into(), &WatchProxy::new(watch)))
+    }
+
+    // skew: last method begin
+    fn multi_get_resident(
+        &self,
+        keys: RSlice<'_, RSlice<'_, u8>>,
+        bytes_max: usize,
+        values: &mut Values,
+    ) -> AbiResult<()> {
+        guard("multi_get_resident", || {
+            with_keys(keys, |keys| self.engine().multi_get_resident(keys, bytes_max, values))
+        })
     }
     // skew: last method end
 }

@@ -15,7 +15,7 @@
 
 use super::node::{Child, Items, Leaf, Node, Size, size_of_children};
 use super::pointer::Shared;
-use super::record::Record;
+use super::record::{Record, Stored};
 use crate::{Buffer, KeyRange, Result, Values};
 
 /// How many searches go side by side: as many misses of the cache as a processor waits for at once.
@@ -86,6 +86,21 @@ impl<'a> Tree<'a> {
                 match self.find(key) {
                     Some(record) => values.push(record.stored().here()),
                     None => values.push_absent(),
+                }
+            }
+        }
+    }
+
+    /// As `multi_get`, up to the first value that is away or does not fit.
+    pub(super) fn multi_get_here(self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) {
+        let end = values.bytes().saturating_add(bytes_max);
+        for keys in keys.chunks(SIDE_BY_SIDE) {
+            self.prefetch(keys);
+            for key in keys {
+                match self.find(key).map(|record| record.stored()) {
+                    None => values.push_absent(),
+                    Some(Stored::Here(value)) if value.len() <= end - values.bytes() => values.push(value),
+                    Some(_) => return,
                 }
             }
         }
