@@ -217,13 +217,12 @@ impl Checkpointer {
     }
 
     /// The pages that lie behind where the file would end if nothing in front of it were free; the next checkpoint
-    /// moves them if there are some.
+    /// moves them, and the maps that lie there.
     pub(crate) fn pages_to_move(&mut self) -> BTreeSet<PageId> {
         let Stored { map, space, .. } = &self.stored;
         let dense = space.end() - space.free_blocks();
-        let pages = map.pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect();
-        self.wants_move = !BTreeSet::is_empty(&pages);
-        pages
+        self.wants_move = map.extents().iter().any(|extent| extent.end() > dense);
+        map.pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect()
     }
 
     /// Whether a checkpoint has to be written whatever the log has.
