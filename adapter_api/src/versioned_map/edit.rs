@@ -7,7 +7,7 @@
 //! Promises: what `tree` promises of shape holds after each call; nothing shows in any version that others read; an
 //! edit that is dropped takes back what it put into leaves of others. Called by `versioned_map` alone.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use super::changes::Change;
@@ -16,6 +16,7 @@ use super::node::{Branch, Child, Items, Leaf, Node, Parts, Sibling, Size, size_o
 use super::pointer::Shared;
 use super::record::{Cell, OwnedRecord, RECORD_BYTES, RetiredRecord, Stored};
 use super::shape::FanOut;
+use super::sync::MutexGuard;
 use super::tree::Tree;
 use crate::KeyRange;
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::data_directory::contents;
 use crate::engines;
-use crate::offline::{answer, assert_serves, flip, names, refused, run, text, written};
+use crate::offline::{answer, assert_serves, flip, names, refused, run, succeeded, text, written};
 
 #[test]
 fn a_backup_is_restored_to_what_it_was_made_of() {
@@ -28,6 +28,9 @@ fn a_backup_is_restored_to_what_it_was_made_of() {
         assert_serves(config.clone(), &new, 1000);
         refused(&run(&["restore", "--from", text(&to), "--dir", text(&new)]), 4, &["holds data of engine"]);
         refused(&run(&["backup", "--dir", text(&data), "--to", text(&to)]), 2, &["not empty"]);
+        let other = folder.path().join("other");
+        let said = succeeded(run(&["backup", "--dir", text(&data), "--to", text(&other)]));
+        assert!(String::from_utf8_lossy(&said).trim_end().ends_with(" MB/s"), "people read a rate too");
         refused(&Server::refuse(&config.data(&to)), 4, &["is not a data directory"]);
         assert_eq!(contents(&to), copied);
     }
