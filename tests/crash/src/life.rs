@@ -10,7 +10,7 @@ use adapter_api::environment::Clock;
 use adapter_api::environment::fault::{Fault, FaultPlan};
 use adapter_api::host::{StorageAdapter, View};
 use adapter_api::{
-    BatchBuilder, Capabilities, Cursor, Durability, EngineError, Entry, KeyRange, StorageEngine, Watch,
+    BatchBuilder, Capabilities, Cursor, Durability, EngineError, Entry, KeyRange, StorageEngine,
 };
 
 use crate::environment::{Disk, Lie, SimulatedClock, SimulatedLanes};
@@ -19,6 +19,14 @@ use crate::oracle::{Bounds, Found, History, Version, check_view, keys_of, read_a
 use crate::power_cut::Crash;
 use crate::subject::{Subject, close};
 use crate::workload::{Edit, Operation, key, value};
+
+/// How the border names an error behind which there was a panic.
+const PANIC: &str = "panic in ";
+
+/// Whether the engine panicked. No failing call and no damage excuses that.
+pub fn is_panic(error: &EngineError) -> bool {
+    matches!(error, EngineError::Failed { message, .. } if message.starts_with(PANIC))
+}
 
 /// How many steps of lanes make up an operation at most: a lane that never rests is a bug too.
 const STEPS_MAX: usize = 4_000;
@@ -108,7 +116,7 @@ impl<'a> Life<'a> {
         let opened = self.subject.open(&self.disk, self.plan.as_ref(), &self.clock, &self.lanes);
         let engine = match opened {
             Ok(engine) => engine,
-            Err(_) if self.has_fault => return Ok(None),
+            Err(error) if self.excuses(&error) => return Ok(None),
             Err(error) => return Err(format!("the store does not open: {error}")),
         };
         let found = read_all(&engine, keys_of(&self.history))?;
@@ -171,12 +179,16 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
+    /// Whether the failing calls of this life make up for an error: for every one but a panic.
+    fn excuses(&self, error: &EngineError) -> bool {
+        self.has_fault && !is_panic(error)
+    }
+
     fn run_next(&mut self, operation: &Operation) -> Result<(), Complaint> {
         self.run_one(operation).map_err(|complaint| format!("`{operation}`: {complaint}"))?;
-        match self.lanes.take_failures().into_iter().next() {
-            Some(failure) if !self.has_fault => Err(failure),
-            _ => Ok(()),
-        }
+        let mut failures = self.lanes.take_failures().into_iter();
+        let unexcused = failures.find(|failure| !self.has_fault || failure.contains(PANIC));
+        unexcused.map_or(Ok(()), Err)
     }
 
     fn run_one(&mut self, operation: &Operation) -> Result<(), Complaint> {
@@ -234,7 +246,7 @@ impl<'a> Life<'a> {
         }
         match self.engine().map(|engine| engine.ingest(&mut entries)) {
             None | Some(Err(EngineError::Rejected { .. })) => Ok(()),
-            Some(Err(_)) if self.has_fault => Ok(()),
+            Some(Err(error)) if self.excuses(&error) => Ok(()),
             Some(Err(error)) => Err(error.to_string()),
             Some(Ok(())) => Err("an ingest into a range that is not empty was answered OK".to_string()),
         }
@@ -262,7 +274,7 @@ impl<'a> Life<'a> {
                 self.bind(self.history.bounds.last, false);
                 Ok(())
             }
-            Err(error) if !self.has_fault => Err(error.to_string()),
+            Err(error) if !self.excuses(&error) => Err(error.to_string()),
             Err(_) if self.has_failed => Ok(()),
             Err(error) if error.changed_nothing() => {
                 self.history.cut(before.last);
@@ -307,9 +319,9 @@ impl<'a> Life<'a> {
         if !self.subject.has_honest_copies {
             target.plant(self.subject.lie);
         }
-        match engine.backup(target.root(), &Quiet) {
+        match engine.backup(target.root(), &Findings::default()) {
             Ok(()) => {}
-            Err(_) if self.has_fault => return Ok(()),
+            Err(error) if self.excuses(&error) => return Ok(()),
             Err(error) => return Err(error.to_string()),
         }
         let history = History::of(self.history.visible().clone());
@@ -324,7 +336,7 @@ impl<'a> Life<'a> {
         if !self.subject.can(Capabilities::COMPACT) {
             return Ok(());
         }
-        self.beside(|engine| engine.compact(KeyRange::all(), &Quiet))
+        self.beside(|engine| engine.compact(KeyRange::all(), &Findings::default()))
     }
 
     fn verify(&mut self) -> Result<(), Complaint> {
@@ -343,7 +355,7 @@ impl<'a> Life<'a> {
     fn beside(&self, work: impl FnOnce(&StorageAdapter) -> Result<(), EngineError>) -> Result<(), Complaint> {
         match self.engine().map(work) {
             None | Some(Ok(())) => Ok(()),
-            Some(Err(_)) if self.has_fault => Ok(()),
+            Some(Err(error)) if self.excuses(&error) => Ok(()),
             Some(Err(error)) => Err(error.to_string()),
         }
     }
@@ -384,7 +396,7 @@ impl<'a> Life<'a> {
         self.views.clear();
         match close(engine, &self.lanes) {
             Ok(()) if !self.has_failed => self.bind(self.history.bounds.acknowledged, true),
-            Err(error) if !self.has_fault => return Err(error.to_string()),
+            Err(error) if !self.excuses(&error) => return Err(error.to_string()),
             _ => {}
         }
         Ok(())
@@ -403,17 +415,6 @@ impl Drop for Life<'_> {
         // The lanes hold the engine, and the engine the lanes.
         self.lanes.run(None);
     }
-}
-
-/// A watch that lets everything go on.
-struct Quiet;
-
-impl Watch for Quiet {
-    fn progress(&self, _: u64, _: u64) -> std::ops::ControlFlow<()> {
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn finding(&self, _: EngineError) {}
 }
 
 /// Entries for an ingest, all with one value.
