@@ -42,7 +42,7 @@ use lanes::{Background, LaneThreads};
 use maintenance::Maintenance;
 pub use maintenance::{Work, WorkRefusal, WorkStatus};
 pub use reader_pool::{Job, READER_THREADS_DEFAULT, ReaderPool};
-pub use salvage::{Salvage, Salvaged};
+pub use salvage::Salvage;
 
 /// An open engine with what is known of it, its background lanes and its reader threads.
 pub struct Storage {
