@@ -3,7 +3,8 @@
 //! Promises: translates to and from the stored form; reads of several keys see one instant. `Reads` comes in
 //! two forms, of the engine (`EngineReads`) and of a group (`GroupAccess`, which also writes), so that a
 //! reading command is written once and runs on the event loop, on a reader thread and in the sequencer. A
-//! command asks `work_bytes_max` before it works through a long value, so that it holds no event loop up.
+//! command asks `work_bytes_max` before it works through a long value. On the event loop a value is copied whole,
+//! but what was copied is counted (`Ahead::copied`), and a turn ends when it is much.
 
 use std::cell::Cell;
 use std::iter;
@@ -82,20 +83,37 @@ impl<'a> EngineReads<'a> {
 
     /// Looks a key up; answers whether something is stored under it, in the scratch value.
     fn look_up(&mut self, key: &[u8]) -> Outcome<bool> {
-        let (storage, may_wait) = (&self.context.storage, self.ahead.is_none());
+        let storage = &self.context.storage;
         let Scratch { key: engine_key, value } = &mut self.scratch;
         storage.in_slot(self.database, |slot| {
             keyspace::write_data_key(slot, key, engine_key);
             value.clear();
-            if may_wait {
+            let Some(ahead) = self.ahead else {
                 return Ok(storage.get(engine_key, value)?);
-            }
-            match storage.get_resident(engine_key, value)? {
+            };
+            let read = storage.get_resident(engine_key, value)?;
+            ahead.note_copied(value.len());
+            match read {
                 Resident::Hit => Ok(true),
                 Resident::Absent => Ok(false),
                 Resident::WouldBlock => Err(Failure::WouldBlock),
             }
         })
+    }
+
+    /// Reads that may wait: holds one value at a time, however long they are together.
+    fn values_one_by_one(&mut self, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Outcome {
+        let (view, slot) = self.context.storage.view(self.database)?;
+        let Scratch { key: engine_key, value } = &mut self.scratch;
+        for key in keys {
+            keyspace::write_data_key(slot, key, engine_key);
+            value.clear();
+            let is_found = view.get(engine_key, value)?;
+            let stored = is_found.then(|| keyspace::decode(value)).transpose()?;
+            *(if is_found { &mut self.hits } else { &mut self.misses }) += 1;
+            visit(stored.map(|stored| stored.bytes));
+        }
+        Ok(())
     }
 
     /// Counts the hits and misses of a request that was answered.
@@ -118,7 +136,7 @@ impl Drop for EngineReads<'_> {
 
 impl Reads for EngineReads<'_> {
     fn value(&mut self, key: &[u8]) -> Outcome<Option<Stored<'_>>> {
-        let known = self.ahead.as_ref().and_then(|ahead| ahead.find(key));
+        let known = self.ahead.as_ref().and_then(|ahead| ahead.find(self.database, key));
         let is_found = known.is_none() && self.look_up(key)?;
         let value = match (known, &self.ahead) {
             (Some(place), Some(ahead)) => ahead.value(place),
@@ -135,16 +153,16 @@ impl Reads for EngineReads<'_> {
             visit(stored.map(|stored| stored.bytes));
             return Ok(());
         }
-        let (storage, may_wait) = (&self.context.storage, self.ahead.is_none());
+        let Some(ahead) = self.ahead else {
+            return self.values_one_by_one(keys, visit);
+        };
+        let storage = &self.context.storage;
         let values = storage.in_slot(self.database, |slot| {
             let engine_keys: Vec<_> = keys.iter().map(|key| keyspace::data_key(slot, key)).collect();
             let engine_keys: Vec<&[u8]> = engine_keys.iter().map(Vec::as_slice).collect();
             let mut values = Values::new();
-            if may_wait {
-                storage.multi_get(&engine_keys, &mut values)?;
-            } else {
-                storage.multi_get_resident(&engine_keys, WORK_BYTES_MAX, &mut values)?;
-            }
+            storage.multi_get_resident(&engine_keys, WORK_BYTES_MAX, &mut values)?;
+            ahead.note_copied(values.bytes());
             match values.len() == keys.len() {
                 true => Ok(values),
                 false => Err(Failure::WouldBlock),

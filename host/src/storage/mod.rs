@@ -29,7 +29,8 @@ use adapter_api::environment::{Clock, Directory};
 use adapter_api::host::{LoadedPlugin, StorageAdapter};
 use adapter_api::{
     Batch, Buffer, Capabilities, Description, Direction, Durability, EngineError, Entry, Environment,
-    Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, Resident, StorageEngine, Values,
+    Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, ReadView, Resident,
+    StorageEngine, Values,
 };
 
 pub use backup::{Backup, BackupError};
@@ -185,16 +186,8 @@ impl Storage {
         self.engine.get_resident(key, value)
     }
 
-    /// Appends the values of several engine keys as of one instant. May wait for a device.
-    ///
-    /// # Errors
-    /// `Unsupported` if the engine has no read views: only the sequencer's thread reads at one instant then.
-    pub fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<(), EngineError> {
-        self.engine.multi_get(keys, values)
-    }
-
-    /// Like `multi_get`, but never waits for a device: appends the values of as many keys as are in memory, from the
-    /// first on, and no more than `bytes_max` bytes of them.
+    /// Appends the values of several engine keys as of one instant, without waiting for a device: of as many keys as
+    /// are in memory, from the first on, and no more than `bytes_max` bytes of them. An engine need not answer any.
     ///
     /// # Errors
     /// What the engine says.
@@ -205,6 +198,14 @@ impl Storage {
         values: &mut Values,
     ) -> Result<(), EngineError> {
         self.engine.multi_get_resident(keys, bytes_max, values)
+    }
+
+    /// Everything as of one instant, and the slot that a database has in it. Its reads may wait for a device.
+    ///
+    /// # Errors
+    /// `Unsupported` if the engine has no read views: only the sequencer's thread reads at one instant then.
+    pub fn view(&self, database: u8) -> Result<(Box<dyn ReadView + '_>, Slot), EngineError> {
+        self.in_slot(database, |slot| self.engine.read_view().map(|view| (view, slot)))
     }
 
     /// Calls `visit` with the entries of a part of a database in order until it answers `Break`: as of one
@@ -223,8 +224,8 @@ impl Storage {
         if !self.has(Capabilities::READ_VIEW) {
             return self.scan(bounds(self.databases().slot(database)).as_range(), direction, visit);
         }
-        let (view, bounds) =
-            self.in_slot(database, |slot| self.engine.read_view().map(|view| (view, bounds(slot))))?;
+        let (view, slot) = self.view(database)?;
+        let bounds = bounds(slot);
         if bounds.as_range().is_empty() {
             return Ok(());
         }
