@@ -265,7 +265,7 @@ pub(super) fn create(path: &Path, counters: &Arc<IoCounters>) -> io::Result<()> 
     }
     create(parent, counters)?;
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
         _ => sync(),
     }
 }

@@ -3,12 +3,16 @@
 use std::iter::once;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use adapter_api::{Batch, Buffer, KeyRange, Mutation};
 
 use super::*;
 use crate::storage::test_engine::{State, TestClock, TestDisk, TestEngine, opened, opened_at};
+
+/// Far longer than anything takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One request of a `Script`.
 #[derive(Clone)]
@@ -530,8 +534,9 @@ fn nobody_waits_for_a_commit_thread_that_ended_by_a_defect() {
     let behind = bench.submit_sized(vec![put(b"b", "1")], Limits::default().group_bytes);
     go_on.send(()).unwrap();
     assert_eq!(first.recv().unwrap(), ["ok"]);
-    assert!(hears.recv().is_err() && behind.recv().is_err(), "they are dropped");
-    hears_failure.recv().unwrap();
+    assert_eq!(hears.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    assert_eq!(behind.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    hears_failure.recv_timeout(PATIENCE).unwrap();
     assert!(bench.sequencer.has_room());
     assert_eq!(bench.submit(vec![put(b"c", "1")]).recv().unwrap(), ["rejected"]);
     assert!(!bench.sequencer.shutdown());

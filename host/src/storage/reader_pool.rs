@@ -112,8 +112,12 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
+
+    /// Far longer than anything takes; a test that waits so long has failed.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     #[test]
     fn a_job_that_panics_leaves_its_thread_working() {
@@ -148,7 +152,8 @@ mod tests {
         drop(waiting);
         let stopping = Arc::clone(&pool);
         let stop = thread::spawn(move || stopping.stop());
-        assert!(dropped.recv().is_err(), "dropped while the first one runs");
+        let heard = dropped.recv_timeout(PATIENCE);
+        assert_eq!(heard, Err(mpsc::RecvTimeoutError::Disconnected), "dropped while the first one runs");
         pool.run(Box::new(move || ends.send(1000).unwrap()));
         lets_go.send(()).unwrap();
         stop.join().unwrap();
