@@ -58,6 +58,8 @@ pub struct Storage {
     file_counters: Arc<IoCounters>,
     /// `None` if nothing is kept free.
     disk_reserve: Option<DiskReserve>,
+    /// Whether the engine answers `multi_get_resident`, by which it tells that a value is long before it copies it.
+    tells_lengths: bool,
     databases: CurrentDatabases,
     maintenance: Maintenance,
 }
@@ -84,6 +86,7 @@ impl Storage {
         let request = OpenRequest { options: options.clone(), durability, ..OpenRequest::new(environment) };
         let engine = plugin.open(request)?;
         let storage = Self {
+            tells_lengths: tells_lengths(&engine),
             engine,
             guarantees,
             options,
@@ -178,12 +181,32 @@ impl Storage {
         self.engine.get(key, value)
     }
 
-    /// Like `get`, but never waits for a device.
+    /// Like `get` into a list of values, but never waits for a device. Nor copies it a value of more than `bytes_max`
+    /// bytes, if the engine tells beforehand that it is one: `WouldBlock` then.
     ///
     /// # Errors
     /// What the engine says.
-    pub fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident, EngineError> {
-        self.engine.get_resident(key, value)
+    pub fn get_resident(
+        &self,
+        key: &[u8],
+        bytes_max: usize,
+        values: &mut Values,
+    ) -> Result<Resident, EngineError> {
+        if self.tells_lengths {
+            let place = values.len();
+            self.engine.multi_get_resident(&[key], bytes_max, values)?;
+            return Ok(match (values.len() > place, values.get(place)) {
+                (false, _) => Resident::WouldBlock,
+                (true, None) => Resident::Absent,
+                (true, Some(_)) => Resident::Hit,
+            });
+        }
+        let mut answer = Resident::WouldBlock;
+        values.push_with(|value| {
+            answer = self.engine.get_resident(key, value)?;
+            Ok(answer == Resident::Hit)
+        })?;
+        Ok(answer)
     }
 
     /// Appends the values of several engine keys as of one instant, without waiting for a device: of as many keys as
@@ -308,6 +331,16 @@ impl Drop for Storage {
         self.maintenance.stop();
         self.lanes.stop();
     }
+}
+
+/// Whether the engine answers `multi_get_resident` where it could: for a key that is new or was read last.
+fn tells_lengths(engine: &StorageAdapter) -> bool {
+    let (mut value, mut values) = (Buffer::new(), Values::new());
+    let key = Databases::key();
+    let read = engine.get(&key, &mut value);
+    let read = read.and_then(|_| engine.multi_get_resident(&[&key], usize::MAX, &mut values));
+    // An engine that cannot read says so again to whoever needs it.
+    read.is_ok() && values.len() == 1
 }
 
 fn no_thread(error: std::io::Error) -> EngineError {

@@ -20,7 +20,7 @@ use adapter_api::{
 use super::databases::CurrentDatabases;
 use super::lanes::LaneThreads;
 use super::maintenance::Maintenance;
-use super::{ReaderPool, Storage};
+use super::{ReaderPool, Storage, tells_lengths};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -128,8 +128,10 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
     let mut description = Description::new("test", "1.2.3", "an engine for tests");
     description.capabilities = engine.capabilities;
     description.batch_bytes_max = engine.batch_bytes_max;
+    let engine = StorageAdapter::around(engine, description);
     let storage = Storage {
-        engine: StorageAdapter::around(engine, description),
+        tells_lengths: tells_lengths(&engine),
+        engine,
         guarantees: Guarantees::new()
             .kept(Promise::Semantics, "it is an ordered map")
             .not_kept(Promise::Restart, "it is only in memory"),
@@ -251,7 +253,9 @@ impl StorageEngine for TestEngine {
         if !self.capabilities.has(Capabilities::RESIDENT) {
             return Ok(());
         }
-        self.state.read_together.lock().unwrap().push(keys.len());
+        if keys.len() > 1 {
+            self.state.read_together.lock().unwrap().push(keys.len());
+        }
         let (map, end) = (self.state.map(), values.bytes() + bytes_max);
         for key in keys {
             match map.get(*key) {
