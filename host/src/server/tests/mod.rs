@@ -89,8 +89,13 @@ fn a_value_that_was_read_ahead_answers_for_its_own_database_alone() {
     let server = Running::start_as(facts, settings(), TestEngine::new(), Limits::default());
     let mut client = server.client();
     client.ask("MSET a 1 b 2 c 3\r\n", "+OK\r\n");
-    let refused = format!("GETRANGE b 0 {}\r\n", "9".repeat(2000));
-    client.send(format!("GET a\r\n{refused}GET c\r\nSELECT 1\r\nGET c\r\n"));
+    let array = |words: &[&str]| {
+        let words: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        format!("*{}\r\n{words}", words.matches('$').count())
+    };
+    let refused = array(&["GETRANGE", "b", "0", &"9".repeat(2000)]);
+    let get = |key: &str| array(&["GET", key]);
+    client.send([get("a"), refused, get("c"), array(&["SELECT", "1"]), get("c")].concat());
     client.expect("$1\r\n1\r\n-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
     client.expect("$1\r\n3\r\n+OK\r\n$-1\r\n");
 }
