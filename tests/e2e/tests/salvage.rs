@@ -96,10 +96,7 @@ fn a_salvage_that_was_killed_leaves_nothing_that_serves_and_begins_anew() {
     let (data, new) = (offline::written(&folder, engines::logmap(), KEYS), folder.path().join("new"));
     let words = ["salvage", "--dir", text(&data), "--into", text(&new)];
     loop {
-        let mut child = offline::command(&words).spawn().unwrap();
-        server::until("an arriving store", || new.join("data-1").is_dir());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        offline::kill_at(&words, &new.join("data-1"));
         if !new.join("MARKER").exists() {
             break;
         }
