@@ -308,6 +308,8 @@ fn a_panic_in_a_drop_unwinds_nobody_and_stops_writes() {
     let engine = open();
     put(&engine, &[(b"drop panics", b"")]).unwrap();
     drop(engine.view().unwrap());
+    let mut one = Sorted(vec![(b"a".to_vec(), b"1".to_vec())].into_iter(), None);
+    assert!(engine.ingest(&mut one).is_err());
     assert!(put(&engine, &[(b"b", b"1")]).is_err());
     assert!(get(&engine, b"drop panics").unwrap().is_some());
 }

@@ -37,6 +37,8 @@ pub(crate) fn engine_object(engine: impl StorageEngine + 'static) -> EngineObjec
     EngineTable_TO::from_value(EngineGlue(parts), TD_Opaque)
 }
 
+const DROP_PANICKED: &str = "a view or a cursor of the engine panicked while it was dropped";
+
 /// An engine and what its views share with it. Generic, so that the compiler sees through a call of the table
 /// into the author's method.
 struct EngineParts<E> {
@@ -50,14 +52,17 @@ impl<E: StorageEngine + 'static> EngineGlue<E> {
     fn engine(&self) -> &E {
         &self.0.engine
     }
+
+    /// Whether something of the engine panicked where no call could say so: no write is taken since.
+    fn has_dropped_badly(&self) -> bool {
+        self.0.drop_panicked.load(Ordering::Relaxed)
+    }
 }
 
 impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
     fn apply(&self, batch: RSlice<'_, u8>) -> AbiResult<()> {
-        if self.0.drop_panicked.load(Ordering::Relaxed) {
-            return AbiError::panicked(
-                "a view or a cursor of the engine panicked while it was dropped".into(),
-            );
+        if self.has_dropped_badly() {
+            return AbiError::panicked(DROP_PANICKED.into());
         }
         guard("apply", || self.engine().apply(Batch::trusted(batch.as_slice())))
     }
@@ -110,6 +115,9 @@ impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
     }
 
     fn ingest(&self, entries: CursorObject<'_>) -> AbiResult<()> {
+        if self.has_dropped_badly() {
+            return AbiError::panicked(DROP_PANICKED.into());
+        }
         guard("ingest", || self.engine().ingest(&mut CursorProxy::new(entries)))
     }
 

@@ -7,7 +7,7 @@
 //! Promises: what `tree` promises of shape holds after each call; nothing shows in any version that others read; an
 //! edit that is dropped takes back what it put into leaves of others. Called by `versioned_map` alone.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use super::changes::Change;
@@ -16,6 +16,7 @@ use super::node::{Branch, Child, Items, Leaf, Node, Parts, Sibling, Size, size_o
 use super::pointer::Shared;
 use super::record::{Cell, OwnedRecord, RECORD_BYTES, RetiredRecord, Stored};
 use super::shape::FanOut;
+use super::sync::MutexGuard;
 use super::tree::Tree;
 use crate::KeyRange;
 
@@ -343,7 +344,8 @@ impl<'a> Edit<'a> {
         self.turn.retire(version, retired);
     }
 
-    /// Takes everything back, and retires what was made.
+    /// Takes everything back, and retires what was made. What is published again is as it was, with a version of its
+    /// own: else nothing of it could go before something else is published, and a disk that stays full would fill memory.
     fn abandon(&mut self) {
         self.history.end_views_from(self.first_version);
         // Readers may be passing over it: so it goes with the next version, as if that superseded it.
@@ -363,6 +365,9 @@ impl<'a> Edit<'a> {
             }
         }
         abandon_below(&mut self.turn, &self.root.node, first, version);
+        self.turn.version = version;
+        let again = Moment { root: published.root.duplicate(), version, discarded: published.discarded };
+        self.history.publish(&mut self.turn, again, u64::MAX, 0);
     }
 }
 

@@ -25,19 +25,24 @@
 //!   that moment or a newer one.
 //! - Where all slots are taken, a row in the table stands for one, by the argument for new views.
 //!
+//! The tests of `tests/every_order.rs` run small cases of it in every order of threads and memory:
+//!
+//! ```text
+//! RUSTFLAGS='--cfg loom' cargo test -p adapter_api --lib --target-dir target/ci/loom every_order
+//! ```
+//!
 //! Called by `versioned_map` alone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError};
 
 use super::node::{Child, Items, Leaf, Node, Size};
 use super::pointer::{Published, Shared};
 use super::record::RetiredRecord;
+use super::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, SLOTS};
 use super::tree::Tree;
 
-/// How many readers can be inside at once without a lock.
-const SLOTS: usize = 64;
 /// What stands in a slot that nobody has. Versions begin behind it.
 const FREE: u64 = 0;
 /// The number of the empty map.
@@ -156,7 +161,7 @@ impl History {
         Self {
             published: Published::new(Shared::new(Moment { root, version: FIRST_VERSION, discarded: 0 })),
             version: AtomicU64::new(FIRST_VERSION),
-            slots: [const { Slot(AtomicU64::new(FREE)) }; SLOTS],
+            slots: std::array::from_fn(|_| Slot(AtomicU64::new(FREE))),
             rows: Mutex::default(),
             turn: Mutex::new(turn),
         }

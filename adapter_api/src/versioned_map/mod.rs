@@ -32,6 +32,11 @@ mod node;
 mod pointer;
 mod record;
 mod shape;
+#[cfg(not(all(test, loom)))]
+mod sync;
+#[cfg(all(test, loom))]
+#[path = "tests/loom_sync.rs"]
+mod sync;
 mod tree;
 mod view;
 

@@ -7,7 +7,8 @@
 
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::sync::{self, AtomicPtr, Ordering};
 
 /// A pointer to a node that may be shared with other versions of the map.
 pub(super) struct Shared<T>(NonNull<T>);
@@ -45,9 +46,12 @@ impl<T> Shared<T> {
     ///
     /// # Safety
     /// Nobody has the node borrowed, or can come across a pointer to it any more; it is freed once.
-    pub(super) unsafe fn free(self) {
+    pub(super) unsafe fn free(self)
+    where
+        T: 'static,
+    {
         // SAFETY: `new` has leaked a box; the caller promises that this is its only owner.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        sync::free(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
@@ -55,6 +59,7 @@ impl<T> Deref for Shared<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
+        sync::borrow(self.0);
         // SAFETY: what the module says of borrowed pointers.
         unsafe { self.0.as_ref() }
     }

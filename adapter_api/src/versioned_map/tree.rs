@@ -129,9 +129,11 @@ impl<'a> Tree<'a> {
     pub(super) fn size_of(self, range: KeyRange<'_>) -> Size {
         let below = self.size_below(range.start());
         let until = range.end().map_or(self.size(), |end| self.size_below(end));
-        match until.entries > below.entries {
-            true => until.minus(below),
-            false => Size::default(),
+        // The bytes of what is staged or newer may be in one of the sums alone.
+        Size {
+            entries: until.entries.saturating_sub(below.entries),
+            bytes: until.bytes.saturating_sub(below.bytes),
+            away: until.away.saturating_sub(below.away),
         }
     }
 

@@ -196,7 +196,7 @@ impl StorageEngine for LogmapEngine {
         if record.is_empty() {
             return Ok(());
         }
-        store.leave_room_for_deletes(record.len() as u64)?;
+        store.log.leave_reserve(record.len() as u64)?;
         store.commit(staged, &record)
     }
 

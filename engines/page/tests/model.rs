@@ -218,6 +218,28 @@ fn what_was_sealed_is_opened_and_every_flipped_bit_is_refused() {
     }
 }
 
+/// A leaf of two cells, the second of which lies in the value of the first. Where it was is garbage.
+fn two_cells_in_one() -> Vec<u8> {
+    let mut page = Page::empty(1, BLOCK_BYTES);
+    let inner = [&b"\x01\x00"[..], &3_u32.to_le_bytes(), b"bxyz"].concat();
+    assert!(page.insert(0, b"a", Payload::Here(&inner)));
+    assert!(page.insert(1, b"b", Payload::Here(b"12345")));
+    let mut bytes = page.view().bytes().to_vec();
+    let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    // Behind head and key of the first cell; the two heads and its slot come before the second slot.
+    let inside = number(64 + 8) + 6 + 1;
+    bytes[64 + 12..][..4].copy_from_slice(&inside.to_le_bytes());
+    bytes[40..44].copy_from_slice(&2_u32.to_le_bytes());
+    page::seal(&mut bytes);
+    bytes
+}
+
+#[test]
+fn cells_that_share_bytes_are_refused() {
+    let damage = PageRef::open(&two_cells_in_one()).unwrap_err();
+    assert_eq!(damage.what, "two cells share bytes");
+}
+
 /// Whatever the bytes are: if they are accepted, nothing panics.
 fn read_everything(bytes: &[u8], dice: &mut Dice) {
     let Ok(page) = PageRef::open(bytes) else { return };

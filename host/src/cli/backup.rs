@@ -34,12 +34,19 @@ pub fn backup(arguments: &BackupArguments) -> Result<(), Failure> {
     })?;
     store.close()?;
     let (files, bytes, engine) = (backup.files(), backup.bytes(), &backup.engine);
-    let seconds = task.elapsed().as_secs_f64();
+    let pace = task.pace(bytes);
     let text = match json {
-        true => json!({"engine": engine, "files": files, "bytes": bytes, "seconds": seconds}).to_string(),
+        true => json!({
+            "engine": engine,
+            "files": files,
+            "bytes": bytes,
+            "seconds": pace.seconds,
+            "mb_per_second": pace.mb_per_second,
+        })
+        .to_string(),
         false => {
             let to = output::one_line(&to.display().to_string());
-            format!("{files} files of engine {engine} with {bytes} bytes are in {to}, in {seconds:.1} s")
+            format!("{files} files of engine {engine} with {bytes} bytes are in {to}, {pace}")
         }
     };
     Ok(output::answer(&format!("{text}\n"))?)

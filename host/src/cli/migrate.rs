@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::output;
 use super::store::{Store, close_engine, engine_options, registry};
 use super::task::Task;
-use super::transfer_arguments::{MigrateArguments, StoreArguments};
+use super::transfer_arguments::{MigrateArguments, StoreArguments, WriterArguments};
 use crate::storage::registry::Plugin;
 use crate::transfer::Totals;
 
@@ -101,7 +101,8 @@ fn discard_old(arguments: &MigrateArguments) -> Result<(), Failure> {
 /// The store that is moved. Its engine's options are those of the configuration.
 fn source_arguments(arguments: &MigrateArguments) -> StoreArguments {
     let MigrateArguments { dir, engine, place, .. } = arguments;
-    StoreArguments { dir: dir.clone(), engine: engine.clone(), options: Vec::new(), place: place.clone() }
+    let writer = WriterArguments { engine: engine.clone(), options: Vec::new(), place: place.clone() };
+    StoreArguments { dir: dir.clone(), writer }
 }
 
 fn report(

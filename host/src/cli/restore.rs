@@ -11,14 +11,14 @@ use super::failure::Failure;
 use super::output;
 use super::store::{close_engine, engine_name, engine_options, registry};
 use super::task::Task;
-use super::transfer_arguments::RestoreArguments;
+use super::transfer_arguments::{RestoreArguments, WriterArguments};
 use crate::storage::registry::Plugin;
 use crate::storage::{Backup, BackupError};
 use crate::transfer::Totals;
 
 /// Checks a backup and copies it into a directory without data.
 pub fn restore(arguments: &RestoreArguments) -> Result<(), Failure> {
-    let RestoreArguments { from, dir, engine, options, place, json } = arguments;
+    let RestoreArguments { from, dir, writer: WriterArguments { engine, options, place }, json } = arguments;
     let settings = place.load()?.settings;
     let backup = Backup::read(from).map_err(|error| Failure::Data(format!("this is no backup: {error}")))?;
     let name = engine_name(backup.engine.clone(), engine.as_deref())?;

@@ -12,7 +12,7 @@ use adapter_api::host::DataDirectory;
 use adapter_api::{Capabilities, Description, Durability, KeyRange, Options};
 
 use super::failure::Failure;
-use super::transfer_arguments::StoreArguments;
+use super::transfer_arguments::{StoreArguments, WriterArguments};
 use crate::config::{self, GivenOption, Origin, Settings};
 use crate::storage::Storage;
 use crate::storage::registry::{Plugin, Registry, is_engine_name};
@@ -31,7 +31,7 @@ impl Store {
     /// # Errors
     /// Why it cannot be opened, naming the directory.
     pub fn open(arguments: &StoreArguments) -> Result<Self, Failure> {
-        let StoreArguments { dir, engine, options, place } = arguments;
+        let StoreArguments { dir, writer: WriterArguments { engine, options, place } } = arguments;
         let settings = place.load()?.settings;
         let remembered = DataDirectory::engine_of(dir)?;
         let plugin = registry(&settings, dir)?.load(&engine_name(remembered, engine.as_deref())?)?;

@@ -3,8 +3,9 @@
 //! Promises: a bar is drawn only where stderr is a terminal; the first SIGINT or SIGTERM ends the work at its
 //! next report of progress.
 
+use std::fmt;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use adapter_api::{EngineError, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -75,32 +76,42 @@ impl Task {
         &self.interruption
     }
 
-    /// How long the work has taken so far.
-    pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+    /// How long the work on so many bytes has taken so far.
+    pub fn pace(&self, bytes: u64) -> Pace {
+        let seconds = self.started.elapsed().as_secs_f64();
+        Pace { seconds, mb_per_second: bytes as f64 / 1e6 / seconds.max(1e-6) }
     }
 
     /// What was moved, and how fast, for scripts.
     pub fn as_json(&self, totals: &Totals) -> Value {
-        let seconds = self.elapsed().as_secs_f64();
+        let Pace { seconds, mb_per_second } = self.pace(totals.bytes);
         json!({
             "entries": totals.entries,
             "bytes": totals.bytes,
             "digest": totals.digest_text(),
             "seconds": seconds,
-            "mb_per_second": rate(totals, seconds),
+            "mb_per_second": mb_per_second,
         })
     }
 
     /// The same in words.
     pub fn as_text(&self, totals: &Totals) -> String {
-        let seconds = self.elapsed().as_secs_f64();
-        format!("{totals}, in {seconds:.1} s, {:.0} MB/s", rate(totals, seconds))
+        format!("{totals}, {}", self.pace(totals.bytes))
     }
 }
 
-fn rate(totals: &Totals, seconds: f64) -> f64 {
-    totals.bytes as f64 / 1e6 / seconds.max(1e-6)
+/// How long work took, and how fast it went.
+pub struct Pace {
+    /// Seconds.
+    pub seconds: f64,
+    /// Millions of bytes in a second.
+    pub mb_per_second: f64,
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "in {:.1} s, {:.0} MB/s", self.seconds, self.mb_per_second)
+    }
 }
 
 impl Drop for Task {

@@ -12,7 +12,15 @@ pub struct StoreArguments {
     /// The data directory. No server may be using it
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// The engine that wrote the data [default: the one that the directory remembers]
+    /// The engine that wrote it.
+    #[command(flatten)]
+    pub writer: WriterArguments,
+}
+
+/// The flags that name the engine that wrote what is there.
+#[derive(Debug, Clone, Args)]
+pub struct WriterArguments {
+    /// The engine that wrote the data [default: the one that is remembered beside it]
     #[arg(long, value_name = "NAME|PATH")]
     pub engine: Option<String>,
     /// An option of the engine. Those of the configuration count too, if it names the same engine
@@ -123,15 +131,9 @@ pub struct RestoreArguments {
     /// The data directory, without data in it. Created if it is not there
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// The engine that wrote the backup [default: the one that the backup remembers]
-    #[arg(long, value_name = "NAME|PATH")]
-    pub engine: Option<String>,
-    /// An option of the engine. Those of the configuration count too, if it names the same engine
-    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    pub options: Vec<(String, String)>,
-    /// The flags that say where engines are.
+    /// The engine that wrote it.
     #[command(flatten)]
-    pub place: PlaceArguments,
+    pub writer: WriterArguments,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

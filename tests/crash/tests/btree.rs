@@ -1,14 +1,17 @@
 //! The B-tree engine, judged: as the shared library that the server loads, with pages and limits so small that splits,
 //! merges, checkpoints and changes of superblocks happen every few operations.
 
+mod verdict;
+
 use std::time::Duration;
 
 use adapter_api::Durability;
 use crash::damage::judge_damage;
-use crash::judge::{Effort, Judge, Violation};
+use crash::judge::{Effort, Judge};
 use crash::planted::{PLANTED, plant};
 use crash::subject::Subject;
 use e2e::build::own_engine;
+use verdict::{is_caught, keeps_its_promise};
 
 /// Options that make everything happen within a few operations.
 const SMALL: [(&str, &str); 3] =
@@ -16,21 +19,6 @@ const SMALL: [(&str, &str); 3] =
 
 fn btree() -> Subject {
     Subject::load(&own_engine("btree"), &SMALL).unwrap()
-}
-
-/// Judges until so many states were seen, from a seed on.
-fn judge(subject: &Subject, states: u64, seed: u64) -> Result<(), Box<Violation>> {
-    let mut judge = Judge::new(subject, Effort::of(states));
-    judge.judge(seed)?;
-    assert!(judge.tally.states >= states && judge.tally.nested > states / 4, "{:?}", judge.tally);
-    Ok(())
-}
-
-#[track_caller]
-fn keeps_its_promise(subject: &Subject, states: u64, seed: u64) {
-    if let Err(violation) = judge(subject, states, seed) {
-        panic!("seed {seed}: {violation}");
-    }
 }
 
 #[test]
@@ -62,8 +50,6 @@ fn damage_to_a_btree_is_noticed_or_does_no_harm() {
 fn every_bug_planted_around_a_btree_is_caught() {
     // A B-tree names its file once, when it is created: no checkpoint has a name that could get lost.
     for (name, _) in PLANTED.into_iter().filter(|(name, _)| *name != "log-removed-before-manifest") {
-        let subject = plant(btree(), name).unwrap();
-        let effort = Effort { failing_syncs: name == "retry-after-failed-sync", ..Effort::of(60_000) };
-        assert!(Judge::new(&subject, effort).judge(1).is_err(), "{name} was not caught");
+        is_caught(&plant(btree(), name).unwrap(), name);
     }
 }

@@ -1,17 +1,19 @@
 //! The engines that ship, judged: each as the shared library that the server loads.
 
 mod scripts;
+mod verdict;
 
 use std::time::Duration;
 
 use adapter_api::Durability;
 use crash::damage::judge_damage;
-use crash::judge::{Effort, Judge, Violation};
+use crash::judge::{Effort, Judge};
 use crash::planted::{PLANTED, plant};
 use crash::replay::replay;
 use crash::script::Script;
 use crash::subject::Subject;
 use e2e::build::own_engine;
+use verdict::{is_caught, judge, keeps_its_promise};
 
 fn logmap() -> Subject {
     Subject::load(&own_engine("logmap"), &scripts::SMALL).unwrap()
@@ -19,21 +21,6 @@ fn logmap() -> Subject {
 
 fn snapshot(mode: &str) -> Subject {
     Subject::load(&own_engine("snapshot"), &[("mode", mode)]).unwrap()
-}
-
-/// Judges until so many states were seen, from a seed on.
-fn judge(subject: &Subject, states: u64, seed: u64) -> Result<(), Box<Violation>> {
-    let mut judge = Judge::new(subject, Effort::of(states));
-    judge.judge(seed)?;
-    assert!(judge.tally.states >= states && judge.tally.nested > states / 4, "{:?}", judge.tally);
-    Ok(())
-}
-
-#[track_caller]
-fn keeps_its_promise(subject: &Subject, states: u64, seed: u64) {
-    if let Err(violation) = judge(subject, states, seed) {
-        panic!("seed {seed}: {violation}");
-    }
 }
 
 #[test]
@@ -112,7 +99,6 @@ fn damage_is_noticed_or_does_no_harm() {
     }
 }
 
-/// Every bug that can be planted around an engine; those that need a failed sync are looked for with some.
 #[test]
 fn every_bug_planted_around_an_engine_is_caught() {
     for (name, _) in PLANTED {
@@ -121,10 +107,7 @@ fn every_bug_planted_around_an_engine_is_caught() {
             "skipped-directory-sync-after-create" => snapshot("atomic"),
             _ => logmap(),
         };
-        let subject = plant(subject, name).unwrap();
-        let effort = Effort { failing_syncs: name == "retry-after-failed-sync", ..Effort::of(60_000) };
-        let verdict = Judge::new(&subject, effort).judge(1);
-        assert!(verdict.is_err(), "{name} was not caught");
+        is_caught(&plant(subject, name).unwrap(), name);
     }
 }
 

@@ -54,10 +54,10 @@ pub fn own_engine(name: &str) -> PathBuf {
     built().host.with_file_name(format!("libengine_{name}.so"))
 }
 
-/// One of our engines with a bug inside, by the name of its feature `planted_…`; in a target folder of its own, so that
+/// One of our engines with a bug inside, by the name of its feature `planted_…`; among the strangers' engines, so that
 /// nothing which ships is taken for it.
 pub fn planted_engine(name: &str, bug: &str) -> PathBuf {
-    let target = built().target.join("tmp").join("planted");
+    let target = strangers_target();
     let mut cargo = Command::new(cargo());
     cargo.current_dir(root()).args(["build", "-p", &format!("engine_{name}"), "--features", bug]);
     if !cfg!(debug_assertions) {

@@ -143,7 +143,7 @@ fn without_tests(text: &str, name: &Path) -> String {
     if name != Path::new("Cargo.toml") {
         return text.to_string();
     }
-    let is_dropped = |header: &str| header.starts_with("[dev-dependencies") || header.starts_with("[[");
+    let is_dropped = |header: &str| header.contains("dev-dependencies") || header.starts_with("[[");
     let mut dropping = false;
     let kept = text.lines().filter(|line| {
         if line.starts_with('[') {

@@ -10,14 +10,14 @@ use tempfile::TempDir;
 
 use crate::data_directory::contents;
 use crate::engines;
-use crate::offline::{answer, assert_serves, flip, kill_at, names, refused, run, text, written};
+use crate::offline::{answer, assert_serves, flip, kill_at, names, refused, run, succeeded, text, written};
 
 /// The keys of a store that takes a while to copy.
 const KEYS: usize = 10_000;
 
 #[test]
 fn a_backup_is_restored_to_what_it_was_made_of() {
-    for config in [engines::logmap(), engines::snapshot("atomic")] {
+    for config in [engines::logmap(), engines::btree(), engines::snapshot("atomic")] {
         let folder = TempDir::new().unwrap();
         let data = written(&folder, config.clone(), 1000);
         let (to, new) = (folder.path().join("backup"), folder.path().join("new"));
@@ -31,6 +31,9 @@ fn a_backup_is_restored_to_what_it_was_made_of() {
         assert_serves(config.clone(), &new, 1000);
         refused(&run(&["restore", "--from", text(&to), "--dir", text(&new)]), 4, &["holds data of engine"]);
         refused(&run(&["backup", "--dir", text(&data), "--to", text(&to)]), 2, &["not empty"]);
+        let other = folder.path().join("other");
+        let said = succeeded(run(&["backup", "--dir", text(&data), "--to", text(&other)]));
+        assert!(String::from_utf8_lossy(&said).trim_end().ends_with(" MB/s"), "people read a rate too");
         refused(&Server::refuse(&config.data(&to)), 4, &["is not a data directory"]);
         assert_eq!(contents(&to), copied);
     }

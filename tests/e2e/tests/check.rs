@@ -122,7 +122,8 @@ fn without_a_bug_the_same_engine_earns_every_badge() {
 #[track_caller]
 fn one_case(bug: &str, case: &str, more: &[&str]) -> String {
     let option = format!("bug={bug}");
-    let words = [&["--option", &option, "--case", case, "--time", "1"], more].concat();
+    let time = if more.contains(&"--time") { &[][..] } else { &["--time", "1"] };
+    let words = [&["--option", &option, "--case", case], time, more].concat();
     let output = check(&broken(), &words);
     assert_eq!(output.status.code(), Some(1), "{bug}: {output:?}");
     text(&output.stdout)
@@ -135,6 +136,17 @@ fn an_engine_that_ends_hangs_or_eats_its_process_is_a_finding() {
     assert!(one_case("hangs", case, &["--case-time", "1"]).contains("did not end within"));
     let eaten = one_case("eats-memory", case, &[]);
     assert!(eaten.contains("SIGABRT") && eaten.contains("memory allocation"), "{eaten}");
+}
+
+#[test]
+fn a_view_that_is_held_for_long_and_shows_now_or_keeps_everything_is_a_finding() {
+    let case = "a_view_held_for_long_answers_as_it_was_or_that_it_is_too_old";
+    assert!(
+        one_case("old-views-are-of-now", case, &[]).contains("otherwise than it was when the view was taken")
+    );
+    // Until the finding, which comes within seconds.
+    let found = one_case("views-never-end", case, &["--time", "120"]);
+    assert!(found.contains("and has not ended"), "{found}");
 }
 
 #[test]

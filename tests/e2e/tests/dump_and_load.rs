@@ -4,9 +4,11 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Child, ChildStdin, Output};
+use std::time::Instant;
 
 use e2e::{Config, Reply, Server, server};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::data_directory::contents;
@@ -34,12 +36,10 @@ fn a_store_comes_out_of_every_durable_engine_with_the_same_digest() {
     let (keys, file) = (keys(), folder.path().join("file.dump"));
     let data = written(&folder, engines::logmap(), keys);
     let first = answer(run(&["dump", "--dir", text(&data), "--output", text(&file), "--json"]));
-    assert!(
-        first["entries"].as_u64() > Some(keys as u64) && first["mb_per_second"].as_f64() > Some(0.0),
-        "{first}"
-    );
+    assert!(first["entries"].as_u64() > Some(keys as u64), "{first}");
+    report_rate("dump of logmap", &first);
     let mut bytes = fs::read(&file).unwrap();
-    for (place, engine) in ["snapshot", "logmap", "snapshot"].into_iter().enumerate() {
+    for (place, engine) in ["snapshot", "btree", "logmap", "snapshot"].into_iter().enumerate() {
         let data = folder.path().join(format!("copy-{place}"));
         let loaded = answer(load(&bytes, &data, engine));
         let verified = answer(run(&["verify", "--dir", text(&data), "--json"]));
@@ -51,26 +51,43 @@ fn a_store_comes_out_of_every_durable_engine_with_the_same_digest() {
         assert!(again == bytes, "the dump of {engine} has other bytes");
         bytes = again;
         assert_serves(Config::engine(engine), &data, keys);
-        report(&format!(
-            "{engine}: {} MB loaded at {} MB/s",
-            megabytes(&loaded["bytes"]),
-            loaded["mb_per_second"]
-        ));
+        report_rate(&format!("load into {engine}"), &loaded);
     }
-    report(&format!("a bare copy with a sync: {:.0} MB/s", copied_per_second(&bytes, folder.path())));
+    let backup = folder.path().join("backup");
+    let copied = answer(run(&["backup", "--dir", text(&data), "--to", text(&backup), "--json"]));
+    report_rate("backup of logmap", &copied);
+    let moved = answer(run(&["migrate", text(&data), "--to", "snapshot", "--json"]));
+    assert_eq!(moved["digest"], first["digest"]);
+    report_rate("migrate from logmap to snapshot", &moved);
+    let (written, read) = disk_rates(&bytes, folder.path());
+    report(&format!("the disk's own: {written:.0} MB/s written and synced, {read:.0} MB/s read"));
 }
 
-fn megabytes(bytes: &serde_json::Value) -> u64 {
-    bytes.as_u64().expect("a number of bytes") / 1_000_000
+/// Says how fast a command was, by its own answer.
+#[track_caller]
+fn report_rate(what: &str, answer: &Value) {
+    let number = |name: &str| answer[name].as_f64().filter(|number| *number > 0.0);
+    let rate = number("bytes").zip(number("seconds")).zip(number("mb_per_second"));
+    let Some(((bytes, seconds), rate)) = rate else { panic!("{what}: no rate in {answer}") };
+    let megabytes = bytes / 1e6;
+    assert!((megabytes / seconds / rate - 1.0).abs() < 1e-6, "{what}: {answer}");
+    report(&format!("{what}: {megabytes:.0} MB in {seconds:.2} s, {rate:.0} MB/s"));
 }
 
-/// How many megabytes of the dump the disk takes in a second.
-fn copied_per_second(bytes: &[u8], folder: &Path) -> f64 {
-    let started = std::time::Instant::now();
-    let mut file = fs::File::create(folder.join("bare")).unwrap();
+/// How many megabytes of the dump the disk takes and gives in a second, with nobody but the kernel in between.
+fn disk_rates(bytes: &[u8], folder: &Path) -> (f64, f64) {
+    let path = folder.join("bare");
+    let rate = |started: Instant| bytes.len() as f64 / 1e6 / started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    let mut file = fs::File::create(&path).unwrap();
     file.write_all(bytes).unwrap();
     file.sync_all().unwrap();
-    bytes.len() as f64 / 1e6 / started.elapsed().as_secs_f64()
+    let written = rate(started);
+    // The pages are clean now, so the kernel may forget them; else it would answer by itself.
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let started = Instant::now();
+    assert!(fs::read(&path).unwrap() == bytes);
+    (written, rate(started))
 }
 
 #[allow(clippy::print_stderr)]
@@ -189,7 +206,7 @@ fn the_strings_of_an_rdb_file_are_loaded_and_all_else_is_counted() {
             1,
             &["not: 2 expiring string, 1 function, 2 hash, 2 list, 3 set, 2 sorted set, 1 stream"],
         );
-        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((answer["entries"].as_u64(), answer["skipped"]["set"].as_u64()), (Some(16), Some(3)));
         let server = Server::start(Config::engine(engine).data(&data));
         let mut client = server.client();
@@ -220,15 +237,21 @@ fn an_rdb_file_that_is_cut_off_or_damaged_leaves_no_store() {
     assert_eq!(names(&data), ["LOCK"]);
 }
 
+/// A load that waits for the second half of its dump.
+fn half_loaded(dump: &[u8], data: &Path) -> (Child, ChildStdin) {
+    let mut child = command(&["load", "--dir", text(data), "--engine", "logmap"]).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&dump[..dump.len() / 2]).unwrap();
+    server::until("an arriving store", || data.join("data-1").is_dir());
+    (child, stdin)
+}
+
 #[test]
 fn a_load_that_waits_for_its_input_ends_at_ctrl_c_and_leaves_no_store() {
     let folder = TempDir::new().unwrap();
     let bytes = dump(&written(&folder, engines::logmap(), 1000));
     let data = folder.path().join("new");
-    let mut child = command(&["load", "--dir", text(&data), "--engine", "logmap"]).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&bytes[..bytes.len() / 2]).unwrap();
-    server::until("an arriving store", || data.join("data-1").is_dir());
+    let (child, stdin) = half_loaded(&bytes, &data);
     signal(&child, libc::SIGINT);
     let output = child.wait_with_output().unwrap();
     refused(&output, 130, &["interrupted"]);
@@ -241,10 +264,7 @@ fn a_load_that_was_killed_is_refused_by_a_server_and_begins_anew() {
     let folder = TempDir::new().unwrap();
     let bytes = dump(&written(&folder, engines::logmap(), 1000));
     let data = folder.path().join("new");
-    let mut child = command(&["load", "--dir", text(&data), "--engine", "logmap"]).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&bytes[..bytes.len() / 2]).unwrap();
-    server::until("an arriving store", || data.join("data-1").is_dir());
+    let (mut child, _stdin) = half_loaded(&bytes, &data);
     child.kill().unwrap();
     child.wait().unwrap();
     let refusal = Server::refuse(&engines::logmap().data(&data));

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 const BLOCK: usize = 4096;
 const GROUP_HEADER: usize = 56;
 const FRAME: usize = 24;
+const DUMP_HEAD: usize = 17;
+const DUMP_FRAME: usize = 20;
 
 /// Damages the files as the input says.
 pub fn damage(files: &mut [(String, Vec<u8>)], mut input: &[u8]) {
@@ -46,7 +48,8 @@ pub fn damage(files: &mut [(String, Vec<u8>)], mut input: &[u8]) {
     }
 }
 
-/// Makes the checksums of segments, groups, records, checkpoints and files of values fit, and the chain of the groups.
+/// Makes the checksums of segments, groups, records, checkpoints, files of values, pages, dumps and RDB files fit, and the
+/// chain of the groups.
 fn seal(files: &mut [(String, Vec<u8>)]) {
     let mut renewed = HashMap::new();
     for (name, file) in files {
@@ -62,6 +65,15 @@ fn seal(files: &mut [(String, Vec<u8>)]) {
         } else if name.starts_with("values-") && file.len() >= 16 {
             let check = checksum(0, &file[8..16]);
             file[4..8].copy_from_slice(&check.to_le_bytes());
+        } else if name == "page" && file.len() >= 64 {
+            let check = checksum(0, &file[4..]);
+            file[..4].copy_from_slice(&check.to_le_bytes());
+        } else if name == "dump" {
+            seal_dump(file);
+        } else if name == "rdb" && file.len() >= 8 {
+            // Zeros stand for no checksum.
+            let end = file.len() - 8;
+            file[end..].fill(0);
         }
     }
 }
@@ -119,6 +131,19 @@ fn seal_checkpoint(file: &mut [u8]) {
         let check = checksum(0, &block[8..end]);
         block[4..8].copy_from_slice(&check.to_le_bytes());
         at += end.next_multiple_of(BLOCK);
+    }
+}
+
+/// Makes the checksum of each block fit, and what it says of its place; lengths stay as they are.
+fn seal_dump(dump: &mut [u8]) {
+    let mut at = DUMP_HEAD;
+    while at + DUMP_FRAME <= dump.len() {
+        let length = (half(dump, at + 8) as usize).min(dump.len() - at - DUMP_FRAME);
+        let block = &mut dump[at..at + DUMP_FRAME + length];
+        block[12..20].copy_from_slice(&(at as u64).to_le_bytes());
+        let check = checksum(0, &block[4..]);
+        block[..4].copy_from_slice(&check.to_le_bytes());
+        at += DUMP_FRAME + length;
     }
 }
 

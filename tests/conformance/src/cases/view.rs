@@ -1,7 +1,7 @@
 //! Points in time.
 
 use adapter_api::host::View;
-use adapter_api::{Buffer, Cursor, Direction, KeyRange, ReadView, Values};
+use adapter_api::{Buffer, Cursor, Direction, EngineError, KeyRange, ReadView, Values};
 use crash::workload::Dice;
 
 use crate::badge::Badge::ViewsAndScans;
@@ -16,16 +16,60 @@ pub const CASES: &[Case] = &[
     Case::new(ViewsAndScans, "views_of_many_moments_are_each_as_of_theirs", views_of_many_moments),
     Case::new(ViewsAndScans, "a_cursor_walks_its_view_while_the_map_changes", a_cursor_walks_its_view),
     Case::new(ViewsAndScans, "a_seek_finds_the_first_key_at_or_behind_it", a_seek_finds_the_first_key),
+    Case::new(
+        ViewsAndScans,
+        "a_view_held_for_long_answers_as_it_was_or_that_it_is_too_old",
+        a_view_held_for_long,
+    )
+    .share(1),
 ];
 
-/// Compares everything that a view shows.
+/// The store that a view is held of for long, and of which every key is overwritten again and again.
+const HELD_KEYS: u8 = 32;
+const HELD_VALUE_BYTES: usize = 64 << 10;
+/// Some bounds are so small that this is far behind them.
+const OVERWRITES_LEAST: u64 = 12;
+/// The memory that writes beside one view may cost, in bytes: twice the bound of the map in `adapter_api`, and what else an
+/// engine may want.
+const HELD_MEMORY_MAX: u64 = 768 << 20;
+
+/// What is wrong with a view.
+enum Wrong {
+    /// It has ended: no fault in itself.
+    TooOld,
+    Otherwise(String),
+}
+
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Self::Otherwise(message)
+    }
+}
+
+/// Says what was being done when a view answered an error.
+fn ended(doing: &str) -> impl FnOnce(EngineError) -> Wrong {
+    let doing = failed(doing);
+    move |error| match error {
+        EngineError::ViewTooOld => Wrong::TooOld,
+        error => Wrong::Otherwise(doing(error)),
+    }
+}
+
+/// Compares everything that a view shows; it must still be there.
 pub fn expect_view(view: &View, model: &Model, absent: &[&[u8]]) -> Result<(), String> {
+    compare_view(view, model, absent).map_err(|wrong| match wrong {
+        Wrong::TooOld => "a view has ended that is not old".to_string(),
+        Wrong::Otherwise(message) => message,
+    })
+}
+
+fn compare_view(view: &View, model: &Model, absent: &[&[u8]]) -> Result<(), Wrong> {
     let keys: Vec<_> = model.0.keys().map(Vec::as_slice).chain(absent.iter().copied()).collect();
     let mut values = Values::new();
-    view.multi_get(&keys, &mut values).map_err(failed("multi_get of a view"))?;
+    view.multi_get(&keys, &mut values).map_err(ended("multi_get of a view"))?;
     for (key, value) in keys.iter().zip(values.iter()) {
         let mut buffer = Buffer::new();
-        let found = view.get(key, &mut buffer).map_err(failed("get of a view"))?;
+        let found = view.get(key, &mut buffer).map_err(ended("get of a view"))?;
         let expected = model.get(key);
         let shows = found.then_some(&buffer[..]);
         ensure(shows == expected && value == expected, || {
@@ -33,17 +77,23 @@ pub fn expect_view(view: &View, model: &Model, absent: &[&[u8]]) -> Result<(), S
         })?;
     }
     for direction in [Direction::Forward, Direction::Reverse] {
-        let mut cursor = view.cursor(KeyRange::all(), direction).map_err(failed("cursor of a view"))?;
+        let mut cursor = view.cursor(KeyRange::all(), direction).map_err(ended("cursor of a view"))?;
         for expected in model.range(KeyRange::all(), direction) {
-            let entry = cursor.next().map_err(failed("next of a cursor"))?;
-            ensure(entry.is_some_and(|entry| (entry.key, entry.value) == expected), || {
-                let showed = entry.map_or("the end".to_string(), |entry| shown(entry.key));
-                format!("a cursor ({direction:?}) of a view shows {showed} in place of {}", shown(expected.0))
-            })?;
+            expect_next(&mut *cursor, expected)?;
         }
-        let rest = cursor.next().map_err(failed("next of a cursor"))?;
+        let rest = cursor.next().map_err(ended("next of a cursor"))?;
         ensure(rest.is_none(), || format!("a cursor ({direction:?}) goes on behind the last entry"))?;
     }
+    Ok(())
+}
+
+/// Compares the entry that a cursor of a view shows next.
+fn expect_next(cursor: &mut dyn Cursor, expected: (&[u8], &[u8])) -> Result<(), Wrong> {
+    let entry = cursor.next().map_err(ended("next of a cursor"))?;
+    ensure(entry.is_some_and(|entry| (entry.key, entry.value) == expected), || {
+        let showed = entry.map_or("the end".to_string(), |entry| shown(entry.key));
+        format!("a cursor of a view shows {showed} in place of {}", shown(expected.0))
+    })?;
     Ok(())
 }
 
@@ -147,4 +197,48 @@ fn a_seek_finds_the_first_key(trial: &Trial) -> Verdict {
         }
     }
     Ok(String::new())
+}
+
+fn a_view_held_for_long(trial: &Trial) -> Verdict {
+    let mut store = trial.open()?;
+    let overwrite = |round: u64| -> Vec<Edit> {
+        let value = |key: u8| vec![key.wrapping_add(round as u8); HELD_VALUE_BYTES];
+        (0..HELD_KEYS).map(|key| Edit::put([key], value(key))).collect()
+    };
+    store.apply(&overwrite(0))?;
+    let (view, then) = take(&store)?;
+    let mut cursor = view.owned_cursor(KeyRange::all(), Direction::Forward).map_err(failed("cursor"))?;
+    let mut expected = then.range(KeyRange::all(), Direction::Forward).into_iter();
+    let before = memory_bytes()?;
+    let mut round = 0;
+    while round < OVERWRITES_LEAST || !trial.time_left().is_zero() {
+        round += 1;
+        store.apply(&overwrite(round))?;
+        let looked = expected.next().map_or(Ok(()), |expected| expect_next(&mut cursor, expected));
+        match looked.and_then(|()| compare_view(&view, &then, &[b"absent"])) {
+            Ok(()) => {}
+            Err(Wrong::TooOld) => break,
+            Err(Wrong::Otherwise(message)) => {
+                Err(format!("after {round} overwrites of everything {message}"))?
+            }
+        }
+        let more = memory_bytes()?.saturating_sub(before);
+        ensure(more <= HELD_MEMORY_MAX, || {
+            let (held, more) = (then.0.len() * HELD_VALUE_BYTES >> 20, more >> 20);
+            format!(
+                "a view of {held} MiB that is held costs {more} MiB after {round} overwrites, and has not ended"
+            )
+        })?;
+    }
+    // Whatever became of the view, the store is as it should be.
+    store.expect_everything()?;
+    Ok(format!("{round} overwrites of everything"))
+}
+
+/// How much memory of its own this process has in use, in bytes.
+fn memory_bytes() -> Result<u64, String> {
+    let status = std::fs::read_to_string("/proc/self/status");
+    let status = status.map_err(|error| format!("/proc/self/status cannot be read: {error}"))?;
+    let number = |line: &str| line.strip_prefix("RssAnon:")?.split_whitespace().next()?.parse::<u64>().ok();
+    status.lines().find_map(number).map(|kib| kib << 10).ok_or("/proc/self/status lacks RssAnon".to_string())
 }

@@ -137,7 +137,7 @@ impl Submission for Write {
 
     fn evaluate(&mut self, _: usize, overlay: &mut Overlay<'_>) {
         let wrote = self.changes.iter().try_for_each(|Change { key, value }| match value {
-            Some(value) => overlay.put(key, value),
+            Some(value) => overlay.put(key, std::iter::once(&value[..])),
             None => overlay.delete(key),
         });
         self.outcome = wrote.map_err(|error| error.to_string());

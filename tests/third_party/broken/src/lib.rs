@@ -14,13 +14,15 @@ use adapter_api::*;
 
 use crate::log::Log;
 
-const BUGS: [&str; 12] = [
+const BUGS: [&str; 14] = [
     "none",
     "large-values-not-resident", // L0
     "close-keeps-1000-keys",     // L1
     "batch-in-pieces",           // L2
     "ok-before-sync",            // L3
     "views-of-now",              // L4
+    "old-views-are-of-now",      // L4
+    "views-never-end",           // L4
     "failed-sync-tried-again",   // L5
     "opens-a-socket",            // L6
     "opens-a-file",              // L6
@@ -113,7 +115,11 @@ impl Plugin for Broken {
             "opens-a-file" => drop(std::fs::read("/proc/self/stat")),
             _ => {}
         }
-        let map = VersionedMap::new();
+        let map = match bug.as_str() {
+            "old-views-are-of-now" => VersionedMap::with_view_limit(1 << 20),
+            "views-never-end" => VersionedMap::with_view_limit(u64::MAX),
+            _ => VersionedMap::new(),
+        };
         let log = Log::open(request.environment.directory, &map)?;
         Ok(Self { map, log: Mutex::new(log), bug })
     }
@@ -160,9 +166,10 @@ impl StorageEngine for Broken {
     }
 
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
-        match self.has("views-of-now") {
-            true => Ok(Box::new(ViewOfNow(&self.map))),
-            false => Ok(Box::new(self.map.view())),
+        match self.bug.as_str() {
+            "views-of-now" => Ok(Box::new(ViewOfNow(&self.map))),
+            "old-views-are-of-now" => Ok(Box::new(ViewOfThenOrNow(self.map.view(), ViewOfNow(&self.map)))),
+            _ => Ok(Box::new(self.map.view())),
         }
     }
 
@@ -188,6 +195,22 @@ impl ReadView for ViewOfNow<'_> {
 
     fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {
         Ok(Box::new(self.0.view().walk(range, direction)))
+    }
+}
+
+/// A view that is of the moment at which it is read once it is too old.
+struct ViewOfThenOrNow<'a>(View, ViewOfNow<'a>);
+
+impl ReadView for ViewOfThenOrNow<'_> {
+    fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
+        self.0.get(key, value).or_else(|_| self.1.get(key, value))
+    }
+
+    fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {
+        match self.0.contains(b"k") {
+            Ok(_) => self.0.cursor(range, direction),
+            Err(_) => self.1.cursor(range, direction),
+        }
     }
 }
 
