@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Promises: two processes never open one directory; an engine never sees another engine's files, nor those
-//! of a newer format; a directory that is not ours is left as it was.
+//! of a newer format; a directory that is not ours is left as it was. Every name on the way to the engine's files is
+//! durable once the directory is claimed, also one that a start created which was killed.
 
 use std::error::Error;
 use std::fmt;
@@ -176,8 +177,8 @@ impl DataDirectory {
     /// nothing behind, as one in memory does, another may follow it.
     pub fn claim(path: &Path, engine: &Description) -> Result<Self, ClaimError> {
         let unusable = |doing| move |source| ClaimError::Unusable { path: path.to_path_buf(), doing, source };
-        create(path).map_err(unusable("creating it"))?;
         let counters = Arc::new(IoCounters::default());
+        create(path, &counters).map_err(unusable("creating it"))?;
         let top = RealDirectory::open(path, Arc::clone(&counters)).map_err(unusable("opening it"))?;
         refuse_foreign(&top)?;
         let lock = lock(path)?;
@@ -186,8 +187,9 @@ impl DataDirectory {
         // Later generations are named by the marker only when they are there.
         if generation == 0 && !has(&top, &name).map_err(unusable("listing it"))? {
             top.create_directory(&name).map_err(unusable("creating the engine's directory"))?;
-            top.sync().map_err(unusable("making the engine's directory durable"))?;
         }
+        // Also where it was there: whoever created it may have been killed before this.
+        top.sync().map_err(unusable("making the engine's directory durable"))?;
         let directory = top.open_directory(&name).map_err(unusable("opening the engine's directory"))?;
         Ok(Self { top, generation, directory, counters, _lock: lock })
     }
@@ -248,14 +250,24 @@ impl DataDirectory {
     }
 }
 
-/// Creates the directory, closed to other users, if it is not there, and makes its name durable.
-pub(super) fn create(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+/// Creates the directory, closed to other users, if it is not there, and makes its name durable. Those above it are
+/// created first, each durable before the next: whatever a start that was killed left, its last name alone may be
+/// on no disk yet, and is made durable by the next one.
+pub(super) fn create(path: &Path, counters: &Arc<IoCounters>) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+    let sync = || RealDirectory::open(parent, Arc::clone(counters))?.sync();
+    if path.is_dir() {
+        return match sync() {
+            // What lies in a directory that may not be listed was made by its owner, and not just now.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            outcome => outcome,
+        };
+    }
+    create(parent, counters)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(error),
+        _ => sync(),
+    }
 }
 
 /// Refuses a directory that has no marker but files that a first start does not leave behind.
@@ -414,6 +426,17 @@ mod tests {
 
     fn claim(path: &Path, name: &str, format: u32) -> Result<DataDirectory, ClaimError> {
         DataDirectory::claim(path, &engine(name, format))
+    }
+
+    #[test]
+    fn a_claim_makes_durable_what_a_start_that_was_killed_left() {
+        let syncs = |directory: &DataDirectory| directory.counters().counts().directory_syncs;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        // The parent of what is there, what is there, `a`; then `b` for the marker and for `data`.
+        assert_eq!(syncs(&claim(&path, "one", 1).unwrap()), 5);
+        // The names `b` and `data` may be those that were not durable.
+        assert_eq!(syncs(&claim(&path, "one", 1).unwrap()), 2);
     }
 
     fn put_data(path: &Path) {

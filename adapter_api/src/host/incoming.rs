@@ -18,7 +18,7 @@ use super::data_directory::{
     ClaimError, DataDirectory, LEFT_BY_A_START, create, generations, holds_data, is_arrival, lock,
     read_marker, refuse_foreign,
 };
-use super::marker::{Marker, data_name};
+use super::marker::{MARKER, Marker, data_name};
 use crate::describe::Description;
 use crate::environment::Directory;
 use crate::environment::real::{IoCounters, RealDirectory};
@@ -37,8 +37,8 @@ impl Incoming {
     /// Into a directory that holds no data, which is created if it is not there and locked for as long as this
     /// value lives. What did not arrive earlier is removed.
     pub fn into_vacant(path: &Path) -> Result<Self, ClaimError> {
-        create(path).map_err(unusable(path, "creating it"))?;
         let counters = Arc::default();
+        create(path, &counters).map_err(unusable(path, "creating it"))?;
         let top = RealDirectory::open(path, Arc::clone(&counters)).map_err(unusable(path, "opening it"))?;
         match refuse_foreign(&top) {
             Err(ClaimError::Unfinished { .. }) => refuse_more_than_arrivals(&top)?,
@@ -74,7 +74,10 @@ impl Incoming {
         for cut_off in generations(&top)?.into_iter().filter(|generation| *generation > current) {
             remove(&top, cut_off)?;
         }
-        let generation = current + 1;
+        let generation = current.checked_add(1).ok_or_else(|| ClaimError::DamagedMarker {
+            path: top.path().join(MARKER),
+            reason: format!("it says that data was moved here {current} times"),
+        })?;
         let name = data_name(generation);
         let path = top.path().to_path_buf();
         let made = top.create_directory(&name).and_then(|()| top.sync());
@@ -180,6 +183,14 @@ mod tests {
     }
 
     #[test]
+    fn every_directory_that_is_created_is_durable_before_anything_comes_into_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let incoming = Incoming::into_vacant(&folder.path().join("a/b")).unwrap();
+        // Of `folder`'s parent, `folder`, `a`, and `b` for the engine's directory.
+        assert_eq!(incoming.counters().counts().directory_syncs, 4);
+    }
+
+    #[test]
     fn what_came_into_a_new_directory_is_its_data_from_the_take_over_on() {
         let folder = tempfile::tempdir().unwrap();
         let incoming = Incoming::into_vacant(folder.path()).unwrap();
@@ -193,6 +204,15 @@ mod tests {
         assert_eq!(directory.directory().list().unwrap().len(), 1);
         drop(directory);
         assert!(matches!(Incoming::into_vacant(folder.path()), Err(ClaimError::Used { .. })));
+    }
+
+    #[test]
+    fn after_the_last_generation_none_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = RealDirectory::open(folder.path(), Arc::default()).unwrap();
+        Marker { engine: "one".into(), format: 1, generation: u32::MAX }.write(&top).unwrap();
+        let refused = Incoming::into_vacant(folder.path()).err().unwrap();
+        assert!(matches!(refused, ClaimError::DamagedMarker { .. }), "{refused}");
     }
 
     #[test]

@@ -13,7 +13,8 @@
 //! crc32 1a2b3c4d
 //! ```
 //!
-//! Promises: replaced atomically and durably; damage is told from absence.
+//! Promises: replaced atomically and durably; damage is told from absence. Called by `data_directory` and `incoming`;
+//! public so that tests/crash can put it through power cuts.
 
 use std::io::{self, IoSlice};
 
@@ -32,8 +33,10 @@ const MARKER_BYTES_MAX: u64 = 4096;
 
 /// What the marker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marker {
+pub struct Marker {
+    /// The engine that wrote the data.
     pub engine: String,
+    /// The version of the engine's format.
     pub format: u32,
     /// Which of the engines' directories is in use; 0 for the first one of a server.
     pub generation: u32,
@@ -55,14 +58,22 @@ pub(super) fn generation_of(name: &str) -> Option<u32> {
 }
 
 /// Why there is no marker to be read.
-pub(super) enum MarkerError {
+#[derive(Debug)]
+pub enum MarkerError {
+    /// There is none.
     Absent,
+    /// It is not what was written; says why.
     Damaged(String),
+    /// The operating system could not read it.
     Io(io::Error),
 }
 
 impl Marker {
-    pub(super) fn read(directory: &dyn Directory) -> Result<Self, MarkerError> {
+    /// Reads the marker of a data directory.
+    ///
+    /// # Errors
+    /// Why there is none to be read.
+    pub fn read(directory: &dyn Directory) -> Result<Self, MarkerError> {
         let bytes = read_whole(directory, MARKER, MARKER_BYTES_MAX).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => MarkerError::Absent,
             io::ErrorKind::InvalidData => MarkerError::Damaged(error.to_string()),
@@ -72,7 +83,10 @@ impl Marker {
     }
 
     /// Replaces the marker; durable when this returns.
-    pub(super) fn write(&self, directory: &dyn Directory) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the operating system says. The marker of before is there then, or this one.
+    pub fn write(&self, directory: &dyn Directory) -> io::Result<()> {
         match directory.remove(MARKER_NEW) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -15,3 +15,4 @@ pub use adapter::{StorageAdapter, View, ViewCursor};
 pub use data_directory::{ClaimError, DataDirectory};
 pub use incoming::Incoming;
 pub use loader::{LoadError, LoadedPlugin};
+pub use marker::{Marker, MarkerError};

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter_api::environment::real::RealClock;
 use adapter_api::host::DataDirectory;
@@ -72,16 +73,20 @@ pub fn serve(arguments: &SettingArguments) -> Result<(), Failure> {
     let server = Server::new(server_settings, listeners, context)?;
     log::info!("ready to accept connections on {addresses}");
     let ran = server.run();
-    sequencer.shutdown();
+    let ran = match sequencer.shutdown() {
+        true => ran,
+        false => Err(std::io::Error::other("the commit thread ended in a panic, which is a defect")),
+    };
     let closed = storage.close();
     drop(directory);
     report_end(ran, closed, &engine.name)
 }
 
-/// What the first signal does.
+/// What the first signal does. The end that a client asked for is none.
 fn ask_for_the_end(shutdown: ShutdownHandle) -> impl Fn(i32, &str) -> bool {
+    let is_signalled = AtomicBool::new(false);
     move |_, name| {
-        if shutdown.is_requested() {
+        if is_signalled.swap(true, Ordering::Relaxed) {
             return false;
         }
         log::info!("{name}: finishing requests and closing the engine; a second signal ends at once");
@@ -261,4 +266,19 @@ fn report_end(
     ran.map_err(|error| Failure::Check(format!("the server ended because of an error: {error}")))?;
     log::info!("engine {engine} is closed; goodbye");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_behind_a_shutdown_ends_in_order_and_the_second_at_once() {
+        let shutdown = ShutdownHandle::new();
+        let ask = ask_for_the_end(shutdown.clone());
+        shutdown.request();
+        assert_eq!([ask(15, "SIGTERM"), ask(15, "SIGTERM")], [true, false]);
+        let shutdown = ShutdownHandle::new();
+        assert!(ask_for_the_end(shutdown.clone())(2, "SIGINT") && shutdown.is_requested());
+    }
 }

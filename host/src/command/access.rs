@@ -3,7 +3,8 @@
 //! Promises: translates to and from the stored form; reads of several keys see one instant. `Reads` comes in
 //! two forms, of the engine (`EngineReads`) and of a group (`GroupAccess`, which also writes), so that a
 //! reading command is written once and runs on the event loop, on a reader thread and in the sequencer. A
-//! command asks `work_bytes_max` before it works through a long value, so that it holds no event loop up.
+//! command asks `work_bytes_max` before it works through a long value. On the event loop no value is copied that the
+//! engine says is longer than that; what is copied is counted (`Ahead::copied`), and a turn ends when it is much.
 
 use std::cell::Cell;
 use std::iter;
@@ -28,7 +29,7 @@ pub(super) trait Reads {
     fn work_bytes_max(&self) -> usize;
 }
 
-/// How many bytes a command may work through on the event loop: some tens of microseconds.
+/// How many bytes a command may have copied, and work through, on the event loop: some tens of microseconds.
 const WORK_BYTES_MAX: usize = 256 << 10;
 
 /// Memory for one engine key and one value, kept by the thread between requests.
@@ -36,13 +37,17 @@ const WORK_BYTES_MAX: usize = 256 << 10;
 struct Scratch {
     key: Vec<u8>,
     value: Buffer,
+    /// Holds the value that was read without waiting for a device, if it is there.
+    resident: Values,
 }
 
 /// Values up to this size leave their memory for the next request of the thread.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
 
 thread_local! {
-    static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch { key: Vec::new(), value: Buffer::new() }) };
+    static SCRATCH: Cell<Scratch> = const {
+        Cell::new(Scratch { key: Vec::new(), value: Buffer::new(), resident: Values::new() })
+    };
 }
 
 impl Scratch {
@@ -53,7 +58,15 @@ impl Scratch {
     fn give_back(&mut self) {
         if self.value.capacity() <= SCRATCH_BYTES_MAX {
             self.value.clear();
+            self.clear_resident();
             SCRATCH.set(std::mem::take(self));
+        }
+    }
+
+    fn clear_resident(&mut self) {
+        match self.resident.bytes() <= SCRATCH_BYTES_MAX {
+            true => self.resident.clear(),
+            false => self.resident = Values::new(),
         }
     }
 }
@@ -80,22 +93,39 @@ impl<'a> EngineReads<'a> {
         Self { context, database, ahead: None, scratch: Scratch::take(), hits: 0, misses: 0 }
     }
 
-    /// Looks a key up; answers whether something is stored under it, in the scratch value.
+    /// Looks a key up; answers whether something is stored under it, in the scratch.
     fn look_up(&mut self, key: &[u8]) -> Outcome<bool> {
-        let (storage, may_wait) = (&self.context.storage, self.ahead.is_none());
-        let Scratch { key: engine_key, value } = &mut self.scratch;
+        let (storage, ahead, scratch) = (&self.context.storage, self.ahead, &mut self.scratch);
         storage.in_slot(self.database, |slot| {
-            keyspace::write_data_key(slot, key, engine_key);
-            value.clear();
-            if may_wait {
-                return Ok(storage.get(engine_key, value)?);
-            }
-            match storage.get_resident(engine_key, value)? {
+            keyspace::write_data_key(slot, key, &mut scratch.key);
+            let Some(ahead) = ahead else {
+                scratch.value.clear();
+                return Ok(storage.get(&scratch.key, &mut scratch.value)?);
+            };
+            scratch.clear_resident();
+            let read = storage.get_resident(&scratch.key, WORK_BYTES_MAX, &mut scratch.resident)?;
+            ahead.note_copied(scratch.resident.bytes());
+            match read {
                 Resident::Hit => Ok(true),
                 Resident::Absent => Ok(false),
                 Resident::WouldBlock => Err(Failure::WouldBlock),
             }
         })
+    }
+
+    /// Reads that may wait: holds one value at a time, however long they are together.
+    fn values_one_by_one(&mut self, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Outcome {
+        let (view, slot) = self.context.storage.view(self.database)?;
+        let Scratch { key: engine_key, value, .. } = &mut self.scratch;
+        for key in keys {
+            keyspace::write_data_key(slot, key, engine_key);
+            value.clear();
+            let is_found = view.get(engine_key, value)?;
+            let stored = is_found.then(|| keyspace::decode(value)).transpose()?;
+            *(if is_found { &mut self.hits } else { &mut self.misses }) += 1;
+            visit(stored.map(|stored| stored.bytes));
+        }
+        Ok(())
     }
 
     /// Counts the hits and misses of a request that was answered.
@@ -118,11 +148,12 @@ impl Drop for EngineReads<'_> {
 
 impl Reads for EngineReads<'_> {
     fn value(&mut self, key: &[u8]) -> Outcome<Option<Stored<'_>>> {
-        let known = self.ahead.as_ref().and_then(|ahead| ahead.find(key));
+        let known = self.ahead.as_ref().and_then(|ahead| ahead.find(self.database, key));
         let is_found = known.is_none() && self.look_up(key)?;
         let value = match (known, &self.ahead) {
             (Some(place), Some(ahead)) => ahead.value(place),
-            _ => is_found.then_some(&*self.scratch.value),
+            (None, Some(_)) => self.scratch.resident.get(0),
+            (_, None) => is_found.then_some(&*self.scratch.value),
         };
         let counted = if value.is_some() { &mut self.hits } else { &mut self.misses };
         *counted += 1;
@@ -135,16 +166,16 @@ impl Reads for EngineReads<'_> {
             visit(stored.map(|stored| stored.bytes));
             return Ok(());
         }
-        let (storage, may_wait) = (&self.context.storage, self.ahead.is_none());
+        let Some(ahead) = self.ahead else {
+            return self.values_one_by_one(keys, visit);
+        };
+        let storage = &self.context.storage;
         let values = storage.in_slot(self.database, |slot| {
             let engine_keys: Vec<_> = keys.iter().map(|key| keyspace::data_key(slot, key)).collect();
             let engine_keys: Vec<&[u8]> = engine_keys.iter().map(Vec::as_slice).collect();
             let mut values = Values::new();
-            if may_wait {
-                storage.multi_get(&engine_keys, &mut values)?;
-            } else {
-                storage.multi_get_resident(&engine_keys, WORK_BYTES_MAX, &mut values)?;
-            }
+            storage.multi_get_resident(&engine_keys, WORK_BYTES_MAX, &mut values)?;
+            ahead.note_copied(values.bytes());
             match values.len() == keys.len() {
                 true => Ok(values),
                 false => Err(Failure::WouldBlock),
@@ -260,7 +291,7 @@ impl Drop for GroupAccess<'_, '_> {
 
 impl Reads for GroupAccess<'_, '_> {
     fn value(&mut self, key: &[u8]) -> Outcome<Option<Stored<'_>>> {
-        let Scratch { key: engine_key, value } = &mut self.scratch;
+        let Scratch { key: engine_key, value, .. } = &mut self.scratch;
         keyspace::write_data_key(self.slot, key, engine_key);
         value.clear();
         if !self.overlay.get(engine_key, value)? {

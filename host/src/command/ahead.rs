@@ -4,7 +4,10 @@
 //! Promises: a request finds here what was stored under its key at an instant between its arrival and its reply, or
 //! nothing, and then it reads for itself; so no reply tells whether there was something. Holds at most
 //! [`KEYS_MAX`] keys and [`BYTES_MAX`] bytes of values. The server adds the requests that a connection has sent, up
-//! to the first that is no read of one key; `access` takes the values.
+//! to the first that is no read of one key; `access` takes the values, and notes here how much the requests of a turn
+//! had copied, by which the server ends the turn.
+
+use std::cell::Cell;
 
 use adapter_api::Values;
 
@@ -24,6 +27,8 @@ const KEY_BYTES_MAX: usize = 1 << 10;
 /// What the next requests of one connection will ask for.
 #[derive(Default)]
 pub struct Ahead {
+    /// The database that they ask.
+    database: u8,
     /// The keys of the requests that were added, one behind the other, and where each ends.
     keys: Vec<u8>,
     ends: Vec<usize>,
@@ -32,11 +37,29 @@ pub struct Ahead {
     /// Which of these requests runs now.
     at: usize,
     engine_keys: Vec<u8>,
+    /// How many bytes of values were copied in this turn.
+    copied: Cell<usize>,
 }
 
 impl Ahead {
-    /// Forgets everything: another connection has its turn.
-    pub fn clear(&mut self) {
+    /// Another connection has its turn.
+    pub fn begin_turn(&mut self) {
+        self.forget();
+        self.copied.set(0);
+    }
+
+    /// How many bytes of values the requests of this turn had copied.
+    pub fn copied(&self) -> usize {
+        self.copied.get()
+    }
+
+    /// Notes that bytes of a value were copied.
+    pub(super) fn note_copied(&self, bytes: usize) {
+        self.copied.set(self.copied.get().saturating_add(bytes));
+    }
+
+    /// Forgets what was read: the next request is none of those that were added.
+    pub fn forget(&mut self) {
         self.keys.clear();
         self.ends.clear();
         self.values.clear();
@@ -48,7 +71,7 @@ impl Ahead {
         self.at += 1;
         let is_new = self.at >= self.ends.len();
         if is_new {
-            self.clear();
+            self.forget();
         }
         is_new
     }
@@ -70,6 +93,7 @@ impl Ahead {
 
     /// Reads what is stored under the keys that were added, as far as it is in memory.
     pub fn read(&mut self, database: u8, context: &Context) {
+        self.database = database;
         let Self { keys, ends, values, engine_keys, .. } = self;
         if ends.len() < 2 {
             return;
@@ -89,11 +113,14 @@ impl Ahead {
         if read.is_err() {
             values.clear();
         }
+        self.note_copied(self.values.bytes());
     }
 
     /// Where the value lies that was read for the request that runs now, if this is its key.
-    pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
-        let is_read = self.at < self.values.len() && key_at(&self.keys, &self.ends, self.at) == key;
+    pub(super) fn find(&self, database: u8, key: &[u8]) -> Option<usize> {
+        let is_read = self.database == database
+            && self.at < self.values.len()
+            && key_at(&self.keys, &self.ends, self.at) == key;
         is_read.then_some(self.at)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Promises: what DUMP gives, Redis 7.0 restores, and RESTORE takes every string that a Redis up to 7.0 gives;
 //! damaged bytes are refused and nothing is stored. The memory grows with what is there, whatever a length in
-//! the payload says.
+//! the payload says, and what would be longer than a value may be is not unpacked.
 //!
 //! ```text
 //! payload   [type: 0 for a string][string][version: u16][crc64 of all before it: u64]      little-endian
@@ -109,12 +109,9 @@ pub(super) fn restore(
     if ttl < 0 {
         return Err(Failure::fixed("ERR Invalid TTL value, must be >= 0"));
     }
-    let value = restored(checked(arguments.word(3))?)?;
+    let value = restored(checked(arguments.word(3))?, access.value_bytes_max())?;
     if ttl > 0 {
         return Err(NO_EXPIRY);
-    }
-    if value.len() > access.value_bytes_max() {
-        return Err(STRING_TOO_LONG);
     }
     access.put(key, None, &[&value])?;
     replies.simple("OK");
@@ -160,20 +157,34 @@ fn checked(payload: &[u8]) -> Outcome<&[u8]> {
     if u16::from_le_bytes(*version) > VERSION || !is_whole { Err(BAD_CHECKSUM) } else { Ok(body) }
 }
 
-/// The value in a payload without its footer.
-fn restored(body: &[u8]) -> Outcome<Cow<'_, [u8]>> {
+/// The value in a payload without its footer, of at most `bytes_max` bytes.
+fn restored(body: &[u8], bytes_max: usize) -> Outcome<Cow<'_, [u8]>> {
     match body.split_first() {
-        Some((&STRING, string)) => read_string(string).ok_or(BAD_FORMAT),
+        Some((&STRING, string)) => {
+            let (length, string) = read_string(string).ok_or(BAD_FORMAT)?;
+            match string {
+                _ if length > bytes_max => Err(STRING_TOO_LONG),
+                Form::Plain(bytes) => Ok(bytes),
+                Form::Packed(packed) => lzf::unpack(packed, length).map(Cow::Owned).ok_or(BAD_FORMAT),
+            }
+        }
         Some((1..=7 | 9..=19, _)) => Err(NOT_A_STRING),
         _ => Err(BAD_FORMAT),
     }
 }
 
-fn read_string(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+/// How a string lies in a payload.
+enum Form<'a> {
+    Plain(Cow<'a, [u8]>),
+    Packed(&'a [u8]),
+}
+
+/// A string and its length, which for a packed one is only claimed.
+fn read_string(bytes: &[u8]) -> Option<(usize, Form<'_>)> {
     let first = *bytes.first()?;
     if first >> 6 != 0b11 {
         let (length, rest) = read_length(bytes)?;
-        return rest.get(..length).map(Cow::Borrowed);
+        return rest.get(..length).map(|bytes| (length, Form::Plain(Cow::Borrowed(bytes))));
     }
     let rest = &bytes[1..];
     let number = match first & 0x3f {
@@ -183,11 +194,12 @@ fn read_string(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
         PACKED => {
             let (packed_length, rest) = read_length(rest)?;
             let (length, rest) = read_length(rest)?;
-            return lzf::unpack(rest.get(..packed_length)?, length).map(Cow::Owned);
+            return rest.get(..packed_length).map(|packed| (length, Form::Packed(packed)));
         }
         _ => None,
     };
-    number.map(|number| Cow::Owned(number.to_string().into_bytes()))
+    let digits = number?.to_string().into_bytes();
+    Some((digits.len(), Form::Plain(Cow::Owned(digits))))
 }
 
 /// A length and what is behind it.

@@ -223,6 +223,10 @@ impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
         }
     }
 
+    fn answer_bytes(&self) -> usize {
+        self.replies.position()
+    }
+
     fn complete(self: Box<Self>) {
         if let Some(begun) = self.begun {
             note_latency("write-run", begun.elapsed(), &self.context);

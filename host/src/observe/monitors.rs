@@ -1,7 +1,8 @@
 //! MONITOR: the clients that watch every request.
 //!
-//! Promises: while nobody watches, a request costs one load; a watcher that does not read is bounded and has to
-//! go. Any thread adds lines; the watcher's event loop takes them.
+//! Promises: while nobody watches, a request costs one load; the lines that wait here for a watcher are bounded, and
+//! one for which there are too many has to go. Any thread adds lines; the watcher's event loop takes them, and leaves
+//! them here while the watcher does not read those that it took before.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

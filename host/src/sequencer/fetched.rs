@@ -1,16 +1,19 @@
 //! Values that a group will read, fetched together before its first request.
 //!
-//! Promises: they are of one instant, and hold until something is applied. A hint: what is not here is read alone.
-//! The overlay calls it.
+//! Promises: they are of one instant, and hold until something is applied. Their memory is bounded, whatever the
+//! requests ask for. A hint: what is not here is read alone. The overlay calls it.
 
 use std::ops::Range;
 
-use adapter_api::{Capabilities, EngineError, Values};
+use adapter_api::{EngineError, Values};
 
 use crate::storage::Storage;
 
 /// How many keys are fetched together at most.
 const KEYS_MAX: usize = 4096;
+
+/// How many bytes of values are fetched together at most.
+const VALUE_BYTES_MAX: usize = 4 << 20;
 
 /// Keys with their values.
 #[derive(Default)]
@@ -32,7 +35,8 @@ impl Fetched {
         }
     }
 
-    /// Fetches the values of the keys that were added. One alone is not worth it.
+    /// Fetches the values of the keys that were added, as far as they are in memory and within the bound. One alone
+    /// is not worth it.
     ///
     /// # Errors
     /// What the engine says; nothing is fetched then.
@@ -40,24 +44,19 @@ impl Fetched {
         let bytes = &self.bytes;
         self.keys.sort_unstable_by(|one, other| bytes[one.clone()].cmp(&bytes[other.clone()]));
         self.keys.dedup_by(|one, other| bytes[one.clone()] == bytes[other.clone()]);
-        if self.keys.len() < 2 || !storage.has(Capabilities::READ_VIEW) {
+        if self.keys.len() < 2 {
             self.clear();
             return Ok(());
         }
         let keys: Vec<&[u8]> = self.keys.iter().map(|key| &bytes[key.clone()]).collect();
-        let fetched = storage.multi_get(&keys, &mut self.values);
+        let fetched = storage.multi_get_resident(&keys, VALUE_BYTES_MAX, &mut self.values);
         fetched.inspect_err(|_| self.clear())
     }
 
     /// The value of a key that was fetched: absent, if the inner option is `None`.
     pub(super) fn find(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         let place = self.keys.binary_search_by(|other| self.bytes[other.clone()].cmp(key)).ok()?;
-        Some(self.values.get(place))
-    }
-
-    /// How many bytes the values have.
-    pub(super) fn value_bytes(&self) -> usize {
-        self.values.bytes()
+        (place < self.values.len()).then(|| self.values.get(place))
     }
 
     /// Forgets everything and keeps the memory.

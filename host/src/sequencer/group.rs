@@ -1,11 +1,12 @@
 //! One group's way through the sequencer: evaluate, apply, answer.
 //!
 //! Promises: every request of every submission is evaluated and applied, or refused, exactly once in the
-//! end; no batch is larger than the engine takes, nor goes on behind a swap of databases; an answer goes out
-//! only after what it says is applied.
+//! end; no batch is larger than the engine takes, nor goes on behind a swap of databases; one ends when its
+//! requests have written, read or answered more than the bounds, so that small requests for much neither hold
+//! others up nor fill the memory; an answer goes out only after what it says is applied.
 //!
 //! ```text
-//! run ─▶ evaluate requests in order on the overlay, until all are or the batch ends ─▶ apply ─▶ go on
+//! run ─▶ evaluate requests in order on the overlay, until all are or the batch is full ─▶ apply ─▶ go on
 //!                                                                       │
 //!   Rejected, Full, Unsupported: discard, then one request at a time ◀──┤
 //!   anything else: the outcome is unknown, refuse all of the batch   ◀──┘
@@ -25,6 +26,12 @@ use super::overlay::{Overlay, Writes};
 use super::queue::Queued;
 use crate::storage::Storage;
 
+/// The bytes of values that requests of one batch were given, above which it ends.
+const READ_BYTES_MAX: usize = 4 << 20;
+
+/// The bytes of the answers to one batch, above which it ends.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
 /// What becomes of submissions whose requests are all decided.
 pub(super) type Complete<'a> = dyn FnMut(&mut dyn Iterator<Item = Queued>) + 'a;
 
@@ -32,6 +39,8 @@ pub(super) type Complete<'a> = dyn FnMut(&mut dyn Iterator<Item = Queued>) + 'a;
 pub(super) struct Role {
     instants: Instants,
     writes: Writes,
+    /// The bytes of writes at which a batch ends, if the engine takes so many.
+    batch_bytes: usize,
 }
 
 /// The place of a request in a group.
@@ -50,18 +59,20 @@ enum Refusal {
 }
 
 impl Role {
-    /// The role over an open engine that nobody else writes to.
+    /// The role over an open engine that nobody else writes to. A batch ends when it has `batch_bytes`, or what the
+    /// engine takes if that is less.
     ///
     /// # Errors
     /// What the engine says when the mark of the clock is read.
-    pub(super) fn new(storage: &Storage) -> Result<Self, EngineError> {
-        Ok(Self { instants: Instants::resume(storage)?, writes: Writes::default() })
+    pub(super) fn new(storage: &Storage, batch_bytes: usize) -> Result<Self, EngineError> {
+        Ok(Self { instants: Instants::resume(storage)?, writes: Writes::default(), batch_bytes })
     }
 
     /// Takes a group through; hands submissions to `complete`, in runs, once all of their requests are decided.
     pub(super) fn run(&mut self, group: Vec<Queued>, storage: &Storage, complete: &mut Complete<'_>) {
         let now = self.instants.next(storage.clock().wall());
-        let mut run = Run { role: self, storage, now, submissions: group.into_iter().map(Some).collect() };
+        let submissions = group.into_iter().map(Some).collect();
+        let mut run = Run { role: self, storage, now, submissions, completed: 0, answer_bytes: 0 };
         run.all(complete);
     }
 }
@@ -72,6 +83,10 @@ struct Run<'a> {
     now: Duration,
     /// `None` once completed.
     submissions: Vec<Option<Queued>>,
+    /// How many of them are completed: the first ones.
+    completed: usize,
+    /// The bytes of the answers to the requests of the batch.
+    answer_bytes: usize,
 }
 
 impl Run<'_> {
@@ -80,7 +95,11 @@ impl Run<'_> {
         self.fetch();
         let end = Place { submission: self.submissions.len(), request: 0 };
         let mut from = self.settle(Place { submission: 0, request: 0 });
-        while from < end {
+        loop {
+            self.complete_before(from, complete);
+            if from >= end {
+                break;
+            }
             from = match self.storage.write_refusal() {
                 None => self.one_batch(from),
                 Some(_) => {
@@ -88,9 +107,7 @@ impl Run<'_> {
                     self.after(from)
                 }
             };
-            self.complete_before(from, complete);
         }
-        self.complete_before(end, complete);
         self.role.writes.clear();
     }
 
@@ -108,6 +125,7 @@ impl Run<'_> {
     fn one_batch(&mut self, from: Place) -> Place {
         let end = self.submissions.len();
         let mut place = from;
+        self.answer_bytes = 0;
         while place.submission < end {
             self.evaluate(place);
             if self.role.writes.bytes() > self.batch_bytes_max()
@@ -119,7 +137,7 @@ impl Run<'_> {
                 break;
             }
             place = self.after(place);
-            if self.role.writes.bytes() > self.batch_bytes_max() || self.role.writes.databases().is_some() {
+            if self.is_full() {
                 break;
             }
         }
@@ -132,6 +150,16 @@ impl Run<'_> {
             }
         }
         place
+    }
+
+    /// Whether the batch ends with the request that was evaluated last.
+    fn is_full(&self) -> bool {
+        let writes = &self.role.writes;
+        writes.bytes() > self.batch_bytes_max()
+            || writes.bytes() >= self.role.batch_bytes
+            || writes.read_bytes() > READ_BYTES_MAX
+            || self.answer_bytes > ANSWER_BYTES_MAX
+            || writes.databases().is_some()
     }
 
     /// Evaluates and applies requests each on its own, so that one that the engine refuses fails alone.
@@ -151,7 +179,7 @@ impl Run<'_> {
 
     /// Applies what was written so far, unless that is nothing.
     fn apply(&mut self, with_mark: bool) -> Result<(), Refusal> {
-        let Role { instants, writes } = &mut *self.role;
+        let Role { instants, writes, .. } = &mut *self.role;
         if writes.bytes() == 0 {
             return Ok(());
         }
@@ -187,9 +215,11 @@ impl Run<'_> {
     fn evaluate(&mut self, place: Place) {
         self.role.writes.begin_request();
         let Some(Some(queued)) = self.submissions.get_mut(place.submission) else { return };
+        let before = queued.submission.answer_bytes();
         let mut overlay = Overlay { writes: &mut self.role.writes, storage: self.storage, now: self.now };
         let evaluated =
             catch_unwind(AssertUnwindSafe(|| queued.submission.evaluate(place.request, &mut overlay)));
+        self.answer_bytes += queued.submission.answer_bytes().saturating_sub(before);
         if evaluated.is_err() {
             log::error!("a request ended in a panic, which is a defect; only its client gets an error");
             self.role.writes.undo();
@@ -254,8 +284,12 @@ impl Run<'_> {
         place
     }
 
+    /// Hands over the submissions before that of the place that were not handed over yet.
     fn complete_before(&mut self, place: Place, complete: &mut Complete<'_>) {
-        let decided = self.submissions.iter_mut().take(place.submission);
-        complete(&mut decided.filter_map(Option::take));
+        let decided = self.completed..place.submission.min(self.submissions.len());
+        if !decided.is_empty() {
+            self.completed = decided.end;
+            complete(&mut self.submissions[decided].iter_mut().filter_map(Option::take));
+        }
     }
 }

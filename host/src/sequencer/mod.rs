@@ -2,7 +2,9 @@
 //!
 //! Promises: requests of a connection are decided in the order in which they were submitted; each is
 //! evaluated on the engine plus what its group already wrote, so read-modify-write needs no lock; answers go
-//! out after `apply` has returned. The server submits; `command::Pipeline` is the submission.
+//! out after `apply` has returned. Nothing that was submitted waits for ever: should the commit thread end by a
+//! defect, what waits is dropped, what comes is refused, and the server is told to end. The server submits;
+//! `command::Pipeline` is the submission.
 //!
 //! ```text
 //!   connection ─┐
@@ -42,7 +44,8 @@ pub use submission::Submission;
 pub struct Limits {
     /// Queued bytes from which on `has_room` says no.
     pub queued_bytes: usize,
-    /// How many bytes of requests one group takes. A larger submission is a group of its own.
+    /// How many bytes of requests one group takes; a larger submission is a group of its own. Also the bytes of
+    /// writes at which a batch ends.
     pub group_bytes: usize,
     /// How many requests one group takes. A longer submission is a group of its own.
     pub group_requests: usize,
@@ -68,6 +71,8 @@ struct Shared {
     role: Mutex<Role>,
     /// Who hears of completions.
     listeners: Mutex<Vec<Listener>>,
+    /// Who hears that the commit thread ended by a defect.
+    failure_listeners: Mutex<Vec<Listener>>,
     groups: Counter,
     requests: Counter,
 }
@@ -81,6 +86,7 @@ impl Sequencer {
         let sequencer = Self::without_thread(storage, limits)?;
         let shared = Arc::clone(&sequencer.shared);
         let work = move || {
+            let _end = EndOfThread(&shared);
             while shared.queue.wait() {
                 shared.run_once();
             }
@@ -94,12 +100,13 @@ impl Sequencer {
     }
 
     fn without_thread(storage: Arc<Storage>, limits: Limits) -> Result<Self, EngineError> {
-        let role = Mutex::new(Role::new(&storage)?);
+        let role = Mutex::new(Role::new(&storage, limits.group_bytes)?);
         let shared = Shared {
             storage,
             queue: Queue::new(limits),
             role,
             listeners: Mutex::default(),
+            failure_listeners: Mutex::default(),
             groups: Counter::default(),
             requests: Counter::default(),
         };
@@ -131,7 +138,13 @@ impl Sequencer {
     /// Calls `listener` after each run of submissions that were completed, on the thread that completed them. It
     /// must not block, nor use the sequencer.
     pub fn on_completions(&self, listener: impl Fn() + Send + Sync + 'static) {
-        self.shared.listeners().push(Box::new(listener));
+        lock(&self.shared.listeners).push(Box::new(listener));
+    }
+
+    /// Calls `listener` should the commit thread end by a defect, on that thread. It must not block, nor use the
+    /// sequencer.
+    pub fn on_failure(&self, listener: impl Fn() + Send + Sync + 'static) {
+        lock(&self.shared.failure_listeners).push(Box::new(listener));
     }
 
     /// Whether the queued bytes are below the budget. While they are not, read no more requests.
@@ -139,14 +152,12 @@ impl Sequencer {
         self.shared.queue.has_room()
     }
 
-    /// Completes everything that was submitted, then ends the commit thread. Not to be called from a
-    /// submission.
-    pub fn shutdown(&self) {
+    /// Completes everything that was submitted, then ends the commit thread. Answers `false` if that has ended
+    /// by a defect before. Not to be called from a submission.
+    pub fn shutdown(&self) -> bool {
         self.shared.queue.close();
         let thread = self.commit_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the commit thread ended in a panic, which is a defect");
-        }
+        thread.is_none_or(|thread| thread.join().is_ok())
     }
 
     /// How many groups went through so far.
@@ -190,10 +201,26 @@ impl Shared {
     }
 
     fn announce(&self) {
-        self.listeners().iter().for_each(|listener| listener());
+        lock(&self.listeners).iter().for_each(|listener| listener());
     }
+}
 
-    fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(listeners: &Mutex<Vec<Listener>>) -> MutexGuard<'_, Vec<Listener>> {
+    listeners.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sees to it that nobody waits for a commit thread that ended in a panic.
+struct EndOfThread<'a>(&'a Shared);
+
+impl Drop for EndOfThread<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        log::error!("the commit thread ended in a panic, which is a defect; no more writes are taken");
+        // Whoever waits for them hears that there is no answer.
+        drop(self.0.queue.abandon());
+        self.0.announce();
+        lock(&self.0.failure_listeners).iter().for_each(|listener| listener());
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Writes {
     savepoint: Savepoint,
     /// They hold as long as nothing was applied.
     fetched: Fetched,
+    /// How many bytes of values were copied for requests.
+    read_bytes: usize,
     /// What the slots of the databases are once the batch is applied, if the request now evaluated changes
     /// them. It is the last one of its batch.
     databases: Option<Databases>,
@@ -60,6 +62,11 @@ impl Writes {
         self.batch.bytes()
     }
 
+    /// How many bytes of values the group was given so far.
+    pub(super) fn read_bytes(&self) -> usize {
+        self.read_bytes
+    }
+
     /// The slots of the databases once the batch is applied, if it changes them: nothing may be written behind
     /// that in the same batch.
     pub(super) fn databases(&self) -> Option<Databases> {
@@ -79,7 +86,7 @@ impl Writes {
     /// Forgets everything. The memory is kept unless it is large.
     pub(super) fn clear(&mut self) {
         const KEPT_BYTES: usize = 16 << 20;
-        if self.batch.bytes() > KEPT_BYTES || self.fetched.value_bytes() > KEPT_BYTES {
+        if self.batch.bytes() > KEPT_BYTES {
             *self = Self::default();
             return;
         }
@@ -88,6 +95,7 @@ impl Writes {
         self.written.clear();
         self.savepoint = Savepoint::default();
         self.fetched.clear();
+        self.read_bytes = 0;
     }
 }
 
@@ -110,6 +118,13 @@ impl Overlay<'_> {
     /// # Errors
     /// What the engine says.
     pub fn get(&mut self, key: &[u8], value: &mut Buffer) -> Result<bool, EngineError> {
+        let start = value.len();
+        let is_found = self.read(key, value)?;
+        self.writes.read_bytes += value.len() - start;
+        Ok(is_found)
+    }
+
+    fn read(&mut self, key: &[u8], value: &mut Buffer) -> Result<bool, EngineError> {
         let known = match self.writes.written.find(key, self.writes.batch.as_batch().as_bytes()) {
             Found::Put(put) => Some(put),
             Found::Deleted => None,

@@ -102,6 +102,14 @@ impl Queue {
         self.arrived.notify_all();
     }
 
+    /// Takes nothing in from here on, and everything that waits out: nobody is left to decide it.
+    pub(super) fn abandon(&self) -> VecDeque<Queued> {
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        self.bytes.store(0, Ordering::SeqCst);
+        std::mem::take(&mut waiting.submissions)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -29,6 +29,11 @@ pub trait Submission: Send {
     /// Answers the request, whose answer was discarded, with an error of the engine.
     fn refuse(&mut self, request: usize, error: &EngineError);
 
+    /// How many bytes the answers so far have: a batch ends when those of its requests have many.
+    fn answer_bytes(&self) -> usize {
+        0
+    }
+
     /// Everything is decided and durable: hand the answers to the connection.
     fn complete(self: Box<Self>);
 }

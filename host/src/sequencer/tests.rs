@@ -1,13 +1,18 @@
 //! The sequencer over a scripted engine, mostly without its thread: each test says when a group is taken.
 
 use std::iter::once;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use adapter_api::{Batch, Buffer, KeyRange, Mutation};
 
 use super::*;
 use crate::storage::test_engine::{State, TestClock, TestDisk, TestEngine, opened, opened_at};
+
+/// Far longer than anything takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One request of a `Script`.
 #[derive(Clone)]
@@ -18,10 +23,13 @@ enum Op {
     /// Adds one to a number and answers it.
     Increment(&'static [u8]),
     Get(&'static [u8]),
+    Length(&'static [u8]),
     /// Writes a key and then fails.
     WriteAndFail(&'static [u8]),
     WriteAndPanic(&'static [u8]),
     Now,
+    /// Answers so many bytes without reading any.
+    Say(usize),
 }
 
 fn put(key: &'static [u8], value: &str) -> Op {
@@ -54,6 +62,10 @@ impl Script {
                 true => String::from_utf8_lossy(&value).into_owned(),
                 false => "none".to_string(),
             },
+            Op::Length(key) => {
+                overlay.get(key, &mut value).unwrap();
+                value.len().to_string()
+            }
             Op::WriteAndFail(key) => {
                 overlay.put(key, once(&b"half"[..])).unwrap();
                 overlay.undo();
@@ -63,6 +75,7 @@ impl Script {
                 overlay.put(key, once(&b"half"[..])).unwrap();
                 panic!("planted");
             }
+            Op::Say(bytes) => "x".repeat(*bytes),
             Op::Now => overlay.now().as_millis().to_string(),
         }
     }
@@ -100,6 +113,9 @@ impl Submission for Script {
             _ => "other",
         };
         self.answers.push(kind.to_string());
+    }
+    fn answer_bytes(&self) -> usize {
+        self.answers.iter().map(String::len).sum()
     }
     fn complete(self: Box<Self>) {
         self.done.send(self.answers).unwrap();
@@ -205,7 +221,7 @@ fn keys_that_will_be_read_are_fetched_together() {
     let answers = bench.submit(vec![Op::Get(b"a"), Op::Get(b"b"), Op::Get(b"a"), Op::Get(b"c")]);
     bench.run_all();
     assert_eq!(answers.recv().unwrap(), ["1", "2", "1", "none"]);
-    assert_eq!(*bench.engine.multi_gets.lock().unwrap(), [3]);
+    assert_eq!(*bench.engine.read_together.lock().unwrap(), [3]);
 }
 
 #[test]
@@ -380,6 +396,60 @@ fn groups_are_bounded_in_bytes_and_requests_and_an_oversized_one_goes_alone() {
     assert_eq!(groups(&[(1, 9), (1, 1)]), 2);
 }
 
+#[test]
+fn a_batch_ends_when_its_requests_have_written_read_or_answered_much() {
+    const MIB: usize = 1 << 20;
+    let limits = Limits { group_bytes: 2 * MIB, ..Limits::default() };
+    let bench = Bench::new(TestEngine::new(), limits);
+    let mib = "x".repeat(MIB);
+    let run = |ops: Vec<Op>| {
+        let before = bench.engine.applied().len();
+        let (count, answers) = (ops.len(), bench.submit(ops));
+        bench.run_all();
+        assert_eq!(answers.recv().unwrap().len(), count);
+        bench.engine.applied()[before..].to_vec()
+    };
+    assert_eq!(run(vec![put(b"big", &mib), put(b"a", "")]), [3], "the first with a mark of the clock");
+    assert_eq!(run(vec![put(b"a", &mib), put(b"b", &mib), put(b"c", &mib), put(b"d", "")]), [2, 2]);
+    let around = |op: Op| [vec![put(b"a", "")], vec![op; 6], vec![put(b"b", "")]].concat();
+    assert_eq!(run(around(Op::Length(b"big"))), [1, 1]);
+    assert_eq!(run(around(Op::Say(MIB))), [1, 1]);
+    assert_eq!(run(around(Op::Say(1))), [2]);
+}
+
+#[test]
+fn values_that_are_fetched_together_are_bounded() {
+    let bench = Bench::small();
+    let value = "x".repeat(3 << 20);
+    let seeded = bench.submit(vec![put(b"a", &value), put(b"b", &value), put(b"c", &value)]);
+    bench.run_all();
+    seeded.recv().unwrap();
+    let answers = bench.submit(vec![Op::Get(b"a"), Op::Get(b"b"), Op::Get(b"c"), Op::Get(b"d")]);
+    bench.run_all();
+    assert!(answers.recv().unwrap() == [&*value, &*value, &*value, "none"]);
+    let held = bench.engine.held_max.load(SeqCst);
+    assert!((3 << 20..=4 << 20).contains(&held), "{held} bytes at once");
+}
+
+#[test]
+fn completions_are_announced_once_and_only_if_there_are_any() {
+    let bench = Bench::small();
+    bench.engine.script(|_| Err(EngineError::failed("planted")));
+    let announced = Arc::new(AtomicUsize::new(0));
+    let heard = Arc::clone(&announced);
+    bench.sequencer.on_completions(move || {
+        heard.fetch_add(1, SeqCst);
+    });
+    drop(bench.submit(vec![put(b"k", "1"), put(b"k", "2")]));
+    bench.run_all();
+    assert_eq!(announced.swap(0, SeqCst), 1);
+    // From here on every request goes on its own.
+    let answers = bench.submit(vec![Op::Get(b"k"); 9]);
+    bench.run_all();
+    assert_eq!(answers.recv().unwrap().len(), 9);
+    assert_eq!(announced.load(SeqCst), 1);
+}
+
 /// Tells, when it is completed, whether the queue has room.
 struct RoomProbe {
     shared: Arc<Shared>,
@@ -424,12 +494,57 @@ fn shutdown_decides_everything_submitted_and_refuses_what_comes_later() {
     let answers: Vec<_> = (0..50).map(|_| bench.submit(vec![Op::Increment(b"n")])).collect();
     begun.recv().unwrap();
     go_on.send(()).unwrap();
-    bench.sequencer.shutdown();
+    assert!(bench.sequencer.shutdown());
     let numbers: Vec<_> = answers.iter().map(|answers| answers.try_recv().unwrap().remove(0)).collect();
     assert_eq!(numbers, (1..=50).map(|n| n.to_string()).collect::<Vec<_>>());
     let late = bench.submit(vec![Op::Increment(b"n")]);
     assert_eq!(late.try_recv().unwrap(), ["rejected"]);
     assert_eq!(bench.stored(b"n"), Some(b"50".to_vec()));
+}
+
+/// Panics where no command of ours does.
+struct Defect {
+    _heard: Sender<()>,
+}
+
+impl Submission for Defect {
+    fn requests(&self) -> usize {
+        1
+    }
+    fn bytes(&self) -> usize {
+        1
+    }
+    fn reads(&self, _: &mut dyn FnMut(&[u8])) {
+        panic!("planted");
+    }
+    fn evaluate(&mut self, _: usize, _: &mut Overlay<'_>) {}
+    fn discard(&mut self, _: usize) {}
+    fn refuse(&mut self, _: usize, _: &EngineError) {}
+    fn complete(self: Box<Self>) {}
+}
+
+#[test]
+fn nobody_waits_for_a_commit_thread_that_ended_by_a_defect() {
+    let engine = TestEngine::new();
+    let state = engine.state();
+    let sequencer = Sequencer::start(Arc::new(opened(engine)), Limits::default()).unwrap();
+    let bench = Bench { sequencer, engine: state };
+    let (failed, hears_failure) = channel();
+    bench.sequencer.on_failure(move || failed.send(()).unwrap());
+    let (begun, go_on) = bench.engine.gate();
+    let first = bench.submit(vec![put(b"a", "1")]);
+    begun.recv().unwrap();
+    let (heard, hears) = channel();
+    bench.sequencer.submit(Box::new(Defect { _heard: heard }));
+    let behind = bench.submit_sized(vec![put(b"b", "1")], Limits::default().group_bytes);
+    go_on.send(()).unwrap();
+    assert_eq!(first.recv().unwrap(), ["ok"]);
+    assert_eq!(hears.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    assert_eq!(behind.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    hears_failure.recv_timeout(PATIENCE).unwrap();
+    assert!(bench.sequencer.has_room());
+    assert_eq!(bench.submit(vec![put(b"c", "1")]).recv().unwrap(), ["rejected"]);
+    assert!(!bench.sequencer.shutdown());
 }
 
 #[test]

@@ -4,17 +4,20 @@
 //! sequencer, reader threads ── Ticket::answer ──► CompletionQueue ── wakes ──► event loop
 //! ```
 //!
-//! Promises: every ticket comes back exactly once, also when the work panicked or was thrown away; the loop is
+//! Promises: every ticket comes back exactly once, also when the work panicked or was thrown away; replies that the
+//! loop has not taken count among the unsent ones; the loop is
 //! woken for completions that it has not seen: for a reader's at once, for the sequencer's once a run of them, when
 //! the sequencer says so (`announce`).
 
 use std::io;
 use std::mem;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::{Poll, Token, Waker};
 
 use super::replies::Answers;
+use crate::observe::Observe;
 
 /// Who worked on the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +34,18 @@ pub(super) struct Completion {
     pub(super) answers: Option<Answers>,
 }
 
+impl Completion {
+    /// The memory of the replies.
+    fn bytes(&self) -> usize {
+        self.answers.as_ref().map_or(0, Answers::capacity)
+    }
+}
+
 /// The finished work of one event loop's connections.
 pub(super) struct CompletionQueue {
     unseen: Mutex<Unseen>,
     waker: Waker,
+    observe: Arc<Observe>,
 }
 
 /// What the loop has not taken yet.
@@ -47,8 +58,8 @@ struct Unseen {
 
 impl CompletionQueue {
     /// A queue that wakes `poll` by an event of `token`.
-    pub(super) fn new(poll: &Poll, token: Token) -> io::Result<Self> {
-        Ok(Self { unseen: Mutex::default(), waker: Waker::new(poll.registry(), token)? })
+    pub(super) fn new(poll: &Poll, token: Token, observe: Arc<Observe>) -> io::Result<Self> {
+        Ok(Self { unseen: Mutex::default(), waker: Waker::new(poll.registry(), token)?, observe })
     }
 
     /// Wakes the loop although nothing is finished.
@@ -74,9 +85,13 @@ impl CompletionQueue {
         let mut unseen = self.lock();
         unseen.announced = false;
         mem::swap(&mut unseen.completions, taken);
+        drop(unseen);
+        let bytes = taken.iter().map(Completion::bytes).sum();
+        self.observe.unsent_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn push(&self, completion: Completion) {
+        self.observe.unsent_bytes.fetch_add(completion.bytes(), Ordering::Relaxed);
         self.lock().completions.push(completion);
     }
 
@@ -120,19 +135,22 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use mio::{Events, Poll, Token};
 
     use super::{CompletionQueue, Ticket, Worker};
     use crate::command::Replies;
+    use crate::observe::Observe;
     use crate::resp::Version;
     use crate::server::replies::Answers;
 
     #[test]
     fn a_ticket_comes_back_once_with_or_without_its_answer() {
         let mut poll = Poll::new().expect("a poll");
-        let queue = Arc::new(CompletionQueue::new(&poll, Token(0)).expect("a waker"));
+        let observe = Arc::new(Observe::new());
+        let queue = Arc::new(CompletionQueue::new(&poll, Token(0), Arc::clone(&observe)).expect("a waker"));
         let answered = Ticket::new(&queue, Token(1), Worker::Sequencer);
         let lost = Ticket::new(&queue, Token(2), Worker::Reader);
         std::thread::spawn(move || {
@@ -141,17 +159,19 @@ mod tests {
             answered.answer(answers);
             drop(lost);
         });
+        let unsent = || observe.unsent_bytes.load(Ordering::Relaxed);
         let (mut seen, mut taken) = (Vec::new(), Vec::new());
         let mut events = Events::with_capacity(4);
         while seen.len() < 2 {
             poll.poll(&mut events, Some(Duration::from_secs(20))).expect("poll works");
             assert!(!events.is_empty(), "a completion did not wake the loop");
+            assert!(unsent() >= 5 || !seen.is_empty(), "replies that wait here count");
             queue.take(&mut taken);
             seen.append(&mut taken);
         }
         assert_eq!(seen[0].answers.as_ref().map(|answers| answers.bytes()), Some(&b"+OK\r\n"[..]));
         assert!(seen[1].answers.is_none() && seen[1].connection == Token(2));
         queue.take(&mut taken);
-        assert!(taken.is_empty());
+        assert!(taken.is_empty() && unsent() == 0);
     }
 }

@@ -362,6 +362,18 @@ impl Connection {
         Ok(())
     }
 
+    /// Takes the lines that wait for it if it monitors, unless it has not read those before; answers whether there
+    /// are any. What is left waiting is bounded by `Monitors`.
+    pub(super) fn take_lines(&mut self, shared: &Shared) -> bool {
+        let monitors = &shared.context.observe.monitors;
+        let is_due = monitors.is_watched()
+            && self.session.client().has(ClientFlag::Monitors)
+            && self.unsent() <= shared.settings.output_bytes_max;
+        let lines = if is_due { monitors.take(self.session.id) } else { Vec::new() };
+        self.output.encoded(&lines);
+        !lines.is_empty()
+    }
+
     /// Whether the clock alone may make the client go.
     pub(super) fn may_become_overdue(&self, idle_timeout: Option<Duration>) -> bool {
         self.blocked_since.is_some() || self.is_unfinished() || idle_timeout.is_some()

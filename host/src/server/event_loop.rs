@@ -24,7 +24,7 @@ use super::connection::{Connection, Filled, PIPELINE_BYTES_MAX, Shared};
 use super::connections::Connections;
 use super::listener::{Accepted, Acceptor, Listener};
 use super::routing::Step;
-use crate::command::{Ahead, Replies};
+use crate::command::Ahead;
 use crate::observe::ClientFlag;
 use crate::sequencer::Submission;
 
@@ -33,6 +33,9 @@ pub(super) const WAKER: Token = Token(usize::MAX);
 
 /// The requests of one connection in one turn.
 pub(super) const TURN_REQUESTS: usize = 1024;
+
+/// The bytes of values that the requests of one turn may have copied before it ends.
+const TURN_VALUE_BYTES: usize = 256 * 1024;
 
 /// How often one connection's socket is read in one turn.
 const TURN_READS: usize = 4;
@@ -211,7 +214,10 @@ impl EventLoop {
         let token = completion.connection;
         let Some(connection) = self.connections.get_mut(&token) else { return };
         match connection.complete(completion) {
-            Ok(()) => self.enqueue(token),
+            Ok(()) => {
+                connection.count_bytes(&self.shared);
+                self.enqueue(token);
+            }
             Err(()) => {
                 log::error!("closed client {}: its requests ended without an answer", connection.session.id);
                 self.close(token);
@@ -261,11 +267,11 @@ impl EventLoop {
             self.resume(token);
         }
         for client in observe.monitors.with_lines() {
-            if let Some(connection) = self.connections.get_mut(&Token(client as usize)) {
-                connection.output.encoded(&observe.monitors.take(client));
-                if !mem::replace(&mut connection.touched, true) {
-                    self.touched.push(connection.token);
-                }
+            if let Some(connection) = self.connections.get_mut(&Token(client as usize))
+                && connection.take_lines(&self.shared)
+                && !mem::replace(&mut connection.touched, true)
+            {
+                self.touched.push(connection.token);
             }
         }
         let dismissed = |connection: &Connection| {
@@ -325,7 +331,10 @@ impl EventLoop {
         for token in &touched {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             connection.touched = false;
-            let gone = connection.flush(&self.shared, self.now).is_err();
+            let mut gone = connection.flush(&self.shared, self.now).is_err();
+            if connection.take_lines(&self.shared) {
+                gone |= connection.flush(&self.shared, self.now).is_err();
+            }
             connection.count_bytes(&self.shared);
             self.sweeps |= connection.may_become_overdue(idle_timeout);
             if gone || connection.is_finished() {
@@ -359,6 +368,9 @@ impl EventLoop {
     fn close(&mut self, token: Token) {
         if let Some(mut connection) = self.connections.remove(&token) {
             connection.uncount_bytes(&self.shared);
+            if connection.stalled {
+                self.paused.retain(|(_, paused)| *paused != token);
+            }
             let observe = &self.shared.context.observe;
             if connection.session.client().has(ClientFlag::Monitors) {
                 observe.monitors.remove(connection.session.id);
@@ -508,7 +520,7 @@ fn work(
     ahead: &mut Ahead,
     now: Instant,
 ) -> Turn {
-    ahead.clear();
+    ahead.begin_turn();
     let mut reads = 0;
     let mut turn = Turn::Ended;
     for _ in 0..TURN_REQUESTS {
@@ -530,7 +542,9 @@ fn work(
                 Filled::Broken => return Turn::Broken,
             },
         }
-        if connection.pipeline.as_ref().is_some_and(|pipeline| pipeline.bytes() > PIPELINE_BYTES_MAX) {
+        let is_long =
+            connection.pipeline.as_ref().is_some_and(|pipeline| pipeline.bytes() > PIPELINE_BYTES_MAX);
+        if is_long || ahead.copied() > TURN_VALUE_BYTES {
             break;
         }
     }

@@ -6,7 +6,7 @@
 //!  client                event loop (one thread, many connections)             other threads
 //!    │  bytes   ┌───────────────────────────────────────────────┐
 //!    ├─────────►│ connection: Input → resp::Decoder → words     │
-//!    │          │ routing:    command::resolve → a row          │
+//!    │          │ routing:    command::admit → a row            │
 //!    │          │   Local, Read from memory ──► replies         │
 //!    │          │   Read from a device, Scan ───────────────────┼──► reader thread ──────────┐
 //!    │          │   Write, and what is behind one ──► Pipeline ─┼──► sequencer (its thread) ─┤
@@ -77,7 +77,8 @@ impl Server {
         context.settings.live.set_idle_timeout(settings.idle_timeout);
         for _ in 0..settings.loops {
             let poll = Poll::new().map_err(BindError::Resources)?;
-            let completions = CompletionQueue::new(&poll, WAKER).map_err(BindError::Resources)?;
+            let completions = CompletionQueue::new(&poll, WAKER, Arc::clone(&context.observe))
+                .map_err(BindError::Resources)?;
             let shared = Shared {
                 context: Arc::clone(&context),
                 settings: Arc::clone(&settings),
@@ -94,6 +95,8 @@ impl Server {
                 .push(EventLoop::new(poll, server.listeners.all(), shared).map_err(BindError::Resources)?);
             server.shutdown.on_request(move || completions.wake());
         }
+        let shutdown = server.shutdown.clone();
+        context.sequencer.on_failure(move || shutdown.request());
         server.listeners.leave_to_clones();
         Ok(server)
     }

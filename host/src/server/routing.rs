@@ -51,10 +51,17 @@ impl Connection {
             },
             None => match self.next_request(shared) {
                 Ok(request) => request,
-                Err(step) => return step,
+                Err(step) => {
+                    // It may be one of those that were read ahead.
+                    ahead.forget();
+                    return step;
+                }
             },
         };
         let behind = self.is_behind();
+        if behind || request.row.class != Class::Read {
+            ahead.forget();
+        }
         self.last_command = Some(request.row.name);
         match request.row.class {
             Class::Local => self.run_local(request, shared),

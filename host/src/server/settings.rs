@@ -17,7 +17,7 @@ pub struct Settings {
     pub max_clients: usize,
     /// The longest request; a longer one ends its connection. At most 2 GiB counts.
     pub request_bytes_max: usize,
-    /// The longest word of a request; a longer one ends its connection. At most 512 MiB counts.
+    /// The longest value, and so the longest word that commands take. Replies have room for one of them.
     pub value_bytes_max: usize,
     /// The bytes of unfinished requests that all clients together may have here. Above it, a client with a large
     /// unfinished request is closed as soon as it sends more.

@@ -98,9 +98,9 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// How many bytes all files have together.
+    /// How many bytes all files have together, as the list says.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
 
     /// How many files there are.
@@ -116,12 +116,10 @@ impl Backup {
     ) -> Result<Self, BackupError> {
         let created = begin(folder)?;
         let outcome = Self::write_into(engine, folder, watch);
-        if outcome.is_err() {
-            let data = fs::remove_dir_all(folder.join(DATA));
-            let removed = if created { fs::remove_dir_all(folder) } else { data };
-            if let Err(error) = removed {
-                log::warn!("the unfinished backup {} could not be removed: {error}", folder.display());
-            }
+        if outcome.is_err()
+            && let Err(error) = remove_unfinished(folder, created)
+        {
+            log::warn!("the unfinished backup {} could not be removed: {error}", folder.display());
         }
         outcome
     }
@@ -140,6 +138,8 @@ impl Backup {
             let (bytes, checksum) = read_through(&data.join(&path), &mut progress, &mut |_| Ok(()))?;
             backup.files.push(Listed { bytes, checksum, path });
         }
+        // The engine's files are durable, but the list must not be there without the names on the way to them.
+        sync_folders(&data)?;
         backup.write_list(folder)?;
         Ok(backup)
     }
@@ -150,10 +150,12 @@ impl Backup {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             file.write_all(self.text().as_bytes())?;
             file.sync_all()?;
-            fs::rename(&path, folder.join(LIST))?;
-            File::open(folder)?.sync_all()?;
             let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+            for folder in [parent.unwrap_or(Path::new(".")), folder] {
+                File::open(folder)?.sync_all()?;
+            }
+            fs::rename(&path, folder.join(LIST))?;
+            File::open(folder)?.sync_all()
         };
         write().map_err(at(&path))
     }
@@ -304,6 +306,21 @@ fn begin(folder: &Path) -> Result<bool, BackupError> {
     }
 }
 
+/// Removes what an attempt left: the list first, for without one nothing is a backup. Of a folder that was there,
+/// only what lies in it.
+fn remove_unfinished(folder: &Path, created: bool) -> io::Result<()> {
+    let absent_is_fine = |outcome: io::Result<()>| match outcome {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    for list in [LIST, LIST_NEW] {
+        absent_is_fine(fs::remove_file(folder.join(list)))?;
+    }
+    File::open(folder)?.sync_all()?;
+    absent_is_fine(fs::remove_dir_all(folder.join(DATA)))?;
+    if created { fs::remove_dir(folder) } else { Ok(()) }
+}
+
 /// The paths of all files below a folder, sorted. Links and devices are no part of a copy.
 fn files_below(folder: &Path) -> Result<Vec<String>, BackupError> {
     let mut files = Vec::new();
@@ -379,6 +396,28 @@ mod tests {
                 assert_eq!(Backup::parse(str::from_utf8(&flipped).unwrap()), None, "{position}.{bit}");
             }
         }
+    }
+
+    #[test]
+    fn what_failed_leaves_nothing_and_the_next_attempt_may_have_the_folder() {
+        for created in [false, true] {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = parent.path().join("backup");
+            assert!(begin(&folder).unwrap());
+            fs::create_dir_all(folder.join(DATA).join("folder")).unwrap();
+            for file in [LIST, LIST_NEW, "data/folder/file"] {
+                fs::write(folder.join(file), "x").unwrap();
+            }
+            remove_unfinished(&folder, created).unwrap();
+            assert_eq!(begin(&folder).unwrap(), created);
+        }
+    }
+
+    #[test]
+    fn lengths_of_a_list_may_have_any_sum() {
+        let mut backup = backup();
+        backup.files.iter_mut().for_each(|file| file.bytes = u64::MAX);
+        assert_eq!(Backup::parse(&backup.text()).unwrap().bytes(), u64::MAX);
     }
 
     #[test]

@@ -29,7 +29,8 @@ use adapter_api::environment::{Clock, Directory};
 use adapter_api::host::{LoadedPlugin, StorageAdapter};
 use adapter_api::{
     Batch, Buffer, Capabilities, Description, Direction, Durability, EngineError, Entry, Environment,
-    Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, Resident, StorageEngine, Values,
+    Estimate, Guarantees, KeyRange, Metric, OpenRequest, Options, Pressure, ReadView, Resident,
+    StorageEngine, Values,
 };
 
 pub use backup::{Backup, BackupError};
@@ -42,7 +43,7 @@ use lanes::{Background, LaneThreads};
 use maintenance::Maintenance;
 pub use maintenance::{Work, WorkRefusal, WorkStatus};
 pub use reader_pool::{Job, READER_THREADS_DEFAULT, ReaderPool};
-pub use salvage::{Salvage, Salvaged};
+pub use salvage::Salvage;
 
 /// An open engine with what is known of it, its background lanes and its reader threads.
 pub struct Storage {
@@ -57,6 +58,8 @@ pub struct Storage {
     file_counters: Arc<IoCounters>,
     /// `None` if nothing is kept free.
     disk_reserve: Option<DiskReserve>,
+    /// Whether the engine answers `multi_get_resident`, by which it tells that a value is long before it copies it.
+    tells_lengths: bool,
     databases: CurrentDatabases,
     maintenance: Maintenance,
 }
@@ -83,6 +86,7 @@ impl Storage {
         let request = OpenRequest { options: options.clone(), durability, ..OpenRequest::new(environment) };
         let engine = plugin.open(request)?;
         let storage = Self {
+            tells_lengths: tells_lengths(&engine),
             engine,
             guarantees,
             options,
@@ -177,24 +181,36 @@ impl Storage {
         self.engine.get(key, value)
     }
 
-    /// Like `get`, but never waits for a device.
+    /// Like `get` into a list of values, but never waits for a device. Nor copies it a value of more than `bytes_max`
+    /// bytes, if the engine tells beforehand that it is one: `WouldBlock` then.
     ///
     /// # Errors
     /// What the engine says.
-    pub fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident, EngineError> {
-        self.engine.get_resident(key, value)
+    pub fn get_resident(
+        &self,
+        key: &[u8],
+        bytes_max: usize,
+        values: &mut Values,
+    ) -> Result<Resident, EngineError> {
+        if self.tells_lengths {
+            let place = values.len();
+            self.engine.multi_get_resident(&[key], bytes_max, values)?;
+            return Ok(match (values.len() > place, values.get(place)) {
+                (false, _) => Resident::WouldBlock,
+                (true, None) => Resident::Absent,
+                (true, Some(_)) => Resident::Hit,
+            });
+        }
+        let mut answer = Resident::WouldBlock;
+        values.push_with(|value| {
+            answer = self.engine.get_resident(key, value)?;
+            Ok(answer == Resident::Hit)
+        })?;
+        Ok(answer)
     }
 
-    /// Appends the values of several engine keys as of one instant. May wait for a device.
-    ///
-    /// # Errors
-    /// `Unsupported` if the engine has no read views: only the sequencer's thread reads at one instant then.
-    pub fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<(), EngineError> {
-        self.engine.multi_get(keys, values)
-    }
-
-    /// Like `multi_get`, but never waits for a device: appends the values of as many keys as are in memory, from the
-    /// first on, and no more than `bytes_max` bytes of them.
+    /// Appends the values of several engine keys as of one instant, without waiting for a device: of as many keys as
+    /// are in memory, from the first on, and no more than `bytes_max` bytes of them. An engine need not answer any.
     ///
     /// # Errors
     /// What the engine says.
@@ -205,6 +221,14 @@ impl Storage {
         values: &mut Values,
     ) -> Result<(), EngineError> {
         self.engine.multi_get_resident(keys, bytes_max, values)
+    }
+
+    /// Everything as of one instant, and the slot that a database has in it. Its reads may wait for a device.
+    ///
+    /// # Errors
+    /// `Unsupported` if the engine has no read views: only the sequencer's thread reads at one instant then.
+    pub fn view(&self, database: u8) -> Result<(Box<dyn ReadView + '_>, Slot), EngineError> {
+        self.in_slot(database, |slot| self.engine.read_view().map(|view| (view, slot)))
     }
 
     /// Calls `visit` with the entries of a part of a database in order until it answers `Break`: as of one
@@ -223,8 +247,8 @@ impl Storage {
         if !self.has(Capabilities::READ_VIEW) {
             return self.scan(bounds(self.databases().slot(database)).as_range(), direction, visit);
         }
-        let (view, bounds) =
-            self.in_slot(database, |slot| self.engine.read_view().map(|view| (view, bounds(slot))))?;
+        let (view, slot) = self.view(database)?;
+        let bounds = bounds(slot);
         if bounds.as_range().is_empty() {
             return Ok(());
         }
@@ -307,6 +331,16 @@ impl Drop for Storage {
         self.maintenance.stop();
         self.lanes.stop();
     }
+}
+
+/// Whether the engine answers `multi_get_resident` where it could: for a key that is new or was read last.
+fn tells_lengths(engine: &StorageAdapter) -> bool {
+    let (mut value, mut values) = (Buffer::new(), Values::new());
+    let key = Databases::key();
+    let read = engine.get(&key, &mut value);
+    let read = read.and_then(|_| engine.multi_get_resident(&[&key], usize::MAX, &mut values));
+    // An engine that cannot read says so again to whoever needs it.
+    read.is_ok() && values.len() == 1
 }
 
 fn no_thread(error: std::io::Error) -> EngineError {

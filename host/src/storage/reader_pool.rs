@@ -1,8 +1,8 @@
 //! The threads on which reads may wait for a device: cold reads, scans, counts, plugin discovery.
 //!
-//! Promises: a job that panics is logged and costs nobody else anything; `stop` runs what was handed in
-//! before it and then ends the threads. The server hands in jobs; one for each connection at a time, which
-//! bounds the queue.
+//! Promises: a job that panics is logged and costs nobody else anything; `stop` waits for the jobs that run, drops
+//! those that wait, and ends the threads. The server hands in jobs; one for each connection at a time, which bounds
+//! the queue.
 
 use std::collections::VecDeque;
 use std::io;
@@ -60,11 +60,14 @@ impl ReaderPool {
         }
     }
 
-    /// Runs the jobs that were handed in before, then ends the threads and waits for them. Not to be called
-    /// from a job.
+    /// Drops the jobs that wait, then ends the threads and waits for them. Not to be called from a job.
     pub fn stop(&self) {
-        self.shared.lock().stopping = true;
+        let mut queue = self.shared.lock();
+        queue.stopping = true;
+        let waiting = std::mem::take(&mut queue.jobs);
+        drop(queue);
         self.shared.arrived.notify_all();
+        drop(waiting);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             // A job's panic is caught on its thread, so there is nothing left to report here.
@@ -109,8 +112,12 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
+
+    /// Far longer than anything takes; a test that waits so long has failed.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     #[test]
     fn a_job_that_panics_leaves_its_thread_working() {
@@ -122,17 +129,34 @@ mod tests {
     }
 
     #[test]
-    fn stop_runs_what_was_handed_in_before_it_and_nothing_after() {
-        let pool = ReaderPool::start(2).unwrap();
-        let (sender, receiver) = mpsc::channel();
-        for number in 0..100 {
-            let sender = sender.clone();
-            pool.run(Box::new(move || sender.send(number).unwrap()));
+    fn stop_waits_for_what_runs_and_drops_what_waits_and_what_comes_later() {
+        let pool = Arc::new(ReaderPool::start(1).unwrap());
+        let (ends, ended) = mpsc::channel();
+        let (begins, begun) = mpsc::channel();
+        let (lets_go, waits) = mpsc::channel::<()>();
+        let first = ends.clone();
+        pool.run(Box::new(move || {
+            begins.send(()).unwrap();
+            waits.recv().unwrap();
+            first.send(0).unwrap();
+        }));
+        begun.recv().unwrap();
+        let (waiting, dropped) = mpsc::channel::<()>();
+        for number in 1..100 {
+            let (ends, waiting) = (ends.clone(), waiting.clone());
+            pool.run(Box::new(move || {
+                let _waiting = waiting;
+                ends.send(number).unwrap();
+            }));
         }
-        pool.stop();
-        pool.run(Box::new(move || sender.send(1000).unwrap()));
-        let mut ran: Vec<_> = receiver.iter().collect();
-        ran.sort_unstable();
-        assert_eq!(ran, (0..100).collect::<Vec<_>>());
+        drop(waiting);
+        let stopping = Arc::clone(&pool);
+        let stop = thread::spawn(move || stopping.stop());
+        let heard = dropped.recv_timeout(PATIENCE);
+        assert_eq!(heard, Err(mpsc::RecvTimeoutError::Disconnected), "dropped while the first one runs");
+        pool.run(Box::new(move || ends.send(1000).unwrap()));
+        lets_go.send(()).unwrap();
+        stop.join().unwrap();
+        assert_eq!(ended.iter().collect::<Vec<_>>(), [0]);
     }
 }

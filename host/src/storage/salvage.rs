@@ -1,36 +1,21 @@
-//! Takes what can still be read out of a damaged directory, and stores it in a new one.
+//! What can still be read out of a damaged directory.
 //!
-//! Promises: the old directory is opened for reading only, with `OpenRequest.salvage`; entries come over as
-//! they are, the host's own among them; the new engine is closed in order before the counts are returned.
-//! Called by `cli::salvage`, which has claimed both directories.
+//! Promises: the directory is opened for reading only, with `OpenRequest.salvage`; entries come as they are, the
+//! host's own among them. Called by `cli::salvage`, which has claimed the directory.
 
 use std::sync::Arc;
 
 use adapter_api::environment::Directory;
-use adapter_api::environment::real::{IoCounters, RealClock};
+use adapter_api::environment::real::RealClock;
 use adapter_api::host::{LoadedPlugin, StorageAdapter};
-use adapter_api::{
-    Capabilities, Cursor, Durability, EngineError, Entry, Environment, OpenRequest, Options, Watch,
-};
+use adapter_api::{Capabilities, EngineError, Environment, OpenRequest, Options, Watch};
 
-use super::Storage;
-use super::contents::{Entries, FillError};
+use super::contents::Entries;
 use super::lanes::LaneThreads;
 
 /// A damaged directory, opened for reading only.
 pub struct Salvage {
-    plugin: LoadedPlugin,
-    options: Options,
     source: StorageAdapter,
-}
-
-/// How much came over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Salvaged {
-    /// Entries, the host's own among them.
-    pub entries: u64,
-    /// Bytes of their keys and values.
-    pub bytes: u64,
 }
 
 impl Salvage {
@@ -52,50 +37,16 @@ impl Salvage {
         // Lanes that never run: there is no work in the background of what is only read.
         let lanes = Arc::new(LaneThreads::new(&about.lanes));
         let environment = Environment { directory, clock: Arc::new(RealClock::new()), lanes };
-        let request =
-            OpenRequest { options: options.clone(), salvage: Some(watch), ..OpenRequest::new(environment) };
-        Ok(Self { plugin: plugin.clone(), options, source: plugin.open(request)? })
+        let request = OpenRequest { options, salvage: Some(watch), ..OpenRequest::new(environment) };
+        Ok(Self { source: plugin.open(request)? })
     }
 
-    /// Stores every entry in `directory`, which is empty; everything is durable when this returns.
+    /// Every entry that can be read, in the order of the keys.
     ///
     /// # Errors
-    /// What either engine says. The copy is not complete then.
-    pub fn copy_into(
-        &self,
-        directory: Arc<dyn Directory>,
-        file_counters: Arc<IoCounters>,
-    ) -> Result<Salvaged, EngineError> {
-        let clock = Arc::new(RealClock::new());
-        let options = self.options.clone();
-        let target =
-            Storage::open(&self.plugin, directory, file_counters, clock, options, Durability::Always, 1)?;
-        let mut entries = Counted { entries: Entries::of(&self.source)?, salvaged: Salvaged::default() };
-        let filled = target.fill(&mut entries);
-        let closed = target.close();
-        filled.map_err(|(FillError::Source(error) | FillError::Target(error))| error)?;
-        closed.map(|()| entries.salvaged)
-    }
-}
-
-/// Counts the entries that come over.
-struct Counted<'a> {
-    entries: Entries<'a>,
-    salvaged: Salvaged,
-}
-
-impl Cursor for Counted<'_> {
-    fn next(&mut self) -> Result<Option<Entry<'_>>, EngineError> {
-        let entry = self.entries.next()?;
-        if let Some(entry) = entry {
-            self.salvaged.entries += 1;
-            self.salvaged.bytes += (entry.key.len() + entry.value.len()) as u64;
-        }
-        Ok(entry)
-    }
-
-    fn seek(&mut self, key: &[u8]) -> Result<(), EngineError> {
-        self.entries.seek(key)
+    /// What the engine says.
+    pub fn entries(&self) -> Result<Entries<'_>, EngineError> {
+        Entries::of(&self.source)
     }
 }
 
@@ -106,10 +57,12 @@ mod tests {
 
     use adapter_api::environment::real::RealDirectory;
     use adapter_api::{
-        Batch, Buffer, Description, Direction, KeyRange, Mutation, Plugin, StorageEngine, Visit,
+        Batch, Buffer, Description, Direction, Durability, Entry, KeyRange, Mutation, Plugin, StorageEngine,
+        Visit,
     };
 
     use super::*;
+    use crate::storage::Storage;
 
     const ENTRIES: u8 = 100;
     const BATCH_BYTES: u64 = 100;
@@ -174,8 +127,10 @@ mod tests {
         let directory = || Arc::new(RealDirectory::open(folder.path(), Arc::default()).unwrap());
         let plugin = LoadedPlugin::in_process::<Plain>();
         let source = Salvage::open(&plugin, directory(), Options::new(), Arc::new(Silent)).unwrap();
-        let salvaged = source.copy_into(directory(), Arc::default()).unwrap();
-        assert_eq!(salvaged, Salvaged { entries: 100, bytes: 600 });
+        let (clock, options) = (Arc::new(RealClock::new()), Options::new());
+        let target =
+            Storage::open(&plugin, directory(), Arc::default(), clock, options, Durability::Always, 1);
+        target.unwrap().fill(&mut source.entries().unwrap()).unwrap();
         assert_eq!(*PUT.lock().unwrap(), (0..ENTRIES).map(|number| vec![number]).collect::<Vec<_>>());
     }
 }

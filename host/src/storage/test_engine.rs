@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::{Bound, ControlFlow};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use adapter_api::{
 use super::databases::CurrentDatabases;
 use super::lanes::LaneThreads;
 use super::maintenance::Maintenance;
-use super::{ReaderPool, Storage};
+use super::{ReaderPool, Storage, tells_lengths};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -42,8 +42,10 @@ pub(crate) struct State {
     gates: Mutex<VecDeque<(Sender<()>, Receiver<()>)>>,
     /// The number of mutations of each batch that was applied.
     pub(crate) applied: Mutex<Vec<usize>>,
-    /// How many times `multi_get` was asked.
-    pub(crate) multi_gets: Mutex<Vec<usize>>,
+    /// How many keys each read of several was asked for.
+    pub(crate) read_together: Mutex<Vec<usize>>,
+    /// The most bytes that the memory of a reader held when it had read.
+    pub(crate) held_max: AtomicUsize,
 }
 
 impl State {
@@ -59,6 +61,12 @@ impl State {
         let (lets_go, waits) = channel();
         self.gates.lock().unwrap().push_back((begun, waits));
         (hears_begin, lets_go)
+    }
+
+    fn read(&self, map: &Map, key: &[u8], value: &mut Buffer) -> bool {
+        let found = map.get(key).inspect(|found| value.extend_from_slice(found));
+        self.held_max.fetch_max(value.len(), SeqCst);
+        found.is_some()
     }
 
     pub(crate) fn map(&self) -> MutexGuard<'_, Map> {
@@ -120,8 +128,10 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
     let mut description = Description::new("test", "1.2.3", "an engine for tests");
     description.capabilities = engine.capabilities;
     description.batch_bytes_max = engine.batch_bytes_max;
+    let engine = StorageAdapter::around(engine, description);
     let storage = Storage {
-        engine: StorageAdapter::around(engine, description),
+        tells_lengths: tells_lengths(&engine),
+        engine,
         guarantees: Guarantees::new()
             .kept(Promise::Semantics, "it is an ordered map")
             .not_kept(Promise::Restart, "it is only in memory"),
@@ -211,10 +221,6 @@ fn change(map: &mut Map, mutation: Mutation<'_>) {
     }
 }
 
-fn read(map: &Map, key: &[u8], value: &mut Buffer) -> bool {
-    map.get(key).inspect(|found| value.extend_from_slice(found)).is_some()
-}
-
 impl StorageEngine for TestEngine {
     fn apply(&self, batch: Batch<'_>) -> Result<()> {
         let gate = self.state.gates.lock().unwrap().pop_front();
@@ -233,7 +239,7 @@ impl StorageEngine for TestEngine {
     }
 
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
-        Ok(read(&self.state.map(), key, value))
+        Ok(self.state.read(&self.state.map(), key, value))
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
@@ -243,14 +249,12 @@ impl StorageEngine for TestEngine {
         Ok(if self.get(key, value)? { Resident::Hit } else { Resident::Absent })
     }
 
-    fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        self.state.multi_gets.lock().unwrap().push(keys.len());
-        self.read_view()?.multi_get(keys, values)
-    }
-
     fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
         if !self.capabilities.has(Capabilities::RESIDENT) {
             return Ok(());
+        }
+        if keys.len() > 1 {
+            self.state.read_together.lock().unwrap().push(keys.len());
         }
         let (map, end) = (self.state.map(), values.bytes() + bytes_max);
         for key in keys {
@@ -260,6 +264,7 @@ impl StorageEngine for TestEngine {
                 None => values.push_absent(),
             }
         }
+        self.state.held_max.fetch_max(values.bytes(), SeqCst);
         Ok(())
     }
 
@@ -279,7 +284,7 @@ impl StorageEngine for TestEngine {
 
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
         match self.capabilities.has(Capabilities::READ_VIEW) {
-            true => Ok(Box::new(TestView { map: self.state.map().clone() })),
+            true => Ok(Box::new(TestView { map: self.state.map().clone(), state: &self.state })),
             false => Err(EngineError::unsupported("read_view")),
         }
     }
@@ -297,13 +302,14 @@ impl StorageEngine for TestEngine {
     }
 }
 
-struct TestView {
+struct TestView<'a> {
     map: Map,
+    state: &'a State,
 }
 
-impl ReadView for TestView {
+impl ReadView for TestView<'_> {
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
-        Ok(read(&self.map, key, value))
+        Ok(self.state.read(&self.map, key, value))
     }
 
     fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {

@@ -2,7 +2,7 @@
 //! stores are compared by.
 //!
 //! Promises: knows no engine and no directory; a stream is read with bounded memory whatever it claims, and what
-//! is damaged is refused with its position. Called by the tools of `cli`; the packing of RDB by DUMP too.
+//! is damaged is refused with its position. Called by the tools of `cli`; the unpacking of RDB by RESTORE too.
 
 pub mod dump;
 pub mod rdb;

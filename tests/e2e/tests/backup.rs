@@ -10,7 +10,10 @@ use tempfile::TempDir;
 
 use crate::data_directory::contents;
 use crate::engines;
-use crate::offline::{answer, assert_serves, flip, names, refused, run, succeeded, text, written};
+use crate::offline::{answer, assert_serves, flip, kill_at, names, refused, run, succeeded, text, written};
+
+/// The keys of a store that takes a while to copy.
+const KEYS: usize = 10_000;
 
 #[test]
 fn a_backup_is_restored_to_what_it_was_made_of() {
@@ -58,6 +61,52 @@ fn a_backup_that_was_changed_is_refused_with_the_file_and_leaves_no_store() {
     };
     restored(&|to| fs::write(checkpoint(to), "short").unwrap(), "it has 5 bytes");
     restored(&|to| fs::remove_file(checkpoint(to)).unwrap(), "not there");
+}
+
+#[test]
+fn a_restore_that_was_killed_is_refused_by_a_server_and_begins_anew() {
+    let folder = TempDir::new().unwrap();
+    let data = written(&folder, engines::logmap(), KEYS);
+    let (to, new) = (folder.path().join("backup"), folder.path().join("new"));
+    answer(run(&["backup", "--dir", text(&data), "--to", text(&to), "--json"]));
+    let words = ["restore", "--from", text(&to), "--dir", text(&new), "--json"];
+    loop {
+        kill_at(&words, &new.join("data-1"));
+        if !new.join("MARKER").exists() {
+            break;
+        }
+        // It was done before it was killed.
+        assert_serves(engines::logmap(), &new, KEYS);
+        fs::remove_dir_all(&new).unwrap();
+    }
+    let refusal = Server::refuse(&engines::logmap().data(&new));
+    refused(&refusal, 4, &[text(&new), "being filled, or that was cut off"]);
+    answer(run(&words));
+    assert_serves(engines::logmap(), &new, KEYS);
+}
+
+#[test]
+fn a_backup_that_was_killed_is_none() {
+    let folder = TempDir::new().unwrap();
+    let data = written(&folder, engines::logmap(), KEYS);
+    let (to, new) = (folder.path().join("backup"), folder.path().join("new"));
+    let restore = || run(&["restore", "--from", text(&to), "--dir", text(&new), "--json"]);
+    loop {
+        kill_at(&["backup", "--dir", text(&data), "--to", text(&to)], &to.join("data"));
+        if !to.join("BACKUP").exists() {
+            break;
+        }
+        // It was done before it was killed.
+        answer(restore());
+        fs::remove_dir_all(&to).unwrap();
+        fs::remove_dir_all(&new).unwrap();
+    }
+    refused(&restore(), 4, &["this is no backup"]);
+    assert!(!new.exists());
+    fs::remove_dir_all(&to).unwrap();
+    answer(run(&["backup", "--dir", text(&data), "--to", text(&to), "--json"]));
+    answer(restore());
+    assert_serves(engines::logmap(), &new, KEYS);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use e2e::{Config, Reply, Server, build};
+use e2e::{Config, Reply, Server, build, server};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -83,6 +83,15 @@ pub fn signal(child: &Child, signal: i32) {
     // SAFETY: `kill` takes two integers and touches no memory; the child was not yet waited for, so the number
     // is still its own.
     unsafe { libc::kill(id, signal) };
+}
+
+/// Runs a command and kills it as soon as `begun` is there.
+#[track_caller]
+pub fn kill_at(arguments: &[&str], begun: &Path) {
+    let mut child = command(arguments).spawn().expect("start the program");
+    server::until("the work to begin", || begun.exists());
+    child.kill().expect("the child is ours");
+    child.wait().expect("the child ends");
 }
 
 /// A path as an argument.

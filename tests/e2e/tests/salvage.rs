@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::data_directory::contents;
 use crate::engines;
+use crate::offline::{self, text};
 
 const KEYS: usize = 500;
 
@@ -86,6 +87,28 @@ fn what_a_server_refuses_to_open_is_salvaged_around_the_damage() {
         assert_eq!(client.line(&format!("GET key:{number}")), Reply::bulk(value(number)), "key:{number}");
     }
     assert_eq!(client.line(&format!("GET key:{}", KEYS / 2)), Reply::Null);
+}
+
+#[test]
+fn a_salvage_that_was_killed_leaves_nothing_that_serves_and_begins_anew() {
+    const KEYS: usize = 10_000;
+    let folder = TempDir::new().unwrap();
+    let (data, new) = (offline::written(&folder, engines::logmap(), KEYS), folder.path().join("new"));
+    let words = ["salvage", "--dir", text(&data), "--into", text(&new)];
+    loop {
+        offline::kill_at(&words, &new.join("data-1"));
+        if !new.join("MARKER").exists() {
+            break;
+        }
+        // It was done before it was killed.
+        offline::assert_serves(engines::logmap(), &new, KEYS);
+        fs::remove_dir_all(&new).unwrap();
+    }
+    let refusal = Server::refuse(&engines::logmap().data(&new));
+    offline::refused(&refusal, 4, &[text(&new), "being filled, or that was cut off"]);
+    let output = salvage(&data, &new, &[]);
+    assert!(output.status.success(), "{output:?}");
+    offline::assert_serves(engines::logmap(), &new, KEYS);
 }
 
 fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

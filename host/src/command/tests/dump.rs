@@ -92,13 +92,19 @@ fn damaged_payloads_are_refused_and_nothing_is_stored() {
         b"\x00\x81\xff\xff\xff\xff\xff\xff\xff\xffabc",
         b"\x00\x82abc",
         b"\x00\xc2abc",
-        b"\x00\xc3\x02\x81\xff\xff\xff\xff\xff\xff\xff\xff\x00a",
+        b"\x00\xc3\x02\x80\x00\x01\x86\xa0\x00a",
         b"\x00\xc3\x40",
         b"\x00\xc4",
         b"\x08",
         b"\x20",
     ] {
         assert_eq!(restore(&mut bench, "l", &sealed(body)), "-ERR Bad data format", "{body:?}");
+    }
+    // The packed bytes are damaged too: whoever says this has not unpacked them.
+    let too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    for length in [&b"\x80\x00\x01\x86\xa1"[..], b"\x81\xff\xff\xff\xff\xff\xff\xff\xff"] {
+        let body = [b"\x00\xc3\x02", length, b"\x00a"].concat();
+        assert_eq!(restore(&mut bench, "l", &sealed(&body)), too_long, "{length:?}");
     }
     assert!(restore(&mut bench, "l", &sealed(b"\x04\x00")).contains("this server stores strings alone"));
     assert_eq!(bench.run("EXISTS l"), ":0");

@@ -276,6 +276,49 @@ fn a_read_that_would_block_writes_nothing_and_is_answered_on_a_reader_thread() {
 }
 
 #[test]
+fn reads_of_several_keys_that_wait_hold_one_value_at_a_time() {
+    let mut bench = Bench::new();
+    bench.run_words([&b"SET"[..], b"big", &[b'x'; 90_000]]);
+    for command in ["MGET", "EXISTS"] {
+        let words = Words::of([command].into_iter().chain(["big"; 20]));
+        let row = lookup::find(command.as_bytes()).unwrap();
+        let mut replies = Recorder::default();
+        run_blocking(row, words.arguments(), bench.session.caller(), &bench.context, &mut replies);
+        assert!(replies.parts.len() == 21 || replies.text() == ":20", "{}", replies.parts[0]);
+    }
+    let held = bench.engine.held_max.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((90_000..100_000).contains(&held), "{held} bytes at once");
+}
+
+#[test]
+fn a_long_value_is_left_to_a_reader_thread_without_being_copied_first() {
+    let facts = ServerFacts { value_bytes_max: 1 << 20, ..ServerFacts::default() };
+    let mut bench = Bench::with(TestEngine::new(), facts);
+    for (key, bytes, expected) in
+        [("short", 200 << 10, ReadOutcome::Done), ("long", 300 << 10, ReadOutcome::WouldBlock)]
+    {
+        bench.run_words([&b"SET"[..], key.as_bytes(), &vec![b'x'; bytes]]);
+        for command in ["GET", "STRLEN", "EXISTS", "GETRANGE"] {
+            let words = Words::of([command, key, "0", "0"].into_iter().take(if command == "GETRANGE" {
+                4
+            } else {
+                2
+            }));
+            let (ahead, caller) = (Ahead::default(), bench.session.caller());
+            let row = lookup::find(command.as_bytes()).unwrap();
+            let mut replies = Recorder::default();
+            let outcome = run_read(row, words.arguments(), caller, &bench.context, &ahead, &mut replies);
+            assert_eq!(
+                (outcome, ahead.copied() > 0),
+                (expected, expected == ReadOutcome::Done),
+                "{command} {key}"
+            );
+            assert_eq!(replies.parts.is_empty(), expected == ReadOutcome::WouldBlock);
+        }
+    }
+}
+
+#[test]
 fn several_keys_are_read_in_the_sequencer_where_the_engine_has_no_views() {
     let mut bench = Bench::over(TestEngine::plain());
     let (words, one) = (Words::of(["MGET", "a", "b"]), Words::of(["MGET", "a"]));
@@ -289,7 +332,7 @@ fn several_keys_are_read_in_the_sequencer_where_the_engine_has_no_views() {
     assert_eq!(class(&words), Some(Class::Write));
     assert_eq!(class(&one), Some(Class::Read));
     bench.check(&[("MSET a 1 b 2", "+OK"), ("MGET a b c", "[3 \"1\" \"2\" nil"), ("EXISTS a b c", ":2")]);
-    assert!(bench.engine.multi_gets.lock().unwrap().is_empty());
+    assert!(bench.engine.read_together.lock().unwrap().is_empty());
     let counters = &bench.context.observe.counters;
     assert_eq!((counters.keyspace_hits.get(), counters.keyspace_misses.get()), (4, 2));
 }

@@ -38,6 +38,15 @@ impl Running {
     }
 
     pub(super) fn start_with(settings: Settings, engine: TestEngine, limits: Limits) -> Self {
+        Self::start_as(ServerFacts::default(), settings, engine, limits)
+    }
+
+    pub(super) fn start_as(
+        facts: ServerFacts,
+        settings: Settings,
+        engine: TestEngine,
+        limits: Limits,
+    ) -> Self {
         let state = engine.state();
         let storage = Arc::new(opened(engine));
         let sequencer = Sequencer::start(Arc::clone(&storage), limits).expect("the engine is fresh");
@@ -45,7 +54,7 @@ impl Running {
             storage,
             Arc::new(sequencer),
             Arc::new(Observe::new()),
-            Arc::new(ServerFacts::default()),
+            Arc::new(facts),
             ShutdownHandle::new(),
             Arc::new(Vec::new),
         ));

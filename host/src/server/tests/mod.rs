@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use self::harness::{Client, Running, settings};
+use crate::command::ServerFacts;
 use crate::resp::WORDS_MAX;
 use crate::sequencer::Limits;
 use crate::server::Settings;
@@ -80,6 +81,41 @@ fn reads_that_wait_for_a_device_keep_their_place() {
     client.send("GET a\r\nPING\r\nGET none\r\nGET a\r\nSET a 2\r\nGET a\r\n".repeat(3));
     client.expect("$1\r\n1\r\n+PONG\r\n$-1\r\n$1\r\n1\r\n+OK\r\n$1\r\n2\r\n");
     client.expect("$1\r\n2\r\n+PONG\r\n$-1\r\n$1\r\n2\r\n+OK\r\n$1\r\n2\r\n".repeat(2));
+}
+
+#[test]
+fn a_value_that_was_read_ahead_answers_for_its_own_database_alone() {
+    let facts = ServerFacts { value_bytes_max: 1000, ..ServerFacts::default() };
+    let server = Running::start_as(facts, settings(), TestEngine::new(), Limits::default());
+    let mut client = server.client();
+    client.ask("MSET a 1 b 2 c 3\r\n", "+OK\r\n");
+    let array = |words: &[&str]| {
+        let words: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        format!("*{}\r\n{words}", words.matches('$').count())
+    };
+    let refused = array(&["GETRANGE", "b", "0", &"9".repeat(2000)]);
+    let get = |key: &str| array(&["GET", key]);
+    client.send([get("a"), refused, get("c"), array(&["SELECT", "1"]), get("c")].concat());
+    client.expect("$1\r\n1\r\n-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n");
+    client.expect("$1\r\n3\r\n+OK\r\n$-1\r\n");
+}
+
+#[test]
+fn a_turn_ends_when_its_requests_had_much_copied() {
+    let server = Running::start(settings());
+    let mut client = server.client();
+    client.ask(&format!("SET big {}\r\n", "x".repeat(60_000)), "+OK\r\n");
+    let mut other = server.client();
+    other.ask("PING\r\n", "+PONG\r\n");
+    // Nobody can read until both have asked.
+    let map = server.state.map();
+    client.send("STRLEN big\r\n".repeat(40));
+    other.send("CONFIG RESETSTAT\r\n");
+    drop(map);
+    client.expect(":60000\r\n".repeat(40));
+    other.expect("+OK\r\n");
+    let left = server.context.observe.counters.keyspace_hits.get();
+    assert!(left >= 20, "only {left} values were copied after the other's turn");
 }
 
 #[test]

@@ -90,6 +90,30 @@ fn a_monitor_sees_what_clients_of_every_loop_ask() {
 }
 
 #[test]
+fn a_monitor_that_does_not_read_is_bounded_and_nobody_else_is_closed_for_it() {
+    const MIB: usize = 1 << 20;
+    let server = Running::start(Settings { unsent_bytes_max: 48 * MIB, ..settings() });
+    let mut monitor = server.client();
+    monitor.ask("CLIENT NO-EVICT ON\r\nMONITOR\r\n", "+OK\r\n+OK\r\n");
+    let mut other = server.client();
+    let word = "x".repeat(60_000);
+    let (request, reply) = (format!("ECHO {word}\r\n"), format!("${}\r\n{word}\r\n", word.len()));
+    let observe = &server.context.observe;
+    let mut most = 0;
+    // A watcher may leave some MiB to its socket, and as much to each of the two places where lines wait.
+    for _ in 0..100 * MIB / word.len() {
+        other.ask(&request, &reply);
+        most = most.max(observe.unsent_bytes.load(Ordering::Relaxed));
+        if !observe.monitors.is_watched() {
+            break;
+        }
+    }
+    assert!(!observe.monitors.is_watched() && most < 24 * MIB, "{most} bytes are unsent");
+    other.ask("PING\r\n", "+PONG\r\n");
+    monitor.rest();
+}
+
+#[test]
 fn a_monitor_that_leaves_is_forgotten() {
     let server = Running::start(settings());
     let mut monitor = server.client();
