@@ -23,23 +23,31 @@
 
 #![deny(unsafe_code)]
 
+mod ahead;
 mod balance;
 mod check;
 mod checkpointer;
 mod cursor;
 mod data_file;
+mod dirty;
 mod edit;
 mod estimate;
+#[allow(unsafe_code, reason = "the third part of `frames`")]
+mod evict;
 #[allow(unsafe_code, reason = "frames are found without a lock, and freed once nobody can look at them")]
 mod frames;
 mod guarantees;
+mod holds;
 mod ids;
 mod ingest;
 mod maintenance;
 mod map;
 mod page_writer;
+#[allow(unsafe_code, reason = "the part of `frames` that reads")]
+mod pin;
+mod places;
 mod range_delete;
-#[allow(unsafe_code, reason = "the other half of `frames`")]
+#[allow(unsafe_code, reason = "the part of `frames` that frees")]
 mod reclaim;
 mod recovery;
 mod slots;
@@ -59,6 +67,7 @@ use adapter_api::*;
 use wal::LogOptions;
 
 use cursor::TreeCursor;
+use frames::Bounds;
 use recovery::TreeOptions;
 use store::Store;
 use tree::View;
@@ -91,6 +100,15 @@ impl Plugin for BtreeEngine {
             1 << 40,
             "A checkpoint is written when so many bytes of records were logged; 0 stands for 256 MiB. Larger ones \
              write a page once for more changes of it; smaller ones make starts faster and the log shorter.",
+        ));
+        about.options.push(OptionSpec::integer(
+            "cache_bytes",
+            "bytes",
+            1 << 30,
+            1 << 14,
+            1 << 44,
+            "The memory for pages, and for knowing where the others are: 20 bytes for each. What does not fit is read \
+             from the data file when it is needed. Less than a few MiB makes sense in tests alone.",
         ));
         about.options.push(OptionSpec::integer(
             "page_bytes",
@@ -129,7 +147,7 @@ impl Plugin for BtreeEngine {
             LogOptions { segment_bytes: bytes("log_segment"), durability, ..LogOptions::default() };
         let tree_options = TreeOptions {
             page_bytes: (bytes("page_bytes") as usize).next_multiple_of(page::BLOCK_BYTES),
-            retained_bytes_max: bytes("view_bytes"),
+            bounds: Bounds { cache_bytes: bytes("cache_bytes"), retained_bytes: bytes("view_bytes") },
         };
         let recovered = recovery::open(&environment, log_options, tree_options)?;
         Ok(Self { store: Store::new(environment, recovered, bytes("checkpoint_log_bytes")) })
@@ -146,6 +164,7 @@ impl StorageEngine for BtreeEngine {
             return Ok(());
         }
         self.store.wait_for_checkpoint();
+        ahead::read_ahead_for_batch(&self.store.tree, batch)?;
         self.store.commit(batch)
     }
 
@@ -154,12 +173,16 @@ impl StorageEngine for BtreeEngine {
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
-        Ok(if self.get(key, value)? { Resident::Hit } else { Resident::Absent })
+        self.store.tree.frames.pin().read_resident(key, value)
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        let pin = self.store.tree.frames.pin();
-        keys.iter().try_for_each(|key| values.push_with(|value| pin.read(key, value)))
+        let tree = &self.store.tree;
+        if keys.len() <= ahead::KEYS_AT_ONCE {
+            return ahead::multi_get(|| Ok(tree.frames.pin()), keys, values);
+        }
+        let view = tree.view(false);
+        ahead::multi_get(|| view.pin(), keys, values)
     }
 
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
@@ -211,8 +234,7 @@ impl ReadView for View {
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        let pin = self.pin()?;
-        keys.iter().try_for_each(|key| values.push_with(|value| pin.read(key, value)))
+        ahead::multi_get(|| self.pin(), keys, values)
     }
 
     fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {

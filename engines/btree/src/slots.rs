@@ -22,7 +22,17 @@ const FREE: u64 = 0;
 
 /// A slot on cache lines of its own, so that readers do not slow each other down.
 #[repr(align(128))]
-struct Slot(AtomicU64);
+struct Slot {
+    epoch: AtomicU64,
+    /// Pages that reads in this slot found in memory; changed by whoever has taken it.
+    hits: AtomicU64,
+}
+
+impl Slot {
+    const fn free() -> Self {
+        Self { epoch: AtomicU64::new(FREE), hits: AtomicU64::new(0) }
+    }
+}
 
 /// Slots for all reads that go on.
 pub(crate) struct Slots {
@@ -32,7 +42,7 @@ pub(crate) struct Slots {
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { slots: [const { Slot(AtomicU64::new(FREE)) }; SLOTS], more: OnceLock::new() }
+        Self { slots: [const { Slot::free() }; SLOTS], more: OnceLock::new() }
     }
 }
 
@@ -47,11 +57,17 @@ impl Taken<'_> {
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }
+
+    /// Counts pages that were found in memory.
+    pub(crate) fn add_hits(&self, hits: u64) {
+        let before = self.slot.hits.load(Ordering::Relaxed);
+        self.slot.hits.store(before + hits, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.slot.0.store(FREE, Ordering::Release);
+        self.slot.epoch.store(FREE, Ordering::Release);
     }
 }
 
@@ -79,7 +95,7 @@ impl Slots {
                 return Taken { slot, epoch };
             }
             epoch = now;
-            slot.0.store(epoch, Ordering::SeqCst);
+            slot.epoch.store(epoch, Ordering::SeqCst);
         }
     }
 
@@ -88,8 +104,8 @@ impl Slots {
         loop {
             for at in 0..SLOTS {
                 let slot = &slots.slots[(first + at) % SLOTS];
-                if slot.0.load(Ordering::Relaxed) == FREE
-                    && slot.0.compare_exchange(FREE, epoch, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+                if slot.epoch.load(Ordering::Relaxed) == FREE
+                    && slot.epoch.compare_exchange(FREE, epoch, Ordering::SeqCst, Ordering::Relaxed).is_ok()
                 {
                     return slot;
                 }
@@ -100,16 +116,17 @@ impl Slots {
 
     /// The lowest version at which a read began that may still go on; `u64::MAX` if none does.
     pub(crate) fn oldest(&self) -> u64 {
-        let (mut slots, mut oldest) = (Some(self), u64::MAX);
-        while let Some(some) = slots {
-            for slot in &some.slots {
-                let epoch = slot.0.load(Ordering::SeqCst);
-                if epoch != FREE {
-                    oldest = oldest.min(epoch);
-                }
-            }
-            slots = some.more.get().map(|more| &**more);
-        }
-        oldest
+        let epochs = self.all().map(|slot| slot.epoch.load(Ordering::SeqCst));
+        epochs.filter(|epoch| *epoch != FREE).min().unwrap_or(u64::MAX)
+    }
+
+    /// How many pages were found in memory.
+    pub(crate) fn hits(&self) -> u64 {
+        self.all().map(|slot| slot.hits.load(Ordering::Relaxed)).sum()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Slot> {
+        let pieces = std::iter::successors(Some(self), |slots| slots.more.get().map(|more| &**more));
+        pieces.flat_map(|slots| &slots.slots)
     }
 }

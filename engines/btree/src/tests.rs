@@ -10,6 +10,7 @@ use adapter_api::{BatchBuilder, Buffer, Cursor, Direction, EngineError, KeyRange
 use crate::check::census;
 use crate::cursor::TreeCursor;
 use crate::estimate::estimate;
+use crate::frames::Bounds;
 use crate::tree::{Size, Tree, View};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -50,6 +51,12 @@ impl Dice {
     }
 }
 
+/// An empty tree of small pages.
+fn tree(cache_bytes: u64, view_bytes: u64) -> Tree {
+    let bounds = Bounds { cache_bytes, retained_bytes: view_bytes };
+    Tree::new(0, Arc::default(), Size::default(), 4096, bounds)
+}
+
 /// A tree of small pages, and what it should hold.
 struct Pair {
     tree: Arc<Tree>,
@@ -58,10 +65,7 @@ struct Pair {
 
 impl Pair {
     fn new(view_bytes: u64) -> Self {
-        Self {
-            tree: Arc::new(Tree::new(1, Vec::new(), Size::default(), 4096, view_bytes)),
-            model: Model::new(),
-        }
+        Self { tree: Arc::new(tree(u64::MAX, view_bytes)), model: Model::new() }
     }
 
     fn apply(&mut self, batch: &BatchBuilder) {
@@ -87,7 +91,7 @@ impl Pair {
         let size = Size { entries: self.model.len() as u64, bytes };
         assert_eq!((census.size, self.tree.size()), (size, size));
         let pin = self.tree.frames.pin();
-        let there = (0..self.tree.turn.lock().unwrap().end()).filter(|id| pin.get(*id).is_some());
+        let there = (0..self.tree.turn.lock().unwrap().end()).filter(|id| pin.may_have(*id));
         assert_eq!(there.collect::<Vec<_>>(), census.ids.into_iter().collect::<Vec<_>>(), "a page is lost");
     }
 }

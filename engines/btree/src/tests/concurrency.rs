@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use adapter_api::{BatchBuilder, Buffer, Cursor, Direction, EngineError, KeyRange};
 
 use crate::cursor::TreeCursor;
-use crate::tree::{Size, Tree};
+use crate::tree::Tree;
 
 const KEYS: u32 = if cfg!(miri) { 6 } else { 200 };
 const ROUNDS: u32 = if cfg!(miri) { 5 } else { 3_000 };
@@ -69,7 +69,7 @@ fn walk(tree: &Arc<Tree>) {
 }
 
 fn readers_beside_a_writer(view_bytes: u64) {
-    let tree = Arc::new(Tree::new(1, Vec::new(), Size::default(), 4096, view_bytes));
+    let tree = Arc::new(super::tree(u64::MAX, view_bytes));
     put_round(&tree, 0);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
