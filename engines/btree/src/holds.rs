@@ -50,3 +50,31 @@ impl Holds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_when_no_read_may_look_there_and_no_frame_names_it() {
+        let extent = |start| Extent { start, blocks: 1 };
+        let mut holds = Holds::default();
+        holds.name(extent(2));
+        holds.replace(extent(1), 7);
+        holds.replace(extent(2), 7);
+        holds.collect(7);
+        assert_eq!(holds.free, []);
+        holds.collect(8);
+        assert_eq!(holds.free, [extent(1)]);
+        holds.release(extent(2));
+        assert_eq!(holds.free, [extent(1), extent(2)]);
+        // What is named, and released before a checkpoint replaces it, waits like any other.
+        holds.name(extent(3));
+        holds.release(extent(3));
+        holds.replace(extent(3), 9);
+        holds.collect(9);
+        assert_eq!(holds.free.len(), 2);
+        holds.collect(10);
+        assert_eq!(holds.free.last(), Some(&extent(3)));
+    }
+}

@@ -192,7 +192,11 @@ fn a_start_reads_no_page_but_the_root_and_a_cold_miss_is_one_read() {
     assert_eq!(reads(&|| drop(get(&engine, 10_001))), 0, "it is in the same leaf");
     assert_eq!(reads(&|| drop(get(&engine, 10_400))), 1, "the branches are there");
     engine.get(b"\xffvalue2", &mut Buffer::new()).unwrap();
-    assert_eq!(resident(&engine, b"\xffvalue"), Resident::WouldBlock, "its leaf is there, and the value is not");
+    assert_eq!(
+        resident(&engine, b"\xffvalue"),
+        Resident::WouldBlock,
+        "its leaf is there, and the value is not"
+    );
     assert_eq!(reads(&|| assert!(engine.get(b"\xffvalue", &mut Buffer::new()).unwrap())), 1);
     assert_eq!(resident(&engine, b"\xffvalue"), Resident::Hit);
     // A value that is replaced or removed is not read.
