@@ -1,25 +1,26 @@
-//! The B-tree engine: pages in memory, a log, and checkpoints of the pages that changed.
+//! The B-tree engine: a cache of pages, a log, and checkpoints of the pages that changed.
 //!
 //! ```text
 //! apply       edit copies of pages ─▶ append to the log ─▶ make durable ─▶ publish        redo only
-//! get         slot ─▶ root ─▶ branches ─▶ leaf ─▶ value                     no lock, no waiting
+//! get         slot ─▶ root ─▶ branches ─▶ leaf ─▶ value                     no lock; one read for a page not in memory
 //! background  lane log         prepare segments ahead of need, use old ones again, sync what is due
 //!             lane checkpoint  changed pages into free blocks ─▶ map ─▶ sync ─▶ superblock ─▶ retire the log
-//! open        newest superblock ─▶ map ─▶ pages ─▶ the log behind it, done again
+//! open        newest superblock ─▶ map ─▶ the log behind it, done again; pages when they are needed
 //!
 //! a directory    data           two superblocks, pages and maps of pages       (`superblock`, `map`, the crate `page`)
 //!                log-…, spare-… the log; a record is a batch, as `adapter_api::batch` draws it      (the crate `wal`)
 //! ```
 //!
-//! From the bottom up: `slots` and `views` know who reads what; `frames` and `reclaim` keep pages in versions; `ids`,
-//! `tree`, `edit`, `balance` and `range_delete` make a tree of them; `cursor`, `estimate`, `ingest` and `check` read it;
-//! `space`, `superblock`, `map`, `data_file` and `page_writer` are the file; `checkpointer`, `recovery`, `maintenance`
-//! and `store` put both together.
+//! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places` and
+//! `page_writer` are the file; `frames`, `pin`, `reclaim`, `evict`, `dirty` and `holds` keep pages in versions, in
+//! memory or not; `ids`, `tree`, `edit`, `balance` and `range_delete` make a tree of them; `ahead`, `cursor`, `estimate`,
+//! `ingest` and `check` read it; `checkpointer`, `recovery`, `maintenance` and `store` put it together.
 //!
-//! Promises: what `guarantees` says for the class of durability. Reads wait for nobody. Every page is in memory; views
-//! hold at most `view_bytes` of superseded pages beside that, and what one batch supersedes; a checkpoint holds those
-//! that are changed while it is written, once. The data file holds the pages once, and those that changed since the
-//! last checkpoint twice while one is written.
+//! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
+//! `cache_bytes`: what is clean leaves it, and `apply` waits before too much is dirty. Beyond that may go what cannot
+//! leave: `view_bytes` of superseded pages for views and what one batch supersedes, those that are changed while a
+//! checkpoint or a copy is written, once, and what recovery did again until the first checkpoint. The data file holds
+//! the pages once, and those that changed since the last checkpoint twice while one is written.
 
 #![deny(unsafe_code)]
 
@@ -80,7 +81,7 @@ pub struct BtreeEngine {
 impl Plugin for BtreeEngine {
     fn describe() -> Description {
         let summary =
-            "a B-tree of pages in memory with a log and checkpoints; for reads and small durable writes";
+            "a B-tree with a cache of pages, a log and checkpoints; for reads and small durable writes";
         let mut about = Description::new("btree", env!("CARGO_PKG_VERSION"), summary);
         about.capabilities = Capabilities::READ_VIEW
             | Capabilities::RESIDENT

@@ -5,8 +5,9 @@
 //! what was visible stays so.
 //!
 //! Locks, in the order in which they may be taken: checkpointer, `preparing`, the writer's turn of the tree,
-//! `published`, the reclaimer of the frames, the views. `get` and `multi_get` take none of them; nobody holds
-//! `published` or what comes behind it during I/O.
+//! `published`, the reclaimer of the frames, the views or the map of places. A read of what is in memory takes none of
+//! them, and one of what is not looks at the map, and at the reclaimer if nobody else has it; nobody holds `published` or
+//! what comes behind it during I/O.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
