@@ -20,7 +20,8 @@ use page::PageId;
 use crate::frames::{Content, Frames, STORED};
 use crate::reclaim::Reclaimer;
 
-/// Pages go when no more than this part of the budget is left, until twice as much is.
+/// Pages go when no more than two such parts of the budget are left, until there are three. What went takes memory a
+/// little longer, until reads are over.
 const PART: u64 = 64;
 /// Memory that it takes to know where a page is, in the table and in the map.
 const BYTES_A_NUMBER: u64 = 20;
@@ -48,7 +49,7 @@ impl Frames {
 
     /// How much is too much.
     fn full_bytes(&self) -> u64 {
-        self.bounds.cache_bytes - self.bounds.cache_bytes / PART
+        self.bounds.cache_bytes - 2 * (self.bounds.cache_bytes / PART)
     }
 
     /// Evicts what is too much, unless somebody is about to do so.

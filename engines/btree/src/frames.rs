@@ -189,7 +189,7 @@ pub(crate) struct FrameUsage {
     pub(crate) retained_frames: u64,
     /// Bytes of newest frames that the durable checkpoint has not.
     pub(crate) dirty_bytes: u64,
-    /// Bytes of all frames, and of what tells where pages are.
+    /// Bytes of all frames, those among them that nobody can find any more, and of what tells where pages are.
     pub(crate) cache_bytes: u64,
     /// Pages that are in the data file alone.
     pub(crate) stored_pages: u64,
@@ -378,7 +378,7 @@ impl Frames {
             retained_bytes: reclaimer.retained_bytes,
             retained_frames: reclaimer.retained_frames,
             dirty_bytes: reclaimer.dirty.bytes(),
-            cache_bytes: self.cache_bytes(),
+            cache_bytes: self.cache_bytes() + reclaimer.waiting_bytes,
             stored_pages: load(&numbers.stored_pages),
             hits: self.slots.hits(),
             misses: load(&numbers.misses),

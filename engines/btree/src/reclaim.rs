@@ -51,6 +51,8 @@ pub(crate) struct Reclaimer {
     retained: BTreeMap<u64, Vec<Superseded>>,
     /// What was published when each of them was unlinked, in that order.
     unlinked: VecDeque<(u64, Unlinked)>,
+    /// Bytes of those.
+    pub(crate) waiting_bytes: u64,
     /// Numbers that may be used again.
     pub(crate) free_ids: Vec<PageId>,
     pub(crate) holds: Holds,
@@ -80,6 +82,7 @@ impl Reclaimer {
     /// A frame that is in no chain since now.
     pub(crate) fn push_unlinked(&mut self, frame: NonNull<Frame>, bytes: u64, published: u64) {
         self.unlinked_bytes += bytes;
+        self.waiting_bytes += bytes;
         self.unlinked.push_back((published, Unlinked(frame)));
     }
 
@@ -111,7 +114,9 @@ impl Reclaimer {
         let over = oldest.min(published);
         while let Some((_, unlinked)) = self.unlinked.pop_front_if(|(at, _)| *at < over) {
             // SAFETY: it is freed only when it is dropped, behind this.
-            if let Content::Stored(place) = unsafe { unlinked.0.as_ref() }.content {
+            let frame = unsafe { unlinked.0.as_ref() };
+            self.waiting_bytes -= frame.bytes();
+            if let Content::Stored(place) = frame.content {
                 self.holds.release(place.extent);
             }
         }

@@ -164,6 +164,7 @@ impl Store {
         edit.apply(batch)?;
         let bytes = batch.as_bytes();
         if batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. })) {
+            self.refuse_what_no_checkpoint_takes()?;
             self.leave_room_for_deletes(bytes.len() as u64)?;
         }
         let lsn = self.log.append(&[bytes])?;
@@ -177,6 +178,17 @@ impl Store {
             self.lanes.wake(LOG_LANE);
         }
         Ok(())
+    }
+
+    /// Refuses more when all of the cache is dirty and cannot be written: memory is bounded too.
+    fn refuse_what_no_checkpoint_takes(&self) -> Result<()> {
+        let frames = &self.tree.frames;
+        match self.is_troubled.load(Ordering::Relaxed) && frames.dirty_bytes() >= frames.bounds.cache_bytes {
+            true => Err(EngineError::full(
+                "the cache is full of pages that no checkpoint could write; see the log for why, and free some space",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Sees to it that a quarter of a segment is left in the log behind a record of so many bytes: on a full disk puts

@@ -5,15 +5,16 @@ mod store;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use adapter_api::environment::real::{IoCounters, RealDirectory};
 use adapter_api::*;
 use crash::by_hand::{State, applied, entries_of, metric, put, run, state};
-use crash::environment::Disk;
+use crash::environment::{Disk, SimulatedClock};
 use crash::findings::Findings;
 use crash::image::mix;
 use engine_btree::BtreeEngine;
-use store::{CHECKPOINT, Files, LOG, batch, request};
+use store::{CHECKPOINT, Files, LOG, batch, request, request_at};
 
 /// A request for a cache of so many bytes, with a log that calls for no checkpoint by itself.
 fn request_with_cache(directory: Files, cache_bytes: u64) -> OpenRequest {
@@ -306,6 +307,36 @@ fn many_dirty_pages_call_for_a_checkpoint_press_and_make_apply_wait() {
     run(&engine, CHECKPOINT);
     assert_eq!((engine.pressure().level, metric(&engine, "cache_dirty_bytes")), (0, 0.0));
     assert_eq!(state(&engine).len(), from as usize);
+}
+
+#[test]
+fn puts_are_refused_when_all_of_the_cache_is_dirty_and_no_checkpoint_can_be_written() {
+    let (disk, clock) = (Disk::default(), Arc::new(SimulatedClock::default()));
+    let mut request = request_at(disk.root(), Arc::clone(&clock) as _, 1 << 30);
+    request.options.set("cache_bytes", "200000");
+    let engine = BtreeEngine::open(request).unwrap();
+    let mut keys = 0_u32;
+    while metric(&engine, "cache_dirty_bytes") < 200_000.0 {
+        put(&engine, &keys.to_be_bytes(), &[7; 1_000]).expect("nobody knows yet that there is no room");
+        engine.background(LOG).unwrap();
+        keys += 1;
+    }
+    disk.set_capacity(Some(0));
+    run(&engine, CHECKPOINT);
+    // There is room for the log, and the checkpoint is tried again after a while.
+    disk.set_capacity(None);
+    let refused = put(&engine, b"k", b"v").unwrap_err();
+    assert!(
+        matches!(refused, EngineError::Full { .. }) && refused.to_string().contains("cache"),
+        "{refused}"
+    );
+    let mut delete = BatchBuilder::new();
+    delete.delete(&0_u32.to_be_bytes()).unwrap();
+    engine.apply(delete.as_batch()).expect("deletes pass");
+    clock.advance(Duration::from_secs(2));
+    run(&engine, CHECKPOINT);
+    put(&engine, b"k", b"v").expect("there is room again");
+    assert_eq!(state(&engine).len() as u32, keys);
 }
 
 #[test]
