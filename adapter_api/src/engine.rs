@@ -138,6 +138,14 @@ pub trait StorageEngine: Send + Sync {
         self.read_view()?.multi_get(keys, values)
     }
 
+    /// Like `multi_get`, but never waits for a device: appends the values of as many keys as are in memory, from the
+    /// first on, and no more than `bytes_max` bytes of them, all as of one instant. How many it got to is what
+    /// `values` has more.
+    fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
+        let _ = (keys, bytes_max, values);
+        Ok(())
+    }
+
     /// Calls `visit` with the entries of the range in order until it answers `Break`.
     ///
     /// Not a point in time: entries that change meanwhile may be seen before or after the change.

@@ -153,6 +153,22 @@ fn multi_get_answers_few_keys_and_many() {
 }
 
 #[test]
+fn multi_get_resident_answers_up_to_the_first_value_that_it_lacks_or_that_does_not_fit() {
+    let engine = open();
+    put(&engine, &[(b"a", b"1"), (b"b", b"22"), (b"c", b"333")]).unwrap();
+    let answers = |keys: &[&[u8]], bytes_max| {
+        let mut values = Values::new();
+        values.push(b"before");
+        engine.multi_get_resident(keys, bytes_max, &mut values).map(|()| values.len() - 1)
+    };
+    assert_eq!(answers(&[b"a", b"none", b"c"], 9).unwrap(), 3);
+    assert_eq!(answers(&[b"a", b"cold", b"c"], 9).unwrap(), 1);
+    assert_eq!(answers(&[b"a", b"b", b"c"], 5).unwrap(), 2);
+    assert_eq!(answers(&[b"a"], 0).unwrap(), 0);
+    assert!(answers(&[b"a", FAILS], 9).is_err());
+}
+
+#[test]
 fn a_multi_get_that_fails_leaves_the_values_as_they_were() {
     let engine = open();
     put(&engine, &[(b"a", b"1")]).unwrap();
@@ -257,11 +273,12 @@ fn after_failed_no_write_is_admitted_and_reads_go_on() {
 #[test]
 fn a_panic_in_any_call_becomes_failed_and_stops_writes() {
     type Call = fn(&StorageAdapter) -> Result<()>;
-    let calls: [(&str, Call); 7] = [
+    let calls: [(&str, Call); 8] = [
         ("apply", |engine| put(engine, &[(PANICS, b"")])),
         ("get", |engine| get(engine, PANICS).map(drop)),
         ("get_resident", |engine| engine.get_resident(PANICS, &mut Buffer::new()).map(drop)),
         ("multi_get", |engine| engine.multi_get(&[PANICS], &mut Values::new())),
+        ("multi_get_resident", |engine| engine.multi_get_resident(&[PANICS], 9, &mut Values::new())),
         ("compact", |engine| engine.compact(KeyRange::from_start(PANICS), &Notes::default())),
         ("get of a view", |engine| engine.view()?.get(PANICS, &mut Buffer::new()).map(drop)),
         ("next of a cursor", |engine| {
@@ -291,6 +308,8 @@ fn a_panic_in_a_drop_unwinds_nobody_and_stops_writes() {
     let engine = open();
     put(&engine, &[(b"drop panics", b"")]).unwrap();
     drop(engine.view().unwrap());
+    let mut one = Sorted(vec![(b"a".to_vec(), b"1".to_vec())].into_iter(), None);
+    assert!(engine.ingest(&mut one).is_err());
     assert!(put(&engine, &[(b"b", b"1")]).is_err());
     assert!(get(&engine, b"drop panics").unwrap().is_some());
 }

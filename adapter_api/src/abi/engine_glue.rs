@@ -37,6 +37,8 @@ pub(crate) fn engine_object(engine: impl StorageEngine + 'static) -> EngineObjec
     EngineTable_TO::from_value(EngineGlue(parts), TD_Opaque)
 }
 
+const DROP_PANICKED: &str = "a view or a cursor of the engine panicked while it was dropped";
+
 /// An engine and what its views share with it. Generic, so that the compiler sees through a call of the table
 /// into the author's method.
 struct EngineParts<E> {
@@ -50,14 +52,17 @@ impl<E: StorageEngine + 'static> EngineGlue<E> {
     fn engine(&self) -> &E {
         &self.0.engine
     }
+
+    /// Whether something of the engine panicked where no call could say so: no write is taken since.
+    fn has_dropped_badly(&self) -> bool {
+        self.0.drop_panicked.load(Ordering::Relaxed)
+    }
 }
 
 impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
     fn apply(&self, batch: RSlice<'_, u8>) -> AbiResult<()> {
-        if self.0.drop_panicked.load(Ordering::Relaxed) {
-            return AbiError::panicked(
-                "a view or a cursor of the engine panicked while it was dropped".into(),
-            );
+        if self.has_dropped_badly() {
+            return AbiError::panicked(DROP_PANICKED.into());
         }
         guard("apply", || self.engine().apply(Batch::trusted(batch.as_slice())))
     }
@@ -110,6 +115,9 @@ impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
     }
 
     fn ingest(&self, entries: CursorObject<'_>) -> AbiResult<()> {
+        if self.has_dropped_badly() {
+            return AbiError::panicked(DROP_PANICKED.into());
+        }
         guard("ingest", || self.engine().ingest(&mut CursorProxy::new(entries)))
     }
 
@@ -139,9 +147,20 @@ impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
         guard("close", || self.engine().close())
     }
 
-    // skew: last method begin
     fn compact(&self, range: AbiRange<'_>, watch: WatchObject<'_>) -> AbiResult<()> {
         guard("compact", || self.engine().compact(range.into(), &WatchProxy::new(watch)))
+    }
+
+    // skew: last method begin
+    fn multi_get_resident(
+        &self,
+        keys: RSlice<'_, RSlice<'_, u8>>,
+        bytes_max: usize,
+        values: &mut Values,
+    ) -> AbiResult<()> {
+        guard("multi_get_resident", || {
+            with_keys(keys, |keys| self.engine().multi_get_resident(keys, bytes_max, values))
+        })
     }
     // skew: last method end
 }

@@ -1,7 +1,7 @@
 //! The tables of functions that cross the border. Frozen but for methods appended at the end of each.
 
 use abi_stable::sabi_trait;
-use abi_stable::std_types::{RBox, RSlice, RStr, RVec};
+use abi_stable::std_types::{RBox, ROk, RSlice, RStr, RVec};
 
 use super::data::{
     AbiDirectoryEntry, AbiDuration, AbiEntry, AbiEstimate, AbiFeatures, AbiIoSlice, AbiMetric, AbiPressure,
@@ -45,10 +45,19 @@ pub trait EngineTable: Send + Sync {
     fn backup(&self, target: DirectoryObject, watch: WatchObject<'_>) -> AbiResult<()>;
     fn verify(&self, watch: WatchObject<'_>) -> AbiResult<()>;
     fn close(&self) -> AbiResult<()>;
-    // skew: last method begin
     fn compact(&self, range: AbiRange<'_>, watch: WatchObject<'_>) -> AbiResult<()> {
         let _ = (range, watch);
         AbiError::unsupported("compact")
+    }
+    // skew: last method begin
+    fn multi_get_resident(
+        &self,
+        keys: RSlice<'_, RSlice<'_, u8>>,
+        bytes_max: usize,
+        values: &mut Values,
+    ) -> AbiResult<()> {
+        let _ = (keys, bytes_max, values);
+        ROk(())
     }
     // skew: last method end
 }

@@ -13,7 +13,7 @@
 //! | `Directory::sync` | the names created, renamed, linked and removed in this directory; not what is in the files |
 //!
 //! Names are single components, relative to the directory: no separator, neither `.` nor `..`. All calls may
-//! block on a device. An error of `StorageFull` kind means no space; every other error of a write or a sync
+//! block on a device. An error that [`is_full`] means no space; every other error of a write or a sync
 //! leaves unknown what reached the device, and must not be retried.
 
 #[cfg(feature = "host")]
@@ -258,6 +258,11 @@ pub trait File: Send + Sync {
     fn alignment(&self) -> usize {
         1
     }
+}
+
+/// Whether an error means that there was no space, on the disk or of a quota: the same call may pass later.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Fills `bytes` from the file.

@@ -5,7 +5,7 @@
 //! no lock while the host works. Calls block as `StorageEngine` says.
 
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use abi_stable::std_types::{RBox, RErr, ROk, RSlice};
@@ -143,9 +143,10 @@ fn appending<T: PartialEq>(
     answer
 }
 
-/// Runs a read of several keys, and takes back what it appended unless it answered for each of them.
+/// Runs a read of several keys, and takes back what it appended unless it answered for so many of them.
 fn appending_all(
     keys: &[&[u8]],
+    allowed: RangeInclusive<usize>,
     values: &mut Values,
     read: impl FnOnce(RSlice<'_, RSlice<'_, u8>>, &mut Values) -> Result<()>,
 ) -> Result<()> {
@@ -164,7 +165,7 @@ fn appending_all(
     };
     let answer = read(RSlice::from(keys), values);
     let answered = values.len().wrapping_sub(start);
-    if answer.is_ok() && answered == keys.len() {
+    if answer.is_ok() && allowed.contains(&answered) {
         return Ok(());
     }
     values.truncate(start);
@@ -203,8 +204,14 @@ impl StorageEngine for StorageAdapter {
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        appending_all(keys, values, |keys, values| {
+        appending_all(keys, keys.len()..=keys.len(), values, |keys, values| {
             self.shared.check(self.shared.engine.multi_get(keys, values))
+        })
+    }
+
+    fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
+        appending_all(keys, 0..=keys.len(), values, |keys, values| {
+            self.shared.check(self.shared.engine.multi_get_resident(keys, bytes_max, values))
         })
     }
 
@@ -319,7 +326,9 @@ impl ReadView for View {
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        appending_all(keys, values, |keys, values| self.shared.check(self.view.multi_get(keys, values)))
+        appending_all(keys, keys.len()..=keys.len(), values, |keys, values| {
+            self.shared.check(self.view.multi_get(keys, values))
+        })
     }
 
     fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {

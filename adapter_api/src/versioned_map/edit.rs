@@ -343,7 +343,8 @@ impl<'a> Edit<'a> {
         self.turn.retire(version, retired);
     }
 
-    /// Takes everything back, and retires what was made.
+    /// Takes everything back, and retires what was made. What is published again is as it was, with a version of its
+    /// own: else nothing of it could go before something else is published, and a disk that stays full would fill memory.
     fn abandon(&mut self) {
         self.history.end_views_from(self.first_version);
         // Readers may be passing over it: so it goes with the next version, as if that superseded it.
@@ -363,6 +364,9 @@ impl<'a> Edit<'a> {
             }
         }
         abandon_below(&mut self.turn, &self.root.node, first, version);
+        self.turn.version = version;
+        let again = Moment { root: published.root.duplicate(), version, discarded: published.discarded };
+        self.history.publish(&mut self.turn, again, u64::MAX, 0);
     }
 }
 

@@ -155,6 +155,11 @@ impl VersionedMap {
         self.history.pin().tree().multi_get(keys, values);
     }
 
+    /// The same for as many keys as have values here, from the first on, and no more than `bytes_max` bytes of them.
+    pub fn multi_get_here(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) {
+        self.history.pin().tree().multi_get_here(keys, bytes_max, values);
+    }
+
     /// Calls `with` with what there is of each key, in their order, all as of one instant.
     ///
     /// # Errors

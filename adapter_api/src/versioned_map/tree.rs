@@ -15,7 +15,7 @@
 
 use super::node::{Child, Items, Leaf, Node, Size, size_of_children};
 use super::pointer::Shared;
-use super::record::Record;
+use super::record::{Record, Stored};
 use crate::{Buffer, KeyRange, Result, Values};
 
 /// How many searches go side by side: as many misses of the cache as a processor waits for at once.
@@ -91,6 +91,21 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// As `multi_get`, up to the first value that is away or does not fit.
+    pub(super) fn multi_get_here(self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) {
+        let end = values.bytes().saturating_add(bytes_max);
+        for keys in keys.chunks(SIDE_BY_SIDE) {
+            self.prefetch(keys);
+            for key in keys {
+                match self.find(key).map(|record| record.stored()) {
+                    None => values.push_absent(),
+                    Some(Stored::Here(value)) if value.len() <= end - values.bytes() => values.push(value),
+                    Some(_) => return,
+                }
+            }
+        }
+    }
+
     /// Calls `with` with the entry of each key, in their order, until it fails.
     pub(super) fn find_each(
         self,
@@ -114,9 +129,11 @@ impl<'a> Tree<'a> {
     pub(super) fn size_of(self, range: KeyRange<'_>) -> Size {
         let below = self.size_below(range.start());
         let until = range.end().map_or(self.size(), |end| self.size_below(end));
-        match until.entries > below.entries {
-            true => until.minus(below),
-            false => Size::default(),
+        // The bytes of what is staged or newer may be in one of the sums alone.
+        Size {
+            entries: until.entries.saturating_sub(below.entries),
+            bytes: until.bytes.saturating_sub(below.bytes),
+            away: until.away.saturating_sub(below.away),
         }
     }
 

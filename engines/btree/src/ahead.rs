@@ -9,7 +9,7 @@
 //! Promises: it is done for speed alone; whoever comes behind reads what has left memory meanwhile. Where everything is
 //! in memory it costs nothing. Called by the engine, for `multi_get`, and before `apply` takes the writer's turn.
 
-use adapter_api::{Batch, Mutation, Resident, Result, Values};
+use adapter_api::{Batch, Mutation, Result, Values};
 use page::{PageId, Payload};
 
 use crate::pin::Pin;
@@ -31,20 +31,42 @@ pub(crate) fn multi_get<'p>(
     for keys in keys.chunks(KEYS_AT_ONCE) {
         let (pin, mut is_ahead) = (pin()?, false);
         for (at, key) in keys.iter().enumerate() {
-            values.push_with(|value| match pin.read_resident(key, value)? {
-                Resident::Hit => Ok(true),
-                Resident::Absent => Ok(false),
-                Resident::WouldBlock => {
+            match pin.value_here(key)? {
+                Some(value) => push(values, value),
+                None => {
                     if !is_ahead {
                         is_ahead = true;
                         pin.read_ahead_for(&keys[at..], true)?;
                     }
-                    pin.read(key, value)
+                    values.push_with(|value| pin.read(key, value))?;
                 }
-            })?;
+            }
         }
     }
     Ok(())
+}
+
+/// Appends the values of the first keys, as many as memory alone knows of, and at most so many bytes of them.
+pub(crate) fn multi_get_here(
+    pin: &Pin<'_>,
+    keys: &[&[u8]],
+    mut bytes_max: usize,
+    values: &mut Values,
+) -> Result<()> {
+    for key in keys {
+        let Some(value) = pin.value_here(key)? else { break };
+        let Some(left) = bytes_max.checked_sub(value.map_or(0, <[u8]>::len)) else { break };
+        bytes_max = left;
+        push(values, value);
+    }
+    Ok(())
+}
+
+fn push(values: &mut Values, value: Option<&[u8]>) {
+    match value {
+        Some(value) => values.push(value),
+        None => values.push_absent(),
+    }
 }
 
 /// Brings the pages that a batch will change into memory.

@@ -222,14 +222,15 @@ impl Checkpointer {
     }
 
     /// The pages that lie behind where the file would end if nothing in front of it were free; the next checkpoint
-    /// moves them if there are some.
+    /// moves them, and the maps that lie there.
     pub(crate) fn pages_to_move(&mut self) -> BTreeSet<PageId> {
         self.take_free_places();
-        let Stored { places, space, .. } = &self.stored;
+        let Stored { places, maps, space, .. } = &self.stored;
         let dense = space.end() - space.free_blocks();
-        let pages =
+        let pages: BTreeSet<_> =
             places.map().pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect();
-        self.wants_move = !BTreeSet::is_empty(&pages);
+        let is_map_behind = maps.maps.iter().any(|map| map.extent().end() > dense);
+        self.wants_move = is_map_behind || !pages.is_empty();
         pages
     }
 

@@ -98,18 +98,22 @@ impl DataFile {
             decoded.push((at, map));
         }
         let (mut map, mut chain) = (PageMap::default(), MapChain::default());
-        let len = self.len()?;
         for (at, decoded) in decoded.into_iter().rev() {
-            let outside = decoded.changes.iter().any(|(id, place)| {
-                *id == PageId::MAX || place.is_some_and(|place| place.extent.end() * BLOCK > len)
-            });
-            if outside {
-                return Err(corrupt(at.extent().offset(), "the map names a page behind the end of the file"));
+            if decoded.changes.iter().any(|(id, _)| *id == PageId::MAX) {
+                return Err(corrupt(
+                    at.extent().offset(),
+                    "the map names a page with a number that none has",
+                ));
             }
             chain.push(at, decoded.before.is_none(), decoded.changes.len());
             for (id, place) in decoded.changes {
                 map.set(id, place);
             }
+        }
+        // Asked last: where a page lay before a later map moved it, the file may have been cut since.
+        let len = self.len()?;
+        if map.pages().any(|(_, place)| place.extent.end() * BLOCK > len) {
+            return Err(corrupt(newest.extent().offset(), "the map names a page behind the end of the file"));
         }
         let pages = map.pages().map(|(_, place)| place.extent);
         let used = pages.chain(chain.maps.iter().map(MapRef::extent)).chain([SUPERBLOCKS]).collect();

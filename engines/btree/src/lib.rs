@@ -174,7 +174,15 @@ impl StorageEngine for BtreeEngine {
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
-        self.store.tree.frames.pin().read_resident(key, value)
+        let pin = self.store.tree.frames.pin();
+        Ok(match pin.value_here(key)? {
+            Some(Some(found)) => {
+                value.extend_from_slice(found);
+                Resident::Hit
+            }
+            Some(None) => Resident::Absent,
+            None => Resident::WouldBlock,
+        })
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
@@ -184,6 +192,10 @@ impl StorageEngine for BtreeEngine {
         }
         let view = tree.view(false);
         ahead::multi_get(|| view.pin(), keys, values)
+    }
+
+    fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
+        ahead::multi_get_here(&self.store.tree.frames.pin(), keys, bytes_max, values)
     }
 
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {

@@ -6,7 +6,7 @@
 use std::io::IoSlice;
 use std::vec;
 
-use adapter_api::environment::Cause;
+use adapter_api::environment::{Cause, is_full};
 use adapter_api::{EngineError, Result};
 use page::{Kind, PageId, PageRef};
 
@@ -140,10 +140,10 @@ impl PageWriter {
 
 /// What a write that failed means to whoever asked for a checkpoint or a copy.
 pub(crate) fn failure(error: std::io::Error) -> EngineError {
-    match error.kind() {
-        std::io::ErrorKind::StorageFull => EngineError::full(format!(
+    match is_full(&error) {
+        true => EngineError::full(format!(
             "the disk has no room for the pages of one more checkpoint ({error}); free some space"
         )),
-        _ => EngineError::failed_by("could not write a checkpoint", error),
+        false => EngineError::failed_by("could not write a checkpoint", error),
     }
 }

@@ -7,7 +7,7 @@ use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use adapter_api::{Buffer, EngineError, Resident, Result};
+use adapter_api::{Buffer, EngineError, Result};
 use page::{Kind, Page, PageId, PageRef, Payload};
 use wal::lock;
 
@@ -208,24 +208,22 @@ impl Pin<'_> {
         }
     }
 
-    /// Appends the value of a key, if no page has to be read from a device for that.
-    pub(crate) fn read_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
-        let Some(mut page) = self.resident(ROOT)? else { return Ok(Resident::WouldBlock) };
+    /// What memory alone knows of a key: its value, or that there is none; `None` if only a device can tell.
+    pub(crate) fn value_here(&self, key: &[u8]) -> Result<Option<Option<&[u8]>>> {
+        let Some(mut page) = self.resident(ROOT)? else { return Ok(None) };
         while page.level() > 0 {
-            let Some(child) = self.resident(page.child_for(key))? else { return Ok(Resident::WouldBlock) };
+            let Some(child) = self.resident(page.child_for(key))? else { return Ok(None) };
             check_level(page, child)?;
             page = child;
         }
-        let Ok(index) = page.find(key) else { return Ok(Resident::Absent) };
-        let found = match page.payload(index) {
-            Payload::Away { id, bytes } => match self.resident(id)? {
-                Some(page) => value_in(page, bytes)?,
-                None => return Ok(Resident::WouldBlock),
-            },
-            payload => self.value(payload)?,
-        };
-        value.extend_from_slice(found);
-        Ok(Resident::Hit)
+        let Ok(index) = page.find(key) else { return Ok(Some(None)) };
+        match page.payload(index) {
+            Payload::Away { id, bytes } => {
+                let page = self.resident(id)?;
+                page.map(|page| value_in(page, bytes).map(Some)).transpose()
+            }
+            payload => self.value(payload).map(|value| Some(Some(value))),
+        }
     }
 
     /// Appends the value of a key; answers whether there is one.

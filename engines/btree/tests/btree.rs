@@ -65,6 +65,36 @@ fn the_engine_is_the_map_of_the_model_whatever_lanes_restarts_and_views_come_bet
     }
 }
 
+/// A map names places of pages that a later one moved, and the file may have been cut since.
+#[test]
+fn a_file_that_was_cut_opens_again_whatever_lay_at_its_end_before() {
+    for seed in 1..=8_u64 {
+        let disk = Disk::default();
+        let mut engine = open(&disk);
+        (0..100).for_each(|key| put(&engine, &[0, key], &[7; 900]).unwrap());
+        for number in 0..60_u64 {
+            let random = mix(seed << 32 | number) >> 20;
+            let mut batch = BatchBuilder::new();
+            let key = [1 + (random >> 8) as u8 % 3];
+            match random % 3 {
+                0 => batch.put(&key, &[number as u8; 30_000]).unwrap(),
+                1 => batch.put(&[0, (random >> 16) as u8 % 100], &[number as u8; 900]).unwrap(),
+                _ => batch.delete(&key).unwrap(),
+            }
+            engine.apply(batch.as_batch()).unwrap();
+            run(&engine, CHECKPOINT);
+            if random.is_multiple_of(7) {
+                engine.compact(KeyRange::all(), &Findings::default()).unwrap();
+                let expected = state(&engine);
+                drop(engine);
+                engine =
+                    open_on(disk.root()).unwrap_or_else(|error| panic!("seed {seed}, {number}: {error}"));
+                assert!(state(&engine) == expected, "seed {seed}, restart behind {number}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_checkpoint_is_written_in_bounded_steps_and_makes_the_next_start_short() {
     let disk = Disk::default();

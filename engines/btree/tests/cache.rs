@@ -200,6 +200,14 @@ fn a_start_reads_no_page_but_the_root_and_a_cold_miss_is_one_read() {
     );
     assert_eq!(reads(&|| assert!(engine.get(b"\xffvalue", &mut Buffer::new()).unwrap())), 1);
     assert_eq!(resident(&engine, b"\xffvalue"), Resident::Hit);
+    let mut here = Values::new();
+    let asked: [&[u8]; 4] = [&key, b"none", b"\xffvalue", &3_u32.to_be_bytes()];
+    assert_eq!(reads(&|| assert!(engine.multi_get_resident(&asked, 1 << 20, &mut Values::new()).is_ok())), 0);
+    engine.multi_get_resident(&asked, 1 << 20, &mut here).unwrap();
+    assert_eq!((here.len(), here.get(1)), (3, None), "as far as memory knows");
+    here.clear();
+    engine.multi_get_resident(&asked, 1_000, &mut here).unwrap();
+    assert_eq!(here.len(), 2, "the value is too large");
     // A value that is replaced or removed is not read.
     drop(engine);
     let engine = counted(folder.path(), &counters, 8 << 20);

@@ -21,10 +21,9 @@
 //! sync that failed is not tried again. Called by the store, one step at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
 
-use adapter_api::environment::{Cause, Directory};
+use adapter_api::environment::{Cause, Directory, is_full};
 use adapter_api::versioned_map::{Stored, View};
 use adapter_api::{BatchBuilder, EngineError, Result, VersionedMap};
 use wal::{Log, Lsn};
@@ -219,7 +218,7 @@ fn move_values(map: &VersionedMap, moves: impl Iterator<Item = Move>) {
 pub(crate) fn failure(error: WriteError) -> EngineError {
     match error {
         WriteError::View(error) => error,
-        WriteError::File(error) if error.kind() == ErrorKind::StorageFull => EngineError::full(format!(
+        WriteError::File(error) if is_full(&error) => EngineError::full(format!(
             "the disk has no room for one more checkpoint of the whole state ({error}); free some"
         )),
         WriteError::File(error) => EngineError::failed_by("could not write a checkpoint", error),

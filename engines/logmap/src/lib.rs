@@ -175,6 +175,11 @@ impl StorageEngine for LogmapEngine {
         self.map.find_each(keys, |stored| values.push_with(|value| reading::append(stored, value)))
     }
 
+    fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
+        self.map.multi_get_here(keys, bytes_max, values);
+        Ok(())
+    }
+
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
         Ok(Box::new(LogmapView(self.map.view())))
     }
@@ -191,7 +196,7 @@ impl StorageEngine for LogmapEngine {
         if record.is_empty() {
             return Ok(());
         }
-        store.leave_room_for_deletes(record.len() as u64)?;
+        store.log.leave_reserve(record.len() as u64)?;
         store.commit(staged, &record)
     }
 

@@ -137,7 +137,7 @@ impl Store {
         record.clear();
         record::encode_batch(batch, &mut record);
         if batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. })) {
-            self.leave_room_for_deletes(record.len() as u64)?;
+            self.log.leave_reserve(record.len() as u64)?;
         }
         self.commit(staged, &record)?;
         if record.capacity() > RECORD_MEMORY_BYTES {
@@ -157,27 +157,6 @@ impl Store {
         drop(published);
         if self.log.needs_preparation() {
             self.lanes.wake(LOG_LANE);
-        }
-        Ok(())
-    }
-
-    /// Sees to it that a quarter of a segment is left in the log behind a record of so many bytes: on a full
-    /// disk puts are refused first, and deletes still pass.
-    pub(crate) fn leave_room_for_deletes(&self, record_bytes: u64) -> Result<()> {
-        let reserve = self.log.options().segment_bytes / 4;
-        while !self.log.room_for(record_bytes + reserve) {
-            match self.log.prepare() {
-                Step::More => {}
-                // Enough segments are ready; a record that is too large for one of them gets its own.
-                Step::Idle => break,
-                Step::IdleFor(_) => {
-                    // A log that has failed for good says so here.
-                    self.log.make_durable(0)?;
-                    return Err(EngineError::full(
-                        "the log cannot get more room, and what is left is kept for deletes; free some space",
-                    ));
-                }
-            }
         }
         Ok(())
     }
@@ -215,7 +194,8 @@ impl Store {
     }
 
     fn is_due(&self, map: &VersionedMap) -> bool {
-        self.is_wanted.load(Ordering::Relaxed) || self.backlog.load(Ordering::Relaxed) >= self.trigger(map)
+        let is_wanted = self.is_wanted.load(Ordering::Relaxed) || self.is_outrun.load(Ordering::Relaxed);
+        is_wanted || self.backlog.load(Ordering::Relaxed) >= self.trigger(map)
     }
 
     /// How far the checkpoints are behind, in percent of what makes `apply` wait, from half of it on.

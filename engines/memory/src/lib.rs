@@ -78,6 +78,11 @@ impl StorageEngine for MemoryEngine {
         Ok(())
     }
 
+    fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
+        self.map.multi_get_here(keys, bytes_max, values);
+        Ok(())
+    }
+
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
         Ok(Box::new(self.map.view()))
     }

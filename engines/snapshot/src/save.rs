@@ -14,7 +14,7 @@
 use std::io;
 use std::sync::Arc;
 
-use adapter_api::environment::{Cause, Directory, File, OpenFile};
+use adapter_api::environment::{Cause, Directory, File, OpenFile, is_full};
 use adapter_api::versioned_map::View;
 use adapter_api::{EngineError, Options, Result, Watch};
 
@@ -132,7 +132,7 @@ impl Saver {
                 }
                 Ok(bytes)
             }
-            Err(WriteError::File(error)) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(WriteError::File(error)) if is_full(&error) => {
                 self.remove_leftovers()?;
                 Err(full(&error))
             }
@@ -183,7 +183,7 @@ pub(crate) fn backup(view: &View, target: &dyn Directory, watch: &dyn Watch) -> 
         let _ = target.remove(NAME);
         match error {
             WriteError::View(error) => error,
-            WriteError::File(error) if error.kind() == io::ErrorKind::StorageFull => full(&error),
+            WriteError::File(error) if is_full(&error) => full(&error),
             WriteError::File(error) => EngineError::failed_by("could not write the backup", error),
         }
     })

@@ -4,17 +4,19 @@
 //! are called by a lane; everything else by anyone, at any time. No reader of numbers waits for a device.
 
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_api::environment::{Clock, Directory};
-use adapter_api::{Durability, Result, Step};
+use adapter_api::environment::{Clock, Directory, is_full};
+use adapter_api::{Durability, EngineError, Result, Step};
 
 use crate::metrics::{Counters, LogMetrics};
 use crate::mutex::lock;
 use crate::recovery::{self, Recovery};
 use crate::spare::{Pool, Preparer};
+use crate::syncs::Syncs;
 use crate::writer::{Start, Surroundings, Writer};
 use crate::{LogOptions, Lsn, Replay};
 
@@ -29,6 +31,7 @@ pub struct Log {
     preparer: Arc<Mutex<Preparer>>,
     pool: Arc<Mutex<Pool>>,
     counters: Arc<Counters>,
+    syncs: Arc<Syncs>,
     /// Whether the last step of preparation failed; the log says so once.
     troubled: AtomicBool,
 }
@@ -76,18 +79,19 @@ impl Log {
         counters: Arc<Counters>,
         start: Start,
     ) -> Self {
-        let preparer = Arc::new(Mutex::new(preparer));
+        let (preparer, syncs) = (Arc::new(Mutex::new(preparer)), Arc::<Syncs>::default());
         let around = Surroundings {
             clock: Arc::clone(clock),
             pool: Arc::clone(&pool),
             preparer: Arc::clone(&preparer),
             counters: Arc::clone(&counters),
+            syncs: Arc::clone(&syncs),
             durability: options.durability,
             segment_len: options.segment_len(),
         };
         let writer = Mutex::new(Writer::new(around, start));
         let (clock, troubled) = (Arc::clone(clock), AtomicBool::new(false));
-        Self { options, clock, writer, preparer, pool, counters, troubled }
+        Self { options, clock, writer, preparer, pool, counters, syncs, troubled }
     }
 
     /// Adds a record, given in parts that are joined, and returns its number. Not durable yet, not even
@@ -159,20 +163,46 @@ impl Log {
     /// Does one bounded step in a lane: prepares a segment ahead of need, uses a retired one again, or
     /// removes one. A failure harms nothing: it is logged once and tried again later.
     pub fn prepare(&self) -> Step {
+        self.try_to_prepare().unwrap_or(Step::IdleFor(RETRY_AFTER))
+    }
+
+    fn try_to_prepare(&self) -> io::Result<Step> {
         lock(&self.pool).retire(self.durable());
         let step = lock(&self.preparer).step(self.options.ready_segments, self.options.recycled_segments);
-        match step {
-            Ok(step) => {
-                self.troubled.store(false, Ordering::Relaxed);
-                step
-            }
+        match &step {
+            Ok(_) => self.troubled.store(false, Ordering::Relaxed),
             Err(error) => {
                 if !self.troubled.swap(true, Ordering::Relaxed) {
                     log::warn!("could not prepare a log segment ahead of need, will try again: {error}");
                 }
-                Step::IdleFor(RETRY_AFTER)
             }
         }
+        step
+    }
+
+    /// Sees to it that a quarter of a segment is left behind a record of so many bytes, by preparing segments if need
+    /// be. Asked before puts and not before deletes, it makes a full disk refuse puts first, and deletes still pass.
+    ///
+    /// # Errors
+    /// `Full` if there is no room, and nothing changed. `Failed` as `make_durable`. What else keeps segments from being
+    /// prepared is for `append` to meet.
+    pub fn leave_reserve(&self, record_bytes: u64) -> Result<()> {
+        let reserve = self.options.segment_bytes / 4;
+        while !self.room_for(record_bytes + reserve) {
+            match self.try_to_prepare() {
+                Ok(Step::More) => {}
+                Err(error) if is_full(&error) => {
+                    // A log that has failed for good says so here.
+                    self.make_durable(0)?;
+                    return Err(EngineError::full(format!(
+                        "the log cannot get more room ({error}), and what is left is kept for deletes; free some space"
+                    )));
+                }
+                // Enough segments are ready: a record that is too large for one of them gets its own.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        Ok(())
     }
 
     /// In a lane, in the class `Interval`: makes durable what has waited for its time. Does nothing in the
@@ -186,8 +216,8 @@ impl Log {
         let pending =
             now.checked_sub(interval).and_then(|written_by| lock(&self.writer).pending_sync(written_by));
         if let Some(pending) = pending {
-            // Without the lock, so that the writer goes on meanwhile.
-            let outcome = pending.run(&self.counters);
+            // Without the lock of the writer, so that it goes on meanwhile.
+            let outcome = self.syncs.run(|| pending.run(&self.counters));
             lock(&self.writer).synced(&pending, now, outcome)?;
         }
         let since = lock(&self.writer).unsynced_since();

@@ -96,6 +96,7 @@ mod recovery;
 mod salvage;
 mod segment;
 mod spare;
+mod syncs;
 mod writer;
 
 pub use handle::Log;

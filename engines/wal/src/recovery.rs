@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
-use adapter_api::environment::{Cause, Clock, Directory, OpenFile};
+use adapter_api::environment::{Cause, Clock, Directory, OpenFile, is_full};
 use adapter_api::{EngineError, Result};
 
 use crate::chain::{self, Cut, Link, Names, Surveyed};
 use crate::group::{FIRST_POSITION, GroupBuffer, GroupHeader, Kind, records};
 use crate::metrics::Counters;
 use crate::reader::{Group, SegmentReader};
-use crate::segment::{Segment, failed_on, is_full};
+use crate::segment::{Segment, failed_on};
 use crate::spare::{Live, Pool, Preparer, Retired, scramble};
 use crate::writer::Start;
 use crate::{BLOCK, Log, LogOptions, Lsn, Replay, blocks, planted};

@@ -188,11 +188,6 @@ pub(crate) fn failed_on(name: &str, doing: &str, error: io::Error) -> EngineErro
     EngineError::failed_by(format!("could not {doing} log file {name}"), error)
 }
 
-/// Whether an error means no space, so that the same call may pass later.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

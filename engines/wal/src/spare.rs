@@ -22,12 +22,12 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
 use adapter_api::Step;
-use adapter_api::environment::{Cause, Clock, Directory, File, OpenFile};
+use adapter_api::environment::{Cause, Clock, Directory, File, OpenFile, is_full};
 
 use crate::Lsn;
 use crate::metrics::Counters;
 use crate::mutex::lock;
-use crate::segment::{FORMAT, Segment, SegmentHeader, is_full, segment_name, spare_name};
+use crate::segment::{FORMAT, Segment, SegmentHeader, segment_name, spare_name};
 
 /// How many zeros one step writes.
 const STEP_BYTES: u64 = 1 << 20;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_api::environment::{Cause, Clock, File};
+use adapter_api::environment::{Cause, Clock, File, is_full};
 use adapter_api::{Durability, EngineError, Result};
 
 use crate::Lsn;
@@ -18,8 +18,9 @@ use crate::group::{FIRST_POSITION, GroupBuffer, GroupHeader, Kind};
 use crate::metrics::Counters;
 use crate::mutex::lock;
 use crate::options::RECORD_BYTES_MAX;
-use crate::segment::{Segment, failed_on, is_full};
+use crate::segment::{Segment, failed_on};
 use crate::spare::{Live, Pool, Preparer};
+use crate::syncs::Syncs;
 
 /// Groups below this many bytes are written by one durable write, larger ones by a write and a data sync.
 /// Measured on ext4 over zero-filled files, median: 4 KiB 87 against 119 µs, 64 KiB 109 against 109 µs.
@@ -39,6 +40,7 @@ pub(crate) struct Surroundings {
     pub pool: Arc<Mutex<Pool>>,
     pub preparer: Arc<Mutex<Preparer>>,
     pub counters: Arc<Counters>,
+    pub syncs: Arc<Syncs>,
     pub durability: Durability,
     pub segment_len: u64,
 }
@@ -295,7 +297,7 @@ impl Writer {
     }
 
     fn sync(&mut self) -> Result<()> {
-        let outcome = self.segment.file.sync_data();
+        let outcome = self.around.syncs.run(|| self.segment.file.sync_data());
         self.or_fail("sync", outcome)?;
         Counters::add(&self.around.counters.syncs, 1);
         self.unsynced_since = None;

@@ -176,6 +176,24 @@ fn a_lane_that_fails_does_not_stop_the_log() {
 }
 
 #[test]
+fn a_reserve_that_cannot_be_had_is_full_for_lack_of_space_alone() {
+    let options = small(Durability::Always);
+    for (fault, is_full) in [(Fault::NoSpace, true), (Fault::Error, false)] {
+        let counted = FaultPlan::once(Fault::Error, 0);
+        let files = |plan: &Arc<FaultPlan>| -> Files {
+            Arc::new(FaultyDirectory::new(Disk::default().root(), Arc::clone(plan)))
+        };
+        Model::default().open(&files(&counted), options, 0).unwrap();
+        let plan = FaultPlan::from(fault, counted.calls() + 1);
+        let (log, _) = Model::default().open(&files(&plan), options, 0).unwrap();
+        match log.leave_reserve(8000) {
+            Err(EngineError::Full { .. }) => assert!(is_full),
+            answer => assert!(!is_full && answer.is_ok(), "{answer:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_sync_that_fails_in_the_lane_is_as_final_as_one_of_the_writer() {
     let disk = Disk::default();
     let options = LogOptions { segment_bytes: 32 << 10, ..small(Durability::Interval(Duration::ZERO)) };

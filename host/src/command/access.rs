@@ -10,8 +10,8 @@ use std::iter;
 
 use adapter_api::{Buffer, KeyRange, Resident, Values};
 
-use super::Context;
 use super::errors::{Failure, Outcome};
+use super::{Ahead, Context};
 use crate::sequencer::Overlay;
 use crate::storage::keyspace::{self, Slot, Stored, VALUE_HEADER_BYTES_MAX};
 
@@ -62,16 +62,40 @@ impl Scratch {
 pub(super) struct EngineReads<'a> {
     context: &'a Context,
     database: u8,
-    may_wait: bool,
+    /// What was read before; `None` for reads that wait for a device.
+    ahead: Option<&'a Ahead>,
     scratch: Scratch,
     hits: u64,
     misses: u64,
 }
 
 impl<'a> EngineReads<'a> {
-    /// Reads that wait for a device if they `may_wait`, and fail with `WouldBlock` if not.
-    pub(super) fn new(context: &'a Context, database: u8, may_wait: bool) -> Self {
-        Self { context, database, may_wait, scratch: Scratch::take(), hits: 0, misses: 0 }
+    /// Reads that fail with `WouldBlock` where they would have to wait for a device.
+    pub(super) fn from_memory(context: &'a Context, database: u8, ahead: &'a Ahead) -> Self {
+        Self { context, database, ahead: Some(ahead), scratch: Scratch::take(), hits: 0, misses: 0 }
+    }
+
+    /// Reads that wait for a device where they must.
+    pub(super) fn that_wait(context: &'a Context, database: u8) -> Self {
+        Self { context, database, ahead: None, scratch: Scratch::take(), hits: 0, misses: 0 }
+    }
+
+    /// Looks a key up; answers whether something is stored under it, in the scratch value.
+    fn look_up(&mut self, key: &[u8]) -> Outcome<bool> {
+        let (storage, may_wait) = (&self.context.storage, self.ahead.is_none());
+        let Scratch { key: engine_key, value } = &mut self.scratch;
+        storage.in_slot(self.database, |slot| {
+            keyspace::write_data_key(slot, key, engine_key);
+            value.clear();
+            if may_wait {
+                return Ok(storage.get(engine_key, value)?);
+            }
+            match storage.get_resident(engine_key, value)? {
+                Resident::Hit => Ok(true),
+                Resident::Absent => Ok(false),
+                Resident::WouldBlock => Err(Failure::WouldBlock),
+            }
+        })
     }
 
     /// Counts the hits and misses of a request that was answered.
@@ -94,26 +118,15 @@ impl Drop for EngineReads<'_> {
 
 impl Reads for EngineReads<'_> {
     fn value(&mut self, key: &[u8]) -> Outcome<Option<Stored<'_>>> {
-        let (storage, may_wait) = (&self.context.storage, self.may_wait);
-        let Scratch { key: engine_key, value } = &mut self.scratch;
-        let found = storage.in_slot(self.database, |slot| {
-            keyspace::write_data_key(slot, key, engine_key);
-            value.clear();
-            if may_wait {
-                return Ok::<_, Failure>(storage.get(engine_key, value)?);
-            }
-            match storage.get_resident(engine_key, value)? {
-                Resident::Hit => Ok(true),
-                Resident::Absent => Ok(false),
-                Resident::WouldBlock => Err(Failure::WouldBlock),
-            }
-        })?;
-        if !found {
-            self.misses += 1;
-            return Ok(None);
-        }
-        self.hits += 1;
-        Ok(Some(keyspace::decode(value)?))
+        let known = self.ahead.as_ref().and_then(|ahead| ahead.find(key));
+        let is_found = known.is_none() && self.look_up(key)?;
+        let value = match (known, &self.ahead) {
+            (Some(place), Some(ahead)) => ahead.value(place),
+            _ => is_found.then_some(&*self.scratch.value),
+        };
+        let counted = if value.is_some() { &mut self.hits } else { &mut self.misses };
+        *counted += 1;
+        Ok(value.map(keyspace::decode).transpose()?)
     }
 
     fn values(&mut self, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Outcome {
@@ -122,17 +135,20 @@ impl Reads for EngineReads<'_> {
             visit(stored.map(|stored| stored.bytes));
             return Ok(());
         }
-        let (storage, may_wait) = (&self.context.storage, self.may_wait);
+        let (storage, may_wait) = (&self.context.storage, self.ahead.is_none());
         let values = storage.in_slot(self.database, |slot| {
             let engine_keys: Vec<_> = keys.iter().map(|key| keyspace::data_key(slot, key)).collect();
             let engine_keys: Vec<&[u8]> = engine_keys.iter().map(Vec::as_slice).collect();
             let mut values = Values::new();
             if may_wait {
                 storage.multi_get(&engine_keys, &mut values)?;
-            } else if storage.multi_get_resident(&engine_keys, &mut values)? == Resident::WouldBlock {
-                return Err(Failure::WouldBlock);
+            } else {
+                storage.multi_get_resident(&engine_keys, WORK_BYTES_MAX, &mut values)?;
             }
-            Ok::<_, Failure>(values)
+            match values.len() == keys.len() {
+                true => Ok(values),
+                false => Err(Failure::WouldBlock),
+            }
         })?;
         let decoded = values.iter().map(|value| value.map(keyspace::decode).transpose());
         let decoded = decoded.collect::<Result<Vec<_>, _>>()?;
@@ -144,7 +160,7 @@ impl Reads for EngineReads<'_> {
     }
 
     fn work_bytes_max(&self) -> usize {
-        if self.may_wait { usize::MAX } else { WORK_BYTES_MAX }
+        if self.ahead.is_none() { usize::MAX } else { WORK_BYTES_MAX }
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn lcs(
 }
 
 fn both_values(arguments: Arguments<'_>, database: u8, context: &Context) -> Outcome<(Vec<u8>, Vec<u8>)> {
-    let mut reads = EngineReads::new(context, database, true);
+    let mut reads = EngineReads::that_wait(context, database);
     let keys = [arguments.word(1), arguments.word(2)];
     let mut values = Vec::new();
     let mut take = |value: Option<&[u8]>| values.push(value.unwrap_or_default().to_vec());

@@ -13,6 +13,7 @@
 
 mod access;
 mod admission;
+mod ahead;
 mod arguments;
 mod auth;
 mod bitfield;
@@ -55,6 +56,7 @@ mod timing;
 
 use access::EngineReads;
 pub use admission::{Admission, admit, pause_of};
+pub use ahead::Ahead;
 pub use arguments::Arguments;
 pub use context::{Context, EngineSummary, ServerFacts, ShutdownHandle};
 use errors::{Failure, Outcome};
@@ -92,19 +94,21 @@ pub fn run_local(
     refuse_if_failed(outcome, start, context, replies);
 }
 
-/// Answers a request of class `Read` if that is possible without waiting for a device.
+/// Answers a request of class `Read` if that is possible without waiting for a device; out of what was read ahead for
+/// it, if something was.
 pub fn run_read(
     row: &'static Row,
     arguments: Arguments<'_>,
     caller: Caller,
     context: &Context,
+    ahead: &Ahead,
     replies: &mut dyn Replies,
 ) -> ReadOutcome {
     let timing = Timing::begin(row, arguments, context);
     let start = replies.position();
     let outcome = match row.handler {
         Handler::Read(handler) => {
-            read(handler, arguments, EngineReads::new(context, caller.database, false), replies)
+            read(handler, arguments, EngineReads::from_memory(context, caller.database, ahead), replies)
         }
         _ => Err(misplaced(row)),
     };
@@ -129,7 +133,7 @@ pub fn run_blocking(
     let start = replies.position();
     let outcome = match row.handler {
         Handler::Read(handler) => {
-            read(handler, arguments, EngineReads::new(context, caller.database, true), replies)
+            read(handler, arguments, EngineReads::that_wait(context, caller.database), replies)
         }
         Handler::Scan(handler) => handler(arguments, caller.database, context, replies),
         _ => Err(misplaced(row)),

@@ -30,6 +30,9 @@ pub const STRANGER_BULK_BYTES_MAX: usize = 16 * 1024;
 /// Words whose places are kept allocated between requests.
 const KEPT_WORDS: usize = 1024;
 
+/// Requests of more words are not looked at before their turn.
+const PEEKED_WORDS_MAX: usize = 8;
+
 /// What a request may at most be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -110,6 +113,7 @@ enum Expected {
 pub struct Decoder {
     limits: Limits,
     words: Vec<Range<u32>>,
+    peeked: Vec<Range<u32>>,
     expected: Expected,
     /// The first byte that is not understood yet.
     position: usize,
@@ -129,6 +133,7 @@ impl Decoder {
         Self {
             limits,
             words: Vec::new(),
+            peeked: Vec::new(),
             expected: Expected::Request,
             position: 0,
             searched: 0,
@@ -181,23 +186,23 @@ impl Decoder {
     /// without a look at where an earlier one ended. Otherwise what it marked does not count, and the way that
     /// remembers finds the same or what is wrong. Tried once a request, so that pieces cost no more.
     fn whole(&mut self, bytes: &[u8]) -> Option<usize> {
-        const BYTES_MAX: usize = 64 * 1024;
-        let bytes = &bytes[..bytes.len().min(BYTES_MAX).min(self.limits.request_bytes)];
-        let bulk_bytes = if self.stranger { STRANGER_BULK_BYTES_MAX } else { self.limits.bulk_bytes };
-        let (count, mut position) = small_number(bytes, 0)?;
-        if self.stranger && count > STRANGER_WORDS_MAX {
-            return None;
-        }
-        for _ in 0..count {
-            let (length, start) = small_number(bytes, position).filter(|_| bytes[position] == b'$')?;
-            let end = start + length;
-            if length > bulk_bytes || bytes.get(end..end + 2)? != b"\r\n" {
-                return None;
-            }
-            self.words.push(start as u32..end as u32);
-            position = end + 2;
-        }
-        Some(position)
+        let Self { limits, stranger, words, .. } = self;
+        whole_request(bytes, *limits, *stranger, usize::MAX, words)
+    }
+
+    /// Looks at a request behind the one that was found last, without taking note of it: its length, if it is whole,
+    /// and small in bytes and words. [`Decoder::peeked`] marks its words in `bytes`, which begin with it.
+    pub fn peek(&mut self, bytes: &[u8]) -> Option<usize> {
+        let Self { limits, stranger, peeked, .. } = self;
+        peeked.clear();
+        let is_multibulk = bytes.first() == Some(&b'*');
+        let length = is_multibulk.then(|| whole_request(bytes, *limits, *stranger, PEEKED_WORDS_MAX, peeked));
+        length.flatten().filter(|_| !peeked.is_empty())
+    }
+
+    /// The words of the request that [`Decoder::peek`] found last.
+    pub fn peeked(&self) -> &[Range<u32>] {
+        &self.peeked
     }
 
     /// The words of the request that [`Decoder::decode`] found last, as ranges of the bytes it was given. None for
@@ -301,6 +306,33 @@ impl Decoder {
         self.position = end + 1;
         Ok(Some(self.finish()))
     }
+}
+
+/// Marks the words of a request in `words`, at most so many, and answers its length if it is whole and small.
+fn whole_request(
+    bytes: &[u8],
+    limits: Limits,
+    stranger: bool,
+    words_max: usize,
+    words: &mut Vec<Range<u32>>,
+) -> Option<usize> {
+    const BYTES_MAX: usize = 64 * 1024;
+    let bytes = &bytes[..bytes.len().min(BYTES_MAX).min(limits.request_bytes)];
+    let bulk_bytes = if stranger { STRANGER_BULK_BYTES_MAX } else { limits.bulk_bytes };
+    let (count, mut position) = small_number(bytes, 0)?;
+    if count > words_max || stranger && count > STRANGER_WORDS_MAX {
+        return None;
+    }
+    for _ in 0..count {
+        let (length, start) = small_number(bytes, position).filter(|_| bytes[position] == b'$')?;
+        let end = start + length;
+        if length > bulk_bytes || bytes.get(end..end + 2)? != b"\r\n" {
+            return None;
+        }
+        words.push(start as u32..end as u32);
+        position = end + 2;
+    }
+    Some(position)
 }
 
 /// The number in the line at `start`, behind its first byte, and where the next line begins, if it is a small one.

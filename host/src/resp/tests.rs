@@ -88,6 +88,22 @@ fn a_pipeline_yields_its_requests() {
 }
 
 #[test]
+fn a_request_is_seen_ahead_as_it_will_be_decoded() {
+    let mut decoder = Decoder::new(LIMITS);
+    let pipeline =
+        b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*3\r\n$8\r\nGETRANGE\r\n$0\r\n\r\n$2\r\n-1\r\nPING\r\n".to_vec();
+    let (length, mut rest) = (decoder.decode(&mut pipeline.clone()).unwrap().unwrap(), pipeline);
+    rest.drain(..length);
+    let whole = decoder.peek(&rest).unwrap();
+    let seen = decoder.peeked().to_vec();
+    assert!((0..whole).all(|end| decoder.peek(&rest[..end]).is_none()), "a part is no request");
+    assert_eq!((decoder.decode(&mut rest), decoder.words()), (Ok(Some(whole)), &seen[..]));
+    assert_eq!(decoder.peek(&rest[whole..]), None, "an inline request is left to its turn");
+    let many = [&b"*9\r\n"[..], &b"$1\r\nx\r\n".repeat(9)].concat();
+    assert_eq!(decoder.peek(&many), None, "and so is one of many words");
+}
+
+#[test]
 fn every_split_yields_the_same_requests() {
     let whole = decode(&[PIPELINE], LIMITS);
     for first in 0..=PIPELINE.len() {

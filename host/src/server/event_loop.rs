@@ -24,7 +24,7 @@ use super::connection::{Connection, Filled, PIPELINE_BYTES_MAX, Shared};
 use super::connections::Connections;
 use super::listener::{Accepted, Acceptor, Listener};
 use super::routing::Step;
-use crate::command::Replies;
+use crate::command::{Ahead, Replies};
 use crate::observe::ClientFlag;
 use crate::sequencer::Submission;
 
@@ -85,6 +85,8 @@ pub(super) struct EventLoop {
     submissions: Vec<Box<dyn Submission>>,
     round_bytes: usize,
     scratch: Vec<u8>,
+    /// Of the connection that has its turn.
+    ahead: Ahead,
     now: Instant,
     next_sweep: Instant,
     /// Whether a connection may become overdue: one that does not take its replies, or any if idle ones must go.
@@ -117,6 +119,7 @@ impl EventLoop {
             submissions: Vec::new(),
             round_bytes: 0,
             scratch: vec![0; READ_BYTES],
+            ahead: Ahead::default(),
             now,
             next_sweep: now,
             sweeps: false,
@@ -287,7 +290,7 @@ impl EventLoop {
             return;
         }
         let before = connection.pipeline.as_ref().map_or(0, |pipeline| pipeline.bytes());
-        let work = || work(connection, &self.shared, &mut self.scratch, self.now);
+        let work = || work(connection, &self.shared, &mut self.scratch, &mut self.ahead, self.now);
         // A panic is a defect of a command; it costs the client that came upon it its connection, no more.
         let kept = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             log::error!("a request of client {} ended in a panic, which is a defect", token.0);
@@ -498,11 +501,18 @@ enum Turn {
 }
 
 /// Looks at requests and reads more until there is nothing to do or the turn is over.
-fn work(connection: &mut Connection, shared: &Shared, scratch: &mut [u8], now: Instant) -> Turn {
+fn work(
+    connection: &mut Connection,
+    shared: &Shared,
+    scratch: &mut [u8],
+    ahead: &mut Ahead,
+    now: Instant,
+) -> Turn {
+    ahead.clear();
     let mut reads = 0;
     let mut turn = Turn::Ended;
     for _ in 0..TURN_REQUESTS {
-        match connection.step(shared) {
+        match connection.step(shared, ahead) {
             Step::Ran => {}
             Step::Waits => break,
             Step::NoRoom => {

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use super::completion::{Ticket, Worker};
 use super::connection::{Connection, Request, Shared};
-use crate::command::{self, Admission, Arguments, Caller, Class, ReadOutcome, Replies, Row};
+use crate::command::{self, Admission, Ahead, Arguments, Caller, Class, ReadOutcome, Replies, Row};
 
 /// What came of looking at the next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) enum Step {
 
 impl Connection {
     /// Looks at the next request.
-    pub(super) fn step(&mut self, shared: &Shared) -> Step {
+    pub(super) fn step(&mut self, shared: &Shared, ahead: &mut Ahead) -> Step {
         if let Some(until) = self.punished_until {
             return Step::WaitsUntil(until);
         }
@@ -58,7 +58,7 @@ impl Connection {
         self.last_command = Some(request.row.name);
         match request.row.class {
             Class::Local => self.run_local(request, shared),
-            Class::Read if !behind => self.run_read(request, shared),
+            Class::Read if !behind => self.run_read(request, shared, ahead),
             Class::Scan if behind => {
                 self.waiting = Some(request);
                 return Step::Waits;
@@ -148,16 +148,32 @@ impl Connection {
         }
     }
 
-    fn run_read(&mut self, request: Request, shared: &Shared) {
+    fn run_read(&mut self, request: Request, shared: &Shared, ahead: &mut Ahead) {
+        if ahead.advance() && self.input.len() > request.length {
+            self.look_ahead(request, shared, ahead);
+        }
         let arguments = Arguments::new(self.input.unread(), self.decoder.words());
         let caller = self.session.caller();
         let start = self.output.position();
-        let outcome = command::run_read(request.row, arguments, caller, &shared.context, &mut self.output);
+        let outcome =
+            command::run_read(request.row, arguments, caller, &shared.context, ahead, &mut self.output);
         if outcome == ReadOutcome::WouldBlock {
             self.start_reader(request, shared);
         } else if self.session.is_muted() {
             self.output.truncate(start);
         }
+    }
+
+    /// Reads what this request and those behind it ask for.
+    fn look_ahead(&mut self, request: Request, shared: &Shared, ahead: &mut Ahead) {
+        let mut bytes = self.input.unread();
+        let mut goes_on = ahead.add(Arguments::new(bytes, self.decoder.words()));
+        bytes = &bytes[request.length..];
+        while goes_on && let Some(length) = self.decoder.peek(bytes) {
+            goes_on = ahead.add(Arguments::new(bytes, self.decoder.peeked()));
+            bytes = &bytes[length..];
+        }
+        ahead.read(self.session.caller().database, &shared.context);
     }
 
     fn push(&mut self, request: Request, shared: &Shared) {

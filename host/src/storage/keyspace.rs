@@ -52,8 +52,13 @@ pub fn data_key(slot: Slot, user_key: &[u8]) -> Vec<u8> {
 /// Replaces what is in `key` by the engine's key of a user's key.
 pub fn write_data_key(slot: Slot, user_key: &[u8], key: &mut Vec<u8>) {
     key.clear();
-    key.extend_from_slice(&[DATA, slot.0]);
-    key.extend_from_slice(user_key);
+    append_data_key(slot, user_key, key);
+}
+
+/// Appends the engine's key of a user's key.
+pub fn append_data_key(slot: Slot, user_key: &[u8], keys: &mut Vec<u8>) {
+    keys.extend_from_slice(&[DATA, slot.0]);
+    keys.extend_from_slice(user_key);
 }
 
 /// The key of something that the host stores for itself.

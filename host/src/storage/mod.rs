@@ -23,7 +23,6 @@ mod tests;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter_api::environment::real::IoCounters;
 use adapter_api::environment::{Clock, Directory};
@@ -58,8 +57,6 @@ pub struct Storage {
     file_counters: Arc<IoCounters>,
     /// `None` if nothing is kept free.
     disk_reserve: Option<DiskReserve>,
-    /// Even: no `apply` is running. Every `apply` counts up by two, by one when it begins.
-    applies: AtomicU64,
     databases: CurrentDatabases,
     maintenance: Maintenance,
 }
@@ -96,7 +93,6 @@ impl Storage {
             file_counters,
             disk_reserve: None,
             readers: Arc::new(ReaderPool::start(reader_threads).map_err(no_thread)?),
-            applies: AtomicU64::new(0),
             databases: CurrentDatabases::default(),
             maintenance: Maintenance::default(),
         };
@@ -197,29 +193,18 @@ impl Storage {
         self.engine.multi_get(keys, values)
     }
 
-    /// Like `multi_get`, but never waits for a device. `WouldBlock` also if a write came in between; what
-    /// was appended does not count then.
+    /// Like `multi_get`, but never waits for a device: appends the values of as many keys as are in memory, from the
+    /// first on, and no more than `bytes_max` bytes of them.
     ///
     /// # Errors
     /// What the engine says.
-    pub fn multi_get_resident(&self, keys: &[&[u8]], values: &mut Values) -> Result<Resident, EngineError> {
-        let before = self.applies.load(Ordering::SeqCst);
-        if before % 2 == 1 && keys.len() > 1 {
-            return Ok(Resident::WouldBlock);
-        }
-        let mut blocked = false;
-        for key in keys {
-            values.push_with(|value| {
-                let found = self.engine.get_resident(key, value)?;
-                blocked |= found == Resident::WouldBlock;
-                Ok(found == Resident::Hit)
-            })?;
-            if blocked {
-                return Ok(Resident::WouldBlock);
-            }
-        }
-        let one_instant = keys.len() <= 1 || self.applies.load(Ordering::SeqCst) == before;
-        Ok(if one_instant { Resident::Hit } else { Resident::WouldBlock })
+    pub fn multi_get_resident(
+        &self,
+        keys: &[&[u8]],
+        bytes_max: usize,
+        values: &mut Values,
+    ) -> Result<(), EngineError> {
+        self.engine.multi_get_resident(keys, bytes_max, values)
     }
 
     /// Calls `visit` with the entries of a part of a database in order until it answers `Break`: as of one
@@ -279,10 +264,7 @@ impl Storage {
         if let Some(reserve) = &self.disk_reserve {
             reserve.admit(batch, self.clock.monotonic())?;
         }
-        self.applies.fetch_add(1, Ordering::SeqCst);
-        let outcome = self.engine.apply(batch);
-        self.applies.fetch_add(1, Ordering::SeqCst);
-        outcome
+        self.engine.apply(batch)
     }
 
     /// About how much a range of engine keys holds.

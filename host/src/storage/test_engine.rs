@@ -14,7 +14,7 @@ use adapter_api::host::StorageAdapter;
 use adapter_api::{
     Batch, Buffer, Capabilities, Cursor, Description, Direction, Durability, EngineError, Entry, Estimate,
     Guarantees, KeyRange, Metric, Mutation, Options, Promise, ReadView, Resident, Result, StorageEngine,
-    Visit,
+    Values, Visit,
 };
 
 use super::databases::CurrentDatabases;
@@ -133,7 +133,6 @@ pub(crate) fn opened_at(engine: TestEngine, clock: Arc<dyn Clock>) -> Storage {
         file_counters: Arc::default(),
         disk_reserve: None,
         readers: Arc::new(ReaderPool::start(1).unwrap()),
-        applies: AtomicU64::new(0),
         databases: CurrentDatabases::default(),
         maintenance: Maintenance::default(),
     };
@@ -244,9 +243,24 @@ impl StorageEngine for TestEngine {
         Ok(if self.get(key, value)? { Resident::Hit } else { Resident::Absent })
     }
 
-    fn multi_get(&self, keys: &[&[u8]], values: &mut adapter_api::Values) -> Result<()> {
+    fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
         self.state.multi_gets.lock().unwrap().push(keys.len());
         self.read_view()?.multi_get(keys, values)
+    }
+
+    fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
+        if !self.capabilities.has(Capabilities::RESIDENT) {
+            return Ok(());
+        }
+        let (map, end) = (self.state.map(), values.bytes() + bytes_max);
+        for key in keys {
+            match map.get(*key) {
+                Some(value) if values.bytes() + value.len() > end => break,
+                Some(value) => values.push(value),
+                None => values.push_absent(),
+            }
+        }
+        Ok(())
     }
 
     fn scan(&self, range: KeyRange<'_>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {

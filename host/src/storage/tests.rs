@@ -1,7 +1,7 @@
 //! Opening and closing an engine behind the real border.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use adapter_api::environment::real::{IoCounters, RealClock, RealDirectory};
@@ -126,29 +126,4 @@ fn an_engine_that_does_not_open_says_why() {
     let directory = tempfile::tempdir().unwrap();
     let refused = open(directory.path(), &[("refuse", "true")]).err().map(|error| error.to_string());
     assert_eq!(refused.as_deref(), Some("damaged: file state at byte 12: planted"));
-}
-
-#[test]
-fn several_keys_are_not_read_from_memory_while_a_write_is_going_on() {
-    use super::test_engine::{TestEngine, opened};
-    let engine = TestEngine::new();
-    let state = engine.state();
-    let storage = Arc::new(opened(engine));
-    let keys: [&[u8]; 2] = [b"a", b"b"];
-    let read = |keys: &[&[u8]]| storage.multi_get_resident(keys, &mut Values::new()).unwrap();
-    assert_eq!(read(&keys), Resident::Hit);
-    let (begun, go_on) = state.gate();
-    let writer = Arc::clone(&storage);
-    let writing = std::thread::spawn(move || {
-        let mut batch = BatchBuilder::new();
-        batch.put(b"a", b"1").unwrap();
-        batch.put(b"b", b"1").unwrap();
-        writer.apply(batch.as_batch()).unwrap();
-    });
-    begun.recv().unwrap();
-    assert_eq!(read(&keys), Resident::WouldBlock);
-    assert_eq!(read(&keys[..1]), Resident::Hit);
-    go_on.send(()).unwrap();
-    writing.join().unwrap();
-    assert_eq!(read(&keys), Resident::Hit);
 }

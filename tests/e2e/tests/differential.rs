@@ -36,6 +36,11 @@ fn logmap_answers_random_commands_as_memory_does() {
 }
 
 #[test]
+fn btree_answers_random_commands_as_memory_does() {
+    engine_answers_as_memory(engines::busy_btree());
+}
+
+#[test]
 fn snapshot_answers_random_commands_as_memory_does() {
     engine_answers_as_memory(engines::snapshot("atomic"));
 }

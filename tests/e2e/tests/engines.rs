@@ -22,6 +22,20 @@ pub fn busy_logmap() -> Config {
     logmap().option("log_segment", "65536").option("checkpoint_log_bytes", "262144")
 }
 
+/// The B-tree.
+pub fn btree() -> Config {
+    Config::engine("btree")
+}
+
+/// The B-tree as small as it goes: its log changes files, its pages split and merge, its checkpoints are written all
+/// the time.
+pub fn busy_btree() -> Config {
+    btree()
+        .option("log_segment", "65536")
+        .option("checkpoint_log_bytes", "262144")
+        .option("page_bytes", "4096")
+}
+
 /// The stranger's engine, found in a plugin folder by its name.
 pub fn tally() -> Config {
     let mut config = Config::engine("tally");
@@ -60,6 +74,10 @@ macro_rules! on_every_engine {
             #[test]
             fn on_logmap() {
                 super::$fact(engines::logmap());
+            }
+            #[test]
+            fn on_btree() {
+                super::$fact(engines::btree());
             }
             #[test]
             fn on_a_strangers_engine() {

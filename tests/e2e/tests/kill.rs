@@ -24,7 +24,7 @@ const KEYS: u64 = 12;
 const VALUE_BYTES: [usize; 4] = [1, 300, 4_000, 20_000];
 /// How many starts are killed in a round that kills starts.
 const STARTS_KILLED: u64 = 3;
-/// The size of a segment of the log of `engines::busy_logmap`.
+/// The size of a segment of the log of the busy engines.
 const LOG_SEGMENT: f64 = 65_536.0;
 /// The file of the snapshot engine, as its refusal names it.
 const DOCUMENT: &str = "snapshot.json";
@@ -53,6 +53,11 @@ fn nothing_acknowledged_is_lost_on_logmap() {
 fn nothing_acknowledged_is_lost_on_logmap_with_values_on_disk() {
     let config = engines::busy_logmap().option("values", "disk").option("disk_value_bytes", "256");
     nothing_acknowledged_is_lost_on(config, Nature::Log);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_on_btree() {
+    nothing_acknowledged_is_lost_on(engines::busy_btree(), Nature::Log);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use adapter_api::host::LoadedPlugin;
 use adapter_api::{Durability, Options};
 use engine_memory::MemoryEngine;
 use enginebay::command::{
-    Admission, Arguments, Class, Context, Pipeline, Protocol, ReadOutcome, Replies, Row, ServerFacts,
+    Admission, Ahead, Arguments, Class, Context, Pipeline, Protocol, ReadOutcome, Replies, Row, ServerFacts,
     Session, ShutdownHandle, admit, run_blocking, run_local, run_read,
 };
 use enginebay::observe::Observe;
@@ -267,7 +267,7 @@ impl Client {
         match row.class {
             Class::Local => run_local(row, arguments, &mut self.session, &self.context, &mut sink),
             Class::Read => {
-                let outcome = run_read(row, arguments, caller, &self.context, &mut sink);
+                let outcome = run_read(row, arguments, caller, &self.context, &Ahead::default(), &mut sink);
                 if outcome == ReadOutcome::WouldBlock {
                     assert_eq!(sink.position(), 0, "{} wrote before it knew that it must wait", row.name);
                     run_blocking(row, arguments, caller, &self.context, &mut sink);

@@ -463,3 +463,20 @@ fn a_view_outlives_its_map() {
     drop(map);
     assert!(view.contains(b"k").unwrap());
 }
+
+#[test]
+fn an_estimate_beside_a_staged_batch_is_no_nonsense() {
+    let map = VersionedMap::build(None, FanOut { leaf: 4, branch: 4 });
+    let mut batch = BatchBuilder::new();
+    (0..40_u8).for_each(|key| batch.put(&[key + 1], b"short").unwrap());
+    map.stage(batch.as_batch()).publish();
+    let mut longer = BatchBuilder::new();
+    (0..9_u8).for_each(|key| longer.put(&[key + 1], &[7; 5000]).unwrap());
+    let staged = map.stage(longer.as_batch());
+    for start in 0..40_u8 {
+        let estimate = map.estimate(KeyRange::from_start(&[start + 1]));
+        assert_eq!(estimate.entries, 40 - u64::from(start));
+        assert!(estimate.bytes < 100_000, "{} bytes from {start}", estimate.bytes);
+    }
+    staged.publish();
+}

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::*;
-use crate::{BatchBuilder, Direction, ReadView};
+use crate::{BatchBuilder, Buffer, Direction, ReadView};
 
 fn small_nodes() -> VersionedMap {
     VersionedMap::build(None, FanOut { leaf: 4, branch: 4 })
@@ -238,4 +238,22 @@ fn what_a_range_delete_took_is_freed_in_parts_by_the_writes_that_follow() {
         left = Arc::strong_count(&holder);
     }
     assert_eq!(left, 1);
+}
+
+#[test]
+fn what_was_staged_and_dropped_is_freed_though_nothing_is_published() {
+    let (map, holder) = (small_nodes(), Arc::new(()));
+    keys().iter().for_each(|key| put(&map, key, b"published"));
+    for _ in 0..if cfg!(miri) { 5 } else { 200 } {
+        let (mut changes, mut staged) = (Changes::new(), map.stage(nothing().as_batch()));
+        for key in keys() {
+            let away = Away { holder: Arc::clone(&holder) as _, start: 0, bytes: 1, checksum: 0 };
+            changes.put_away(&key, away);
+        }
+        staged.merge(&mut changes);
+        drop(staged);
+        assert!(Arc::strong_count(&holder) <= 1 + 2 * keys().len());
+        let mut value = Buffer::new();
+        assert!(map.get(&keys()[0], &mut value) && &value[..] == b"published");
+    }
 }

@@ -280,7 +280,8 @@ fn a_long_value_is_counted_on_a_reader_thread() {
         let mut replies = Recorder::default();
         let row = lookup::find(words.arguments().word(0)).unwrap();
         let caller = bench.session.caller();
-        let outcome = run_read(row, words.arguments(), caller, &bench.context, &mut replies);
+        let outcome =
+            run_read(row, words.arguments(), caller, &bench.context, &Ahead::default(), &mut replies);
         assert_eq!((outcome, replies.position()), (ReadOutcome::WouldBlock, 0), "{request}");
         assert_eq!(bench.run(request), answer);
     }

@@ -1,5 +1,6 @@
 //! Commands over a test engine, without sockets: replies are written down as text.
 
+mod ahead;
 mod bits;
 mod databases;
 mod dump;
@@ -158,7 +159,9 @@ impl Bench {
             Class::Local => run_local(row, arguments, &mut self.session, &self.context, &mut replies),
             Class::Scan => run_blocking(row, arguments, caller, &self.context, &mut replies),
             Class::Read => {
-                if run_read(row, arguments, caller, &self.context, &mut replies) == ReadOutcome::WouldBlock {
+                if run_read(row, arguments, caller, &self.context, &Ahead::default(), &mut replies)
+                    == ReadOutcome::WouldBlock
+                {
                     assert_eq!(replies.position(), 0, "a read that would block has written nothing");
                     run_blocking(row, arguments, caller, &self.context, &mut replies);
                 }

@@ -143,13 +143,18 @@ fn a_view_shows_one_instant(trial: &Trial) -> Verdict {
         })?;
         let again = instant_of(&view)?;
         ensure(again == seen, || format!("a view shows batch {seen}, and batch {again} a little later"))?;
-        let mut values = Values::new();
-        engine.multi_get(&KEYS.map(str::as_bytes), &mut values).map_err(failed("multi_get"))?;
-        let numbers =
-            values.iter().map(|value| value.map_or(Ok(0), number)).collect::<Result<Vec<_>, _>>()?;
-        ensure(numbers.iter().all(|one| *one == numbers[0]), || {
-            format!("one multi_get shows the batches {numbers:?}")
-        })
+        let keys = KEYS.map(str::as_bytes);
+        let (mut values, mut resident) = (Values::new(), Values::new());
+        engine.multi_get(&keys, &mut values).map_err(failed("multi_get"))?;
+        engine.multi_get_resident(&keys, usize::MAX, &mut resident).map_err(failed("multi_get_resident"))?;
+        for values in [values, resident] {
+            let numbers =
+                values.iter().map(|value| value.map_or(Ok(0), number)).collect::<Result<Vec<_>, _>>()?;
+            ensure(numbers.iter().all(|one| *one == numbers[0]), || {
+                format!("one read of several keys shows the batches {numbers:?}")
+            })?;
+        }
+        Ok(())
     })
 }
 

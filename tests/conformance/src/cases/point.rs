@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
         .needs(Capabilities::RESIDENT),
     Case::new(Semantics, "multi_get_answers_in_the_order_of_its_keys", multi_get_answers_in_order)
         .needs(Capabilities::READ_VIEW),
+    Case::new(Semantics, "multi_get_resident_agrees_as_far_as_it_goes", multi_get_resident_agrees),
 ];
 
 fn a_missing_key_is_absent(trial: &Trial) -> Verdict {
@@ -122,4 +123,28 @@ fn multi_get_answers_in_order(trial: &Trial) -> Verdict {
         }
     }
     Ok(String::new())
+}
+
+fn multi_get_resident_agrees(trial: &Trial) -> Verdict {
+    let mut store = trial.open()?;
+    let edits: Vec<_> = (0..40).step_by(2).map(|n| Edit::put(format!("{n:04}"), "v".repeat(n))).collect();
+    store.apply(&edits)?;
+    let keys: Vec<_> = (0..40).map(|n| format!("{n:04}").into_bytes()).collect();
+    let asked: Vec<_> = keys.iter().map(Vec::as_slice).collect();
+    let mut answers = 0;
+    for bytes_max in [0, 1, 100, usize::MAX] {
+        let mut values = Values::new();
+        let read = store.engine().multi_get_resident(&asked, bytes_max, &mut values);
+        read.map_err(failed("multi_get_resident"))?;
+        ensure(values.len() <= keys.len() && values.bytes() <= bytes_max, || {
+            format!("{} values of {} bytes, at most {bytes_max} were asked for", values.len(), values.bytes())
+        })?;
+        for (key, value) in asked.iter().zip(values.iter()) {
+            ensure(value == store.model.get(key), || {
+                format!("multi_get_resident is wrong on {}", shown(key))
+            })?;
+        }
+        answers = values.len();
+    }
+    Ok(format!("{answers} of {} answered from memory", keys.len()))
 }
