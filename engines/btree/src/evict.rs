@@ -19,6 +19,7 @@ use page::PageId;
 
 use crate::frames::{Content, Frames, STORED};
 use crate::reclaim::Reclaimer;
+use crate::sync::Number;
 
 /// Pages go when no more than two such parts of the budget are left, until there are three. What went takes memory a
 /// little longer, until reads are over.
@@ -29,6 +30,21 @@ const BYTES_A_NUMBER: u64 = 20;
 const STEPS_MAX: u64 = 1 << 16;
 /// The hand goes around so often at most.
 const TURNS_MAX: u64 = 4;
+
+/// What is read without a lock. Each is exact when nothing goes on.
+#[derive(Default)]
+pub(crate) struct Numbers {
+    /// Bytes of frames that are in a chain.
+    pub(crate) resident_bytes: Number,
+    /// Bytes of newest pages that the durable checkpoint has not.
+    pub(crate) dirty_bytes: Number,
+    /// Pages that are STORED.
+    pub(crate) stored_pages: Number,
+    /// No page has this number, or one above.
+    pub(crate) end: Number,
+    pub(crate) misses: Number,
+    pub(crate) evictions: Number,
+}
 
 impl Frames {
     /// The memory that counts: of pages in chains, and of what tells where pages are.

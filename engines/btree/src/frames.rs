@@ -32,25 +32,26 @@
 //! `tree`, `edit` and the checkpointer; `pin` reads, `evict` makes room.
 
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use adapter_api::{EngineError, Result};
 use page::{Kind, Page, PageId};
-use wal::lock;
 
 use crate::dirty::Dirty;
+use crate::evict::Numbers;
 use crate::map::{Changes, Place};
 use crate::pin::Pin;
 use crate::places::Places;
 use crate::reclaim::{Reclaimer, Superseded};
 use crate::slots::Slots;
+use crate::sync::{AtomicPtr, AtomicU64, Mutex, Number, lock};
 use crate::views::{State, Ticket, Views};
 
 /// The numbers in the first piece of the table; each further one is twice as large.
-const FIRST_PIECE: u64 = 64;
+const FIRST_PIECE: u64 = if cfg!(loom) { 2 } else { 64 };
 /// So many pieces hold every number.
-const PIECES: usize = 27;
+const PIECES: usize = if cfg!(loom) { 32 } else { 27 };
 
 /// In the table where the page is as the durable checkpoint has it; no frame has this address.
 pub(crate) const STORED: *mut Frame = ptr::without_provenance_mut(1);
@@ -68,6 +69,8 @@ pub(crate) struct Frame {
     rounds: AtomicU8,
     rounds_max: u8,
     pub(crate) content: Content,
+    #[cfg(loom)]
+    looks: loom::cell::UnsafeCell<()>,
 }
 
 /// What a frame says of its page.
@@ -87,7 +90,21 @@ impl Frame {
             _ => ROUNDS.0,
         };
         let (older, rounds) = (AtomicPtr::new(older), AtomicU8::new(0));
-        Self { version, older, rounds, rounds_max, content }
+        Self {
+            version,
+            older,
+            rounds,
+            rounds_max,
+            content,
+            #[cfg(loom)]
+            looks: loom::cell::UnsafeCell::new(()),
+        }
+    }
+
+    /// A read has come upon the frame: for loom, which then knows whether it is freed behind that.
+    pub(crate) fn note_look(&self) {
+        #[cfg(loom)]
+        self.looks.with(|_| ());
     }
 
     /// The memory that the frame takes, about.
@@ -113,6 +130,13 @@ impl Frame {
     }
 }
 
+#[cfg(loom)]
+impl Drop for Frame {
+    fn drop(&mut self) {
+        self.looks.with_mut(|_| ());
+    }
+}
+
 /// Which frame is the newest of each page.
 pub(crate) struct Table {
     pieces: [OnceLock<Box<[AtomicPtr<Frame>]>>; PIECES],
@@ -125,7 +149,10 @@ impl Table {
         let len = (FIRST_PIECE << piece) as usize;
         // SAFETY: zeros are null pointers. Memory that is zero from the start is not touched before it is used, so a
         // high number costs next to nothing.
+        #[cfg(not(loom))]
         let empty = || unsafe { Box::new_zeroed_slice(len).assume_init() };
+        #[cfg(loom)]
+        let empty = || (0..len).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
         &self.pieces[piece].get_or_init(empty)[at]
     }
 
@@ -161,21 +188,6 @@ pub(crate) struct Frames {
     pub(crate) reclaimer: Mutex<Reclaimer>,
     pub(crate) bounds: Bounds,
     pub(crate) numbers: Numbers,
-}
-
-/// What is read without a lock. Each is exact when nothing goes on.
-#[derive(Default)]
-pub(crate) struct Numbers {
-    /// Bytes of frames that are in a chain.
-    pub(crate) resident_bytes: AtomicU64,
-    /// Bytes of newest pages that the durable checkpoint has not.
-    pub(crate) dirty_bytes: AtomicU64,
-    /// Pages that are STORED.
-    pub(crate) stored_pages: AtomicU64,
-    /// No page has this number, or one above.
-    pub(crate) end: AtomicU64,
-    pub(crate) misses: AtomicU64,
-    pub(crate) evictions: AtomicU64,
 }
 
 /// What the frames take and hold.
@@ -370,7 +382,7 @@ impl Frames {
 
     /// What the frames take.
     pub(crate) fn usage(&self) -> FrameUsage {
-        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let load = |number: &Number| number.load(Ordering::Relaxed);
         let open_views = lock(&self.views).count() as u64;
         let (reclaimer, numbers) = (lock(&self.reclaimer), &self.numbers);
         FrameUsage {
@@ -391,14 +403,14 @@ impl Frames {
 
 impl Drop for Frames {
     fn drop(&mut self) {
-        let entries = self.table.pieces.iter_mut().filter_map(OnceLock::get_mut);
-        for entry in entries.flat_map(|piece| piece.iter_mut()) {
-            let mut next = *entry.get_mut();
+        let entries = self.table.pieces.iter().filter_map(OnceLock::get);
+        for entry in entries.flat_map(|piece| piece.iter()) {
+            let mut next = entry.load(Ordering::Relaxed);
             while !next.is_null() && next != STORED {
                 // SAFETY: nobody reads any more, and a frame is in one chain only: those that were unlinked are in
                 // none, and belong to the reclaimer.
-                let mut frame = unsafe { Box::from_raw(next) };
-                next = *frame.older.get_mut();
+                let frame = unsafe { Box::from_raw(next) };
+                next = frame.older.load(Ordering::Relaxed);
             }
         }
     }

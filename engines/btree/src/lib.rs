@@ -55,6 +55,7 @@ mod slots;
 mod space;
 mod store;
 mod superblock;
+mod sync;
 mod tree;
 mod views;
 

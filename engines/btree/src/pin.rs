@@ -61,6 +61,7 @@ impl Pin<'_> {
         // SAFETY: frames in a chain are freed only once no slot shows an epoch at or below the one that was published
         // when they were unlinked; ours does, for it was taken before this and is given back after the borrow ends.
         while let Some(frame) = unsafe { next.as_ref() } {
+            frame.note_look();
             if frame.version <= self.version {
                 return match &frame.content {
                     Content::Page(page) => {

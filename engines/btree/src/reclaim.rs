@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
 
 use page::PageId;
 
 use crate::dirty::Dirty;
 use crate::frames::{Content, Frame};
 use crate::holds::Holds;
+use crate::sync::AtomicPtr;
 use crate::views::Views;
 
 /// A frame that is not the newest of its page any more.

@@ -13,10 +13,18 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sync::{AtomicU64, Number, sequential};
 
 /// How many slots are made at once; more reads than that at the same time make more.
-const SLOTS: usize = if cfg!(miri) { 4 } else { 64 };
+const SLOTS: usize = if cfg!(loom) {
+    3
+} else if cfg!(miri) {
+    4
+} else {
+    64
+};
 /// In a slot that nobody has taken.
 const FREE: u64 = 0;
 
@@ -25,12 +33,12 @@ const FREE: u64 = 0;
 struct Slot {
     epoch: AtomicU64,
     /// Pages that reads in this slot found in memory; changed by whoever has taken it.
-    hits: AtomicU64,
+    hits: Number,
 }
 
 impl Slot {
-    const fn free() -> Self {
-        Self { epoch: AtomicU64::new(FREE), hits: AtomicU64::new(0) }
+    fn free() -> Self {
+        Self { epoch: AtomicU64::new(FREE), hits: 0.into() }
     }
 }
 
@@ -42,7 +50,7 @@ pub(crate) struct Slots {
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { slots: [const { Slot::free() }; SLOTS], more: OnceLock::new() }
+        Self { slots: std::array::from_fn(|_| Slot::free()), more: OnceLock::new() }
     }
 }
 
@@ -90,6 +98,7 @@ impl Slots {
         let mut epoch = published.load(Ordering::SeqCst);
         let slot = self.find_free(epoch);
         loop {
+            sequential();
             let now = published.load(Ordering::SeqCst);
             if now == epoch {
                 return Taken { slot, epoch };
@@ -116,6 +125,7 @@ impl Slots {
 
     /// The lowest version at which a read began that may still go on; `u64::MAX` if none does.
     pub(crate) fn oldest(&self) -> u64 {
+        sequential();
         let epochs = self.all().map(|slot| slot.epoch.load(Ordering::SeqCst));
         epochs.filter(|epoch| *epoch != FREE).min().unwrap_or(u64::MAX)
     }

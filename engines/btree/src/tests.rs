@@ -4,6 +4,8 @@
 mod audit;
 mod concurrency;
 mod filed;
+#[cfg(loom)]
+mod orders;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

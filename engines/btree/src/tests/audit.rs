@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use page::PageId;
-use wal::lock;
 
 use crate::frames::{Content, Frame, STORED};
+use crate::sync::{Number, lock};
 use crate::tree::Tree;
 
 /// Looks at the chain of each page: what is not in memory is in the map; what is clean is in the file, byte for byte;
@@ -38,7 +38,7 @@ pub(super) fn check_frames(tree: &Tree) {
             (newer, next) = (frame.version, frame.older.load(Ordering::Relaxed));
         }
     }
-    let load = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
+    let load = |number: &Number| number.load(Ordering::Relaxed);
     let numbers = &frames.numbers;
     let found = (load(&numbers.resident_bytes), reclaimer.dirty.bytes(), load(&numbers.stored_pages));
     assert_eq!(found, (resident, dirty, stored));
