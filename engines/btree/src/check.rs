@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use adapter_api::{EngineError, Result};
 use page::{Kind, PageId, PageRef, Payload};
 
-use crate::frames::Pin;
+use crate::pin::Pin;
 use crate::tree::{ROOT, Size};
 
 /// Where pages come from: memory, or the data file.
@@ -16,7 +16,8 @@ pub(crate) trait Source {
 
 impl Source for Pin<'_> {
     fn with_page<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
-        look(self.page(id)?)
+        let missing = || EngineError::failed(format!("page {id} is missing"));
+        self.look_at(id, |page| look(page.ok_or_else(missing)?))
     }
 }
 

@@ -9,7 +9,8 @@
 //! | write the other superblock, durably | the new one |
 //! | retire the log before the position, free what only the older one named | the new one |
 //!
-//! Nothing that the older superblock names is written over before the new one is durable. Whether a superblock whose
+//! Nothing that the older superblock names is written over before the new one is durable, nor after that where a read may
+//! still look (`holds`). Whether a superblock whose
 //! write failed is on the disk is unknown; until a later one is durable, neither its blocks nor those of the one before
 //! are used again, and the next one goes to the same place.
 //!
@@ -25,8 +26,9 @@ use page::PageId;
 use wal::{Log, Lsn};
 
 use crate::data_file::{DataFile, Found};
-use crate::map::{self, Changes, MapRef, PageMap};
+use crate::map::{self, MapChain, MapRef};
 use crate::page_writer::{PageWriter, failure};
+use crate::places::Places;
 use crate::space::{BLOCK, Extent, Space};
 use crate::superblock::Superblock;
 use crate::tree::{Size, View};
@@ -48,9 +50,9 @@ pub(crate) struct Basis {
 pub(crate) struct Stored {
     /// `None` if no superblock counts.
     pub(crate) found: Option<Found>,
-    pub(crate) map: PageMap,
+    pub(crate) places: Arc<Places>,
+    pub(crate) maps: MapChain,
     pub(crate) space: Space,
-    pub(crate) file: Option<DataFile>,
 }
 
 /// A checkpoint that is durable.
@@ -62,8 +64,9 @@ pub(crate) struct Done {
 /// How far a checkpoint is.
 enum Stage {
     Pages,
-    Map(MapRef, bool, Changes),
-    Written(MapRef, bool, Changes),
+    /// The map, and whether it is a full one.
+    Map(MapRef, bool),
+    Written(MapRef, bool),
 }
 
 struct Running {
@@ -130,13 +133,19 @@ impl Checkpointer {
     fn prepare(&mut self) -> Result<DataFile> {
         // A checkpoint must not be ahead of the log: after a power cut the log would not reach it.
         self.log.sync()?;
-        if let Some(file) = &self.stored.file {
+        self.take_free_places();
+        if let Some(file) = self.stored.places.file() {
             return Ok(file.clone());
         }
         let file = DataFile::create(&*self.directory).map_err(failure)?;
         self.stored.space = Space::besides(vec![crate::superblock::SUPERBLOCKS]).unwrap_or_default();
-        self.stored.file = Some(file.clone());
-        Ok(file)
+        Ok(self.stored.places.file_or(file).clone())
+    }
+
+    /// Places that earlier checkpoints replaced may be used again once nobody reads there any more.
+    fn take_free_places(&mut self) {
+        let free = self.stored.places.take_free();
+        free.into_iter().for_each(|extent| self.stored.space.give_back(extent));
     }
 
     /// Does one bounded step of the running checkpoint; answers what came of it if that was the last.
@@ -157,22 +166,20 @@ impl Checkpointer {
 
     /// Answers whether the checkpoint is durable.
     fn step(&mut self, running: &mut Running) -> Result<bool> {
-        let space = &mut self.stored.space;
-        match &mut running.stage {
+        match running.stage {
             Stage::Pages => {
-                if running.writer.step(&running.basis.view, space)? {
-                    running.stage = add_map(&self.stored.map, &mut running.writer, space, self.wants_move)?;
+                if running.writer.step(&running.basis.view, &mut self.stored.space)? {
+                    running.stage = add_map(&mut self.stored, &mut running.writer, self.wants_move)?;
                 }
                 Ok(false)
             }
-            Stage::Map(map, is_full, changes) => {
-                if running.writer.step(&running.basis.view, space)? {
-                    running.stage = Stage::Written(*map, *is_full, std::mem::take(changes));
+            Stage::Map(map, is_full) => {
+                if running.writer.step(&running.basis.view, &mut self.stored.space)? {
+                    running.stage = Stage::Written(map, is_full);
                 }
                 Ok(false)
             }
-            Stage::Written(map, ..) => {
-                let map = *map;
+            Stage::Written(map, _) => {
                 self.publish(running, map)?;
                 Ok(true)
             }
@@ -181,7 +188,7 @@ impl Checkpointer {
 
     /// Makes the pages durable, and then the superblock that names them.
     fn publish(&mut self, running: &mut Running, map: MapRef) -> Result<()> {
-        let Some(file) = self.stored.file.clone() else { return Ok(()) };
+        let Some(file) = self.stored.places.file().cloned() else { return Ok(()) };
         file.file().sync_data().map_err(failure)?;
         self.generation += 1;
         let Basis { position, size, .. } = running.basis;
@@ -200,18 +207,16 @@ impl Checkpointer {
     /// The running checkpoint counts, and nothing older does any more.
     fn finish(&mut self, running: Running) -> Done {
         let Running { basis, writer, stage } = running;
-        if let Stage::Written(map, is_full, changes) = stage {
-            let stored = &mut self.stored;
-            let replaced = writer.changes.iter().filter_map(|(id, _)| stored.map.place(*id));
-            let mut free: Vec<Extent> = replaced.map(|place| place.extent).collect();
-            if is_full {
-                free.extend(stored.map.maps.iter().map(MapRef::extent));
-            }
-            stored.map.push(map, is_full, &changes);
-            free.append(&mut self.doubtful);
-            free.into_iter().for_each(|extent| stored.space.give_back(extent));
+        basis.view.tree().frames.end_checkpoint(&writer.changes);
+        if let Stage::Written(map, is_full) = stage {
+            // Nobody reads maps but whoever holds this, so their places are free at once.
+            let maps = self.stored.maps.push(map, is_full, writer.changes.len());
+            let free = maps.iter().map(MapRef::extent).chain(self.doubtful.drain(..));
+            free.for_each(|extent| self.stored.space.give_back(extent));
         }
         self.wants_move = false;
+        drop(basis.view);
+        self.take_free_places();
         self.log.retire_before(basis.position + 1);
         Done { log_bytes: basis.log_bytes, bytes_written: writer.bytes_written }
     }
@@ -219,10 +224,14 @@ impl Checkpointer {
     /// The pages that lie behind where the file would end if nothing in front of it were free; the next checkpoint
     /// moves them, and the maps that lie there.
     pub(crate) fn pages_to_move(&mut self) -> BTreeSet<PageId> {
-        let Stored { map, space, .. } = &self.stored;
+        self.take_free_places();
+        let Stored { places, maps, space, .. } = &self.stored;
         let dense = space.end() - space.free_blocks();
-        self.wants_move = map.extents().iter().any(|extent| extent.end() > dense);
-        map.pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect()
+        let pages: BTreeSet<_> =
+            places.map().pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect();
+        let is_map_behind = maps.maps.iter().any(|map| map.extent().end() > dense);
+        self.wants_move = is_map_behind || !pages.is_empty();
+        pages
     }
 
     /// Whether a checkpoint has to be written whatever the log has.
@@ -231,8 +240,9 @@ impl Checkpointer {
     }
 
     /// Gives the free blocks at the end of the file back to the file system; the next time, if that fails.
-    pub(crate) fn cut_file(&self) {
-        let (Some(file), end) = (&self.stored.file, self.stored.space.end() * BLOCK) else { return };
+    pub(crate) fn cut_file(&mut self) {
+        self.take_free_places();
+        let (Some(file), end) = (self.stored.places.file(), self.stored.space.end() * BLOCK) else { return };
         let is_longer = file.file().len().is_ok_and(|len| len > end);
         if is_longer && let Err(error) = file.file().set_len(end) {
             log::warn!(
@@ -256,16 +266,16 @@ impl Checkpointer {
 }
 
 /// Adds the map of what was written: of the changes, or of everything.
-fn add_map(known: &PageMap, writer: &mut PageWriter, space: &mut Space, is_full: bool) -> Result<Stage> {
-    let changes = std::mem::take(&mut writer.changes);
-    let is_full = is_full || known.wants_full(changes.len());
-    let (listed, before) = match is_full {
-        true => (known.with(&changes), None),
-        false => (changes.clone(), known.maps.last().copied()),
+fn add_map(stored: &mut Stored, writer: &mut PageWriter, is_full: bool) -> Result<Stage> {
+    let (map, changes) = (stored.places.map(), &writer.changes);
+    let is_full = is_full || stored.maps.wants_full(changes.len(), map.len());
+    let before = stored.maps.maps.last().copied().filter(|_| !is_full);
+    let bytes = match is_full {
+        true => map::encode(&map.with(changes), None),
+        false => map::encode(changes, before),
     };
-    writer.changes = changes;
+    drop(map);
     let too_large = || adapter_api::EngineError::full("the data file cannot have more than 16 TiB");
-    let bytes = map::encode(&listed, before).ok_or_else(too_large)?;
-    let map = writer.add_map(bytes, space);
-    Ok(Stage::Map(map, is_full, listed))
+    let map = writer.add_map(bytes.ok_or_else(too_large)?, &mut stored.space);
+    Ok(Stage::Map(map, is_full))
 }

@@ -1,16 +1,17 @@
 //! The data file: reading what the superblocks, maps and pages say, each with its checksum.
 //!
 //! Promises: what is read is what was written, or the error names the file and the position; memory grows with what is
-//! there, not with what a number claims. Called by recovery, the checkpointer and `verify`.
+//! there, not with what a number claims. Called by recovery, the checkpointer, `places` and
+//! `verify`.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use adapter_api::environment::{Cause, Directory, File, OpenFile, read_exact_at};
+use adapter_api::environment::{Cause, Directory, File, OpenFile, ReadRequest, read_exact_at};
 use adapter_api::{EngineError, Result};
 use page::{Page, PageId};
 
-use crate::map::{self, Decoded, MapRef, PageMap, Place};
+use crate::map::{self, Decoded, MapChain, MapRef, PageMap, Place};
 use crate::space::{BLOCK, Extent, Space};
 use crate::superblock::{SUPERBLOCKS, Superblock};
 
@@ -85,7 +86,7 @@ impl DataFile {
     }
 
     /// Reads the maps that a superblock names, and what is free besides them and the pages.
-    pub(crate) fn read_map(&self, newest: MapRef) -> Result<(PageMap, Space)> {
+    pub(crate) fn read_map(&self, newest: MapRef) -> Result<(PageMap, MapChain, Space)> {
         let (mut decoded, mut next) = (Vec::new(), Some(newest));
         while let Some(at) = next {
             // Each map is older than the one that names it, so a chain that is longer than the file goes in circles.
@@ -96,7 +97,7 @@ impl DataFile {
             next = map.before;
             decoded.push((at, map));
         }
-        let mut map = PageMap::default();
+        let (mut map, mut chain) = (PageMap::default(), MapChain::default());
         for (at, decoded) in decoded.into_iter().rev() {
             if decoded.changes.iter().any(|(id, _)| *id == PageId::MAX) {
                 return Err(corrupt(
@@ -104,17 +105,22 @@ impl DataFile {
                     "the map names a page with a number that none has",
                 ));
             }
-            map.push(at, decoded.before.is_none(), &decoded.changes);
+            chain.push(at, decoded.before.is_none(), decoded.changes.len());
+            for (id, place) in decoded.changes {
+                map.set(id, place);
+            }
         }
         // Asked last: where a page lay before a later map moved it, the file may have been cut since.
         let len = self.len()?;
         if map.pages().any(|(_, place)| place.extent.end() * BLOCK > len) {
             return Err(corrupt(newest.extent().offset(), "the map names a page behind the end of the file"));
         }
-        let used = [map.extents(), vec![SUPERBLOCKS]].concat();
+        let pages = map.pages().map(|(_, place)| place.extent);
+        let used = pages.chain(chain.maps.iter().map(MapRef::extent)).chain([SUPERBLOCKS]).collect();
         let overlap =
             |extent: Extent| corrupt(extent.offset(), "two pages of the map lie on each other here");
-        Ok((map, Space::besides(used).map_err(overlap)?))
+        let space = Space::besides(used).map_err(overlap)?;
+        Ok((map, chain, space))
     }
 
     fn read_one_map(&self, at: MapRef) -> Result<Decoded> {
@@ -124,16 +130,32 @@ impl DataFile {
         decoded.ok_or_else(|| corrupt(offset, "the map of pages here is damaged, and all pages are at stake"))
     }
 
-    /// Reads a page.
+    /// Reads a page, in one read.
     pub(crate) fn read_page(&self, id: PageId, place: Place) -> Result<Page> {
+        let mut bytes = empty_page(place);
         let offset = place.extent.offset();
-        let bytes = self.read(offset, place.extent.blocks * BLOCK, "a page")?;
-        let page = Page::from_bytes(bytes.into_boxed_slice()).map_err(|damage| {
-            corrupt(offset + damage.position as u64, format!("page {id}: {}", damage.what))
-        })?;
-        match page.view().is(id, place.checksum) {
-            true => Ok(page),
-            false => Err(corrupt(offset, format!("this is not page {id} as it was written last"))),
+        match read_exact_at(&*self.file, &mut bytes, offset) {
+            Ok(()) => open_page(id, place, bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(corrupt(offset, format!("page {id} should be here, and the file ends before")))
+            }
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
+    /// Reads several pages at once.
+    pub(crate) fn read_pages(&self, pages: &[(PageId, Place)]) -> Result<Vec<Page>> {
+        let mut buffers: Vec<_> = pages.iter().map(|(_, place)| empty_page(*place)).collect();
+        let reads = pages.iter().zip(&mut buffers);
+        let mut reads: Vec<_> =
+            reads.map(|((_, place), bytes)| ReadRequest { offset: place.extent.offset(), bytes }).collect();
+        match self.file.read_many(&mut reads) {
+            Ok(()) => {
+                let read = pages.iter().zip(buffers);
+                read.map(|((id, place), bytes)| open_page(*id, *place, bytes)).collect()
+            }
+            // One after the other, to say which.
+            Err(_) => pages.iter().map(|(id, place)| self.read_page(*id, *place)).collect(),
         }
     }
 
@@ -155,6 +177,22 @@ impl DataFile {
 
     fn len(&self) -> Result<u64> {
         self.file.len().map_err(unreadable)
+    }
+}
+
+/// Memory for a page. How much is known from a map that was held against the length of the file.
+fn empty_page(place: Place) -> Box<[u8]> {
+    vec![0; (place.extent.blocks * BLOCK) as usize].into_boxed_slice()
+}
+
+/// The page that was read, if it is the one that the map names.
+fn open_page(id: PageId, place: Place, bytes: Box<[u8]>) -> Result<Page> {
+    let offset = place.extent.offset();
+    let page = Page::from_bytes(bytes)
+        .map_err(|damage| corrupt(offset + damage.position as u64, format!("page {id}: {}", damage.what)))?;
+    match page.view().is(id, place.checksum) {
+        true => Ok(page),
+        false => Err(corrupt(offset, format!("this is not page {id} as it was written last"))),
     }
 }
 

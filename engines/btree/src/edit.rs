@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 use adapter_api::{Batch, EngineError, Mutation, Result};
 use page::{Page, PageId, PageRef, Payload, Split};
 
-use crate::frames::Pin;
 use crate::ids::{Ids, TakenIds};
+use crate::pin::Pin;
 use crate::tree::{ROOT, Size, Tree, check_level};
 
 /// A page that is longer than this is split where it can be, and none is made so by sharing cells: large keys that have
@@ -72,6 +72,11 @@ impl<'a> Edit<'a> {
         touched
     }
 
+    /// How many pages are new, changed or removed.
+    pub(crate) fn changed_pages(&self) -> u64 {
+        self.changed.len() as u64
+    }
+
     /// The tree as it was before the edit.
     pub(crate) fn base(&self) -> &Pin<'a> {
         &self.base
@@ -91,10 +96,18 @@ impl<'a> Edit<'a> {
         check_level(branch, page).map(|()| page)
     }
 
+    /// Looks at a page as this edit has it, without keeping it in memory if it is not.
+    pub(crate) fn look_at<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
+        match self.changed.get(&id) {
+            Some(changed) => look(changed.as_ref().map(Page::view).ok_or_else(|| missing(id))?),
+            None => self.base.look_at(id, |page| look(page.ok_or_else(|| missing(id))?)),
+        }
+    }
+
     /// A page, to be changed.
     pub(crate) fn page_mut(&mut self, id: PageId) -> Result<&mut Page> {
         if !self.changed.contains_key(&id) {
-            let page = self.base.get(id).cloned().ok_or_else(|| missing(id))?;
+            let page = self.base.get(id)?.cloned().ok_or_else(|| missing(id))?;
             self.changed.insert(id, Some(page));
         }
         self.changed.get_mut(&id).and_then(Option::as_mut).ok_or_else(|| missing(id))
@@ -107,7 +120,7 @@ impl<'a> Edit<'a> {
 
     /// Removes a page.
     pub(crate) fn discard(&mut self, id: PageId) {
-        if self.base.get(id).is_some() {
+        if self.base.may_have(id) {
             self.changed.insert(id, None);
         } else {
             self.changed.remove(&id);

@@ -12,7 +12,7 @@
 use adapter_api::{Estimate, KeyRange, Result};
 use page::PageRef;
 
-use crate::frames::Pin;
+use crate::pin::Pin;
 use crate::tree::{ROOT, Size};
 
 /// So many leaves are counted rather than guessed.

@@ -6,7 +6,7 @@
 use adapter_api::{BatchBuilder, Cursor, EngineError, KeyRange, Mutation, Result};
 
 use crate::estimate::estimate;
-use crate::frames::Pin;
+use crate::pin::Pin;
 use crate::tree::Tree;
 
 /// The largest ingest, in bytes of its batch.

@@ -1,51 +1,61 @@
-//! The B-tree engine: pages in memory, a log, and checkpoints of the pages that changed.
+//! The B-tree engine: a cache of pages, a log, and checkpoints of the pages that changed.
 //!
 //! ```text
 //! apply       edit copies of pages ─▶ append to the log ─▶ make durable ─▶ publish        redo only
-//! get         slot ─▶ root ─▶ branches ─▶ leaf ─▶ value                     no lock, no waiting
+//! get         slot ─▶ root ─▶ branches ─▶ leaf ─▶ value                     no lock; one read for a page not in memory
 //! background  lane log         prepare segments ahead of need, use old ones again, sync what is due
 //!             lane checkpoint  changed pages into free blocks ─▶ map ─▶ sync ─▶ superblock ─▶ retire the log
-//! open        newest superblock ─▶ map ─▶ pages ─▶ the log behind it, done again
+//! open        newest superblock ─▶ map ─▶ the log behind it, done again; pages when they are needed
 //!
 //! a directory    data           two superblocks, pages and maps of pages       (`superblock`, `map`, the crate `page`)
 //!                log-…, spare-… the log; a record is a batch, as `adapter_api::batch` draws it      (the crate `wal`)
 //! ```
 //!
-//! From the bottom up: `slots` and `views` know who reads what; `frames` and `reclaim` keep pages in versions; `ids`,
-//! `tree`, `edit`, `balance` and `range_delete` make a tree of them; `cursor`, `estimate`, `ingest` and `check` read it;
-//! `space`, `superblock`, `map`, `data_file` and `page_writer` are the file; `checkpointer`, `recovery`, `maintenance`
-//! and `store` put both together.
+//! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places` and
+//! `page_writer` are the file; `frames`, `pin`, `reclaim`, `evict`, `dirty` and `holds` keep pages in versions, in
+//! memory or not; `ids`, `tree`, `edit`, `balance` and `range_delete` make a tree of them; `ahead`, `cursor`, `estimate`,
+//! `ingest` and `check` read it; `checkpointer`, `recovery`, `maintenance` and `store` put it together.
 //!
-//! Promises: what `guarantees` says for the class of durability. Reads wait for nobody. Every page is in memory; views
-//! hold at most `view_bytes` of superseded pages beside that, and what one batch supersedes; a checkpoint holds those
-//! that are changed while it is written, once. The data file holds the pages once, and those that changed since the
-//! last checkpoint twice while one is written.
+//! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
+//! `cache_bytes`: what is clean leaves it, and `apply` waits before too much is dirty. Beyond that may go what cannot
+//! leave: `view_bytes` of superseded pages for views and what one batch supersedes, those that are changed while a
+//! checkpoint or a copy is written, once, and what recovery did again until the first checkpoint. The data file holds
+//! the pages once, and those that changed since the last checkpoint twice while one is written.
 
 #![deny(unsafe_code)]
 
+mod ahead;
 mod balance;
 mod check;
 mod checkpointer;
 mod cursor;
 mod data_file;
+mod dirty;
 mod edit;
 mod estimate;
+#[allow(unsafe_code, reason = "the third part of `frames`")]
+mod evict;
 #[allow(unsafe_code, reason = "frames are found without a lock, and freed once nobody can look at them")]
 mod frames;
 mod guarantees;
+mod holds;
 mod ids;
 mod ingest;
 mod maintenance;
 mod map;
 mod page_writer;
+#[allow(unsafe_code, reason = "the part of `frames` that reads")]
+mod pin;
+mod places;
 mod range_delete;
-#[allow(unsafe_code, reason = "the other half of `frames`")]
+#[allow(unsafe_code, reason = "the part of `frames` that frees")]
 mod reclaim;
 mod recovery;
 mod slots;
 mod space;
 mod store;
 mod superblock;
+mod sync;
 mod tree;
 mod views;
 
@@ -59,6 +69,7 @@ use adapter_api::*;
 use wal::LogOptions;
 
 use cursor::TreeCursor;
+use frames::Bounds;
 use recovery::TreeOptions;
 use store::Store;
 use tree::View;
@@ -71,7 +82,7 @@ pub struct BtreeEngine {
 impl Plugin for BtreeEngine {
     fn describe() -> Description {
         let summary =
-            "a B-tree of pages in memory with a log and checkpoints; for reads and small durable writes";
+            "a B-tree with a cache of pages, a log and checkpoints; for reads and small durable writes";
         let mut about = Description::new("btree", env!("CARGO_PKG_VERSION"), summary);
         about.capabilities = Capabilities::READ_VIEW
             | Capabilities::RESIDENT
@@ -91,6 +102,15 @@ impl Plugin for BtreeEngine {
             1 << 40,
             "A checkpoint is written when so many bytes of records were logged; 0 stands for 256 MiB. Larger ones \
              write a page once for more changes of it; smaller ones make starts faster and the log shorter.",
+        ));
+        about.options.push(OptionSpec::integer(
+            "cache_bytes",
+            "bytes",
+            1 << 30,
+            1 << 14,
+            1 << 44,
+            "The memory for pages, and for knowing where the others are: 20 bytes for each. What does not fit is read \
+             from the data file when it is needed. Less than a few MiB makes sense in tests alone.",
         ));
         about.options.push(OptionSpec::integer(
             "page_bytes",
@@ -129,7 +149,7 @@ impl Plugin for BtreeEngine {
             LogOptions { segment_bytes: bytes("log_segment"), durability, ..LogOptions::default() };
         let tree_options = TreeOptions {
             page_bytes: (bytes("page_bytes") as usize).next_multiple_of(page::BLOCK_BYTES),
-            retained_bytes_max: bytes("view_bytes"),
+            bounds: Bounds { cache_bytes: bytes("cache_bytes"), retained_bytes: bytes("view_bytes") },
         };
         let recovered = recovery::open(&environment, log_options, tree_options)?;
         Ok(Self { store: Store::new(environment, recovered, bytes("checkpoint_log_bytes")) })
@@ -146,6 +166,7 @@ impl StorageEngine for BtreeEngine {
             return Ok(());
         }
         self.store.wait_for_checkpoint();
+        ahead::read_ahead_for_batch(&self.store.tree, batch)?;
         self.store.commit(batch)
     }
 
@@ -154,12 +175,28 @@ impl StorageEngine for BtreeEngine {
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
-        Ok(if self.get(key, value)? { Resident::Hit } else { Resident::Absent })
+        let pin = self.store.tree.frames.pin();
+        Ok(match pin.value_here(key)? {
+            Some(Some(found)) => {
+                value.extend_from_slice(found);
+                Resident::Hit
+            }
+            Some(None) => Resident::Absent,
+            None => Resident::WouldBlock,
+        })
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        let pin = self.store.tree.frames.pin();
-        keys.iter().try_for_each(|key| values.push_with(|value| pin.read(key, value)))
+        let tree = &self.store.tree;
+        if keys.len() <= ahead::KEYS_AT_ONCE {
+            return ahead::multi_get(|| Ok(tree.frames.pin()), keys, values);
+        }
+        let view = tree.view(false);
+        ahead::multi_get(|| view.pin(), keys, values)
+    }
+
+    fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
+        ahead::multi_get_here(&self.store.tree.frames.pin(), keys, bytes_max, values)
     }
 
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
@@ -211,8 +248,7 @@ impl ReadView for View {
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        let pin = self.pin()?;
-        keys.iter().try_for_each(|key| values.push_with(|value| pin.read(key, value)))
+        ahead::multi_get(|| self.pin(), keys, values)
     }
 
     fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {

@@ -39,7 +39,7 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
     let file = DataFile::create(&**target).map_err(failure)?;
     let ids: Vec<PageId> = {
         let (pin, end) = (view.pin()?, store.tree.take_turn().end());
-        (0..end).filter(|id| pin.get(*id).is_some()).collect()
+        (0..end).filter(|id| pin.may_have(*id)).collect()
     };
     let mut space = Space::besides(vec![SUPERBLOCKS]).unwrap_or_default();
     let mut writer = PageWriter::new(file.clone(), ids, Some(Cause::Backup));
@@ -78,9 +78,8 @@ pub(crate) fn verify(store: &Store, watch: &dyn Watch) -> Result<()> {
 
 /// Reads superblock, maps and pages as the next `open` would, and looks whether they fit together.
 fn verify_data(checkpointer: &Checkpointer, watch: &dyn Watch) -> Result<()> {
-    let Stored { file: Some(file), found: Some(found), map, .. } = &checkpointer.stored else {
-        return Ok(());
-    };
+    let Stored { found: Some(found), places, .. } = &checkpointer.stored else { return Ok(()) };
+    let Some(file) = places.file() else { return Ok(()) };
     let mut is_whole = true;
     let mut report = |damage: EngineError| {
         is_whole = false;
@@ -94,9 +93,11 @@ fn verify_data(checkpointer: &Checkpointer, watch: &dyn Watch) -> Result<()> {
         Err(damage @ EngineError::Corrupt { .. }) => report(damage),
         outcome => drop(outcome?),
     }
-    let total = map.pages().count() as u64;
-    for (done, (id, place)) in (0..).zip(map.pages()) {
-        match file.read_page(id, place) {
+    // The checkpointer alone changes the map, so the lock need not be held.
+    let pages: Vec<_> = places.map().pages().collect();
+    let total = pages.len() as u64;
+    for (done, (id, place)) in (0..).zip(&pages) {
+        match file.read_page(*id, *place) {
             Err(damage @ EngineError::Corrupt { .. }) => report(damage),
             outcome => drop(outcome?),
         }
@@ -111,7 +112,7 @@ fn verify_data(checkpointer: &Checkpointer, watch: &dyn Watch) -> Result<()> {
         Ok(census) if census.size != found.superblock.size => {
             watch.finding(corrupt(at, "the superblock counts other entries than the leaves have"));
         }
-        Ok(census) if !census.ids.iter().copied().eq(map.pages().map(|(id, _)| id)) => {
+        Ok(census) if !census.ids.iter().copied().eq(pages.iter().map(|(id, _)| *id)) => {
             watch.finding(corrupt(at, "the map has pages that no other page names"));
         }
         Ok(_) => {}
@@ -122,10 +123,8 @@ fn verify_data(checkpointer: &Checkpointer, watch: &dyn Watch) -> Result<()> {
 
 impl Source for Stored {
     fn with_page<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
-        match (&self.file, self.map.place(id)) {
-            (Some(file), Some(place)) => look(file.read_page(id, place)?.view()),
-            _ => Err(EngineError::failed(format!("page {id} is not in the map"))),
-        }
+        let missing = || EngineError::failed(format!("page {id} is not in the map"));
+        look(self.places.read(id)?.ok_or_else(missing)?.view())
     }
 }
 

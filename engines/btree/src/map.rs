@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A superblock names the newest map with its checksum, and each names the one before it, back to a full one. With the
-//! checksum of each page a write that was lost, or went to the wrong place, is noticed. Called by the checkpointer,
-//! recovery and `verify`.
+//! checksum of each page a write that was lost, or went to the wrong place, is noticed. In memory the map is dense, so
+//! that it takes little beside the cache. Called by the checkpointer, recovery, `places` and `verify`.
 
 use std::collections::BTreeMap;
 
@@ -60,10 +60,27 @@ pub(crate) struct Decoded {
     pub(crate) before: Option<MapRef>,
 }
 
-/// Where every page lies, and the maps that say so.
-#[derive(Debug, Clone, Default)]
+/// So many pages share a piece of the map in memory.
+const PIECE: u32 = 256;
+
+/// A place in as few bytes as it takes; no blocks: there is no page of that number.
+#[derive(Clone, Copy, Default)]
+struct Packed {
+    start: u32,
+    blocks: u32,
+    checksum: u32,
+}
+
+/// Where every page lies, in memory: 12 bytes for each number.
+#[derive(Default)]
 pub(crate) struct PageMap {
-    places: BTreeMap<PageId, Place>,
+    pieces: BTreeMap<u32, Box<[Packed; PIECE as usize]>>,
+    pages: usize,
+}
+
+/// The maps in the file that say so.
+#[derive(Debug, Default)]
+pub(crate) struct MapChain {
     /// The newest last; the first is a full one.
     pub(crate) maps: Vec<MapRef>,
     /// Entries of all maps but the first.
@@ -71,34 +88,33 @@ pub(crate) struct PageMap {
 }
 
 impl PageMap {
-    /// Takes the next map in.
-    pub(crate) fn push(&mut self, map: MapRef, is_full: bool, changes: &Changes) {
-        if is_full {
-            self.maps.clear();
-            self.places.clear();
+    /// Puts a page elsewhere, or takes it out; answers where it was.
+    pub(crate) fn set(&mut self, id: PageId, place: Option<Place>) -> Option<Place> {
+        let before = self.place(id);
+        if place.is_some() || before.is_some() {
+            let piece = self.pieces.entry(id / PIECE);
+            let piece = piece.or_insert_with(|| Box::new([Packed::default(); PIECE as usize]));
+            piece[(id % PIECE) as usize] = place.map(Packed::of).unwrap_or_default();
         }
-        self.changes = if is_full { 0 } else { self.changes + changes.len() };
-        self.maps.push(map);
-        for (id, place) in changes {
-            match place {
-                Some(place) => self.places.insert(*id, *place),
-                None => self.places.remove(id),
-            };
-        }
+        self.pages = self.pages + usize::from(place.is_some()) - usize::from(before.is_some());
+        before
     }
 
     pub(crate) fn place(&self, id: PageId) -> Option<Place> {
-        self.places.get(&id).copied()
+        self.pieces.get(&(id / PIECE))?[(id % PIECE) as usize].place()
     }
 
-    /// Every page with its place.
+    /// How many pages there are.
+    pub(crate) fn len(&self) -> usize {
+        self.pages
+    }
+
+    /// Every page with its place, by number.
     pub(crate) fn pages(&self) -> impl Iterator<Item = (PageId, Place)> + '_ {
-        self.places.iter().map(|(id, place)| (*id, *place))
-    }
-
-    /// Whether the next map should be a full one, with so many changes at hand.
-    pub(crate) fn wants_full(&self, changes: usize) -> bool {
-        self.maps.is_empty() || self.maps.len() > MAPS_MAX || (self.changes + changes) * 4 > self.places.len()
+        self.pieces.iter().flat_map(|(piece, places)| {
+            let numbered = (piece * PIECE..).zip(places.iter());
+            numbered.filter_map(|(id, packed)| Some((id, packed.place()?)))
+        })
     }
 
     /// All pages as they are with these changes.
@@ -108,11 +124,33 @@ impl PageMap {
             self.pages().filter(|(id, _)| !changed.contains_key(id)).map(|(id, place)| (id, Some(place)));
         kept.chain(changes.iter().copied().filter(|(_, place)| place.is_some())).collect()
     }
+}
 
-    /// Every extent that pages and maps take.
-    pub(crate) fn extents(&self) -> Vec<Extent> {
-        let pages = self.pages().map(|(_, place)| place.extent);
-        pages.chain(self.maps.iter().map(MapRef::extent)).collect()
+impl Packed {
+    /// A place that `encode` took has no larger numbers.
+    fn of(place: Place) -> Self {
+        let Place { extent, checksum } = place;
+        Self { start: extent.start as u32, blocks: extent.blocks as u32, checksum }
+    }
+
+    fn place(self) -> Option<Place> {
+        let extent = Extent { start: self.start.into(), blocks: self.blocks.into() };
+        (self.blocks > 0).then_some(Place { extent, checksum: self.checksum })
+    }
+}
+
+impl MapChain {
+    /// Takes the next map in, which has so many changes if it is not a full one. Answers which maps count no more.
+    pub(crate) fn push(&mut self, map: MapRef, is_full: bool, changes: usize) -> Vec<MapRef> {
+        let replaced = if is_full { std::mem::take(&mut self.maps) } else { Vec::new() };
+        self.changes = if is_full { 0 } else { self.changes + changes };
+        self.maps.push(map);
+        replaced
+    }
+
+    /// Whether the next map should be a full one, with so many changes at hand and so many pages in all.
+    pub(crate) fn wants_full(&self, changes: usize, pages: usize) -> bool {
+        self.maps.is_empty() || self.maps.len() > MAPS_MAX || (self.changes + changes) * 4 > pages
     }
 }
 
@@ -161,6 +199,23 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Decoded> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_in_memory_has_what_was_set_last() {
+        let place = |start| Some(Place { extent: Extent { start, blocks: 2 }, checksum: start as u32 });
+        let (mut map, mut dice) = (PageMap::default(), crate::tests::Dice(3));
+        let mut model = BTreeMap::new();
+        for step in 1..if cfg!(miri) { 60 } else { 3_000 } {
+            let id = dice.roll(700) as PageId * 5;
+            let next = if dice.roll(3) == 0 { None } else { place(step) };
+            let before = match next {
+                Some(place) => model.insert(id, place),
+                None => model.remove(&id),
+            };
+            assert_eq!((map.set(id, next), map.place(id), map.len()), (before, next, model.len()));
+        }
+        assert!(map.pages().eq(model.into_iter()));
+    }
 
     #[test]
     fn a_map_is_read_back_and_cuts_are_refused() {

@@ -8,7 +8,7 @@ use std::vec;
 
 use adapter_api::environment::{Cause, is_full};
 use adapter_api::{EngineError, Result};
-use page::{Kind, PageId};
+use page::{Kind, PageId, PageRef};
 
 use crate::data_file::DataFile;
 use crate::map::{Changes, MapRef, Place};
@@ -92,11 +92,16 @@ impl PageWriter {
 
     /// Adds a page as the view has it, or notes that it is gone.
     fn add_page(&mut self, view: &View, id: PageId, space: &mut Space) -> Result<()> {
-        let pin = view.pin()?;
-        let Some(page) = pin.get(id).map(page::Page::view) else {
-            self.changes.push((id, None));
-            return Ok(());
-        };
+        view.pin()?.look_at(id, |page| {
+            match page {
+                Some(page) => self.add(page, space),
+                None => self.changes.push((id, None)),
+            }
+            Ok(())
+        })
+    }
+
+    fn add(&mut self, page: PageRef<'_>, space: &mut Space) {
         let extent = space.take(blocks(page.bytes().len() as u64));
         self.taken.push(extent);
         let by_kind = if page.kind() == Kind::Value { Cause::Blob } else { Cause::Checkpoint };
@@ -113,8 +118,7 @@ impl PageWriter {
         let at = run.bytes.len();
         run.bytes.extend_from_slice(page.bytes());
         let checksum = page::seal(&mut run.bytes[at..]);
-        self.changes.push((id, Some(Place { extent, checksum })));
-        Ok(())
+        self.changes.push((page.id(), Some(Place { extent, checksum })));
     }
 
     fn write(&mut self) -> Result<()> {

@@ -10,10 +10,10 @@
 //! Called by `edit`.
 
 use adapter_api::{KeyRange, Result};
-use page::{Kind, PageId};
+use page::{Kind, PageId, PageRef};
 
 use crate::edit::{Edit, Gone};
-use crate::tree::ROOT;
+use crate::tree::{ROOT, check_level_below};
 
 impl Edit<'_> {
     /// Removes every key of the range.
@@ -36,8 +36,8 @@ impl Edit<'_> {
         }
         let first = page.child_index(range.start());
         let last = range.end().map_or(page.count() - 1, |end| page.child_index(end));
-        (first..=last).try_for_each(|index| self.below(page, page.child(index)).map(drop))?;
-        let (start, end) = (page.child(first), page.child(last));
+        let (start, end) =
+            (self.below(page, page.child(first))?.id(), self.below(page, page.child(last))?.id());
         self.trim(start, range)?;
         if last > first {
             self.trim(end, range)?;
@@ -48,13 +48,14 @@ impl Edit<'_> {
     /// Removes the children of a branch between two others. The first of these then reaches up to the second.
     fn drop_between(&mut self, id: PageId, first: usize, last: usize) -> Result<()> {
         let page = self.page(id)?;
+        let level = page.level();
         let dropped: Vec<_> = (first + 1..last).map(|index| page.child(index)).collect();
         let (start, fence) = (page.child(first), page.cell(last).key());
         let cells = page.cells().enumerate();
         let kept = cells.filter(|(index, _)| *index <= first || *index >= last).map(|(_, cell)| cell);
         let rest = page::Page::build(page.head(), kept, self.tree.page_bytes);
         self.set(rest);
-        dropped.into_iter().try_for_each(|child| self.drop_subtree(child))?;
+        dropped.into_iter().try_for_each(|child| self.drop_subtree(child, level))?;
         self.raise_upper_fence(start, &fence)
     }
 
@@ -65,8 +66,7 @@ impl Edit<'_> {
         if from == to {
             return Ok(());
         }
-        let gone = self.values_of(id, from, to)?;
-        let leaf = self.page(id)?;
+        let gone = values_of(leaf, from, to);
         let rest = page::Page::build(
             leaf.head(),
             leaf.cells().take(from).chain(leaf.cells().skip(to)),
@@ -77,28 +77,22 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Removes a page and everything below it.
-    fn drop_subtree(&mut self, id: PageId) -> Result<()> {
-        let page = self.page(id)?;
-        if page.kind() == Kind::Branch {
-            let children =
-                (0..page.count()).map(|index| self.below(page, page.child(index)).map(|child| child.id()));
-            let children = children.collect::<Result<Vec<_>>>()?;
-            children.into_iter().try_for_each(|child| self.drop_subtree(child))?;
-        } else {
-            let gone = self.values_of(id, 0, page.count())?;
-            gone.into_iter().for_each(|(gone, key_bytes)| self.forget(Some(gone), key_bytes));
-        }
+    /// Removes a page below one of a level, and everything below it. Pages that are not in memory are read for that, and
+    /// do not stay.
+    fn drop_subtree(&mut self, id: PageId, above: u8) -> Result<()> {
+        let (level, children, gone) = self.look_at(id, |page| {
+            check_level_below(above, page)?;
+            Ok(match page.kind() {
+                Kind::Branch => {
+                    (page.level(), (0..page.count()).map(|index| page.child(index)).collect(), Vec::new())
+                }
+                _ => (page.level(), Vec::new(), values_of(page, 0, page.count())),
+            })
+        })?;
+        children.into_iter().try_for_each(|child| self.drop_subtree(child, level))?;
+        gone.into_iter().for_each(|(gone, key_bytes)| self.forget(Some(gone), key_bytes));
         self.discard(id);
         Ok(())
-    }
-
-    /// What stands behind the keys of a leaf from one index up to before another, and the length of each key.
-    fn values_of(&self, id: PageId, from: usize, to: usize) -> Result<Vec<(Gone, usize)>> {
-        let leaf = self.page(id)?;
-        let prefix = leaf.prefix().len();
-        let value = |index: usize| (Gone::of(leaf.payload(index)), prefix + leaf.suffix(index).len());
-        Ok((from..to).map(value).collect())
     }
 
     /// Lets a page, and the last page of each level below it, hold keys up to another fence.
@@ -110,4 +104,11 @@ impl Edit<'_> {
         self.set(raised);
         child.map_or(Ok(()), |child| self.raise_upper_fence(child, fence))
     }
+}
+
+/// What stands behind the keys of a leaf from one index up to before another, and the length of each key.
+fn values_of(leaf: PageRef<'_>, from: usize, to: usize) -> Vec<(Gone, usize)> {
+    let prefix = leaf.prefix().len();
+    let value = |index: usize| (Gone::of(leaf.payload(index)), prefix + leaf.suffix(index).len());
+    (from..to).map(value).collect()
 }

@@ -1,15 +1,18 @@
-//! Frames that were superseded, on their way to be freed. The three steps stand at the top of `frames`.
+//! Frames that were superseded or evicted, on their way to be freed. The steps stand at the top of `frames`.
 //!
 //! Promises: what is freed can be found by nobody; a number is free only when every frame of its page is. The time is
-//! in proportion to what was superseded, not to what is kept. Called by `frames`, one call at a time.
+//! in proportion to what was superseded, not to what is kept. Called by `frames` and `evict`, one call at a time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::Ordering;
 
 use page::PageId;
 
-use crate::frames::{Frame, FrameUsage};
+use crate::dirty::Dirty;
+use crate::frames::{Content, Frame};
+use crate::holds::Holds;
+use crate::sync::AtomicPtr;
 use crate::views::Views;
 
 /// A frame that is not the newest of its page any more.
@@ -40,7 +43,7 @@ impl Drop for Unlinked {
     }
 }
 
-/// Frames on their way to be freed.
+/// Frames on their way to be freed, and what is known of the others.
 #[derive(Default)]
 pub(crate) struct Reclaimer {
     /// In the order of `to`.
@@ -49,23 +52,44 @@ pub(crate) struct Reclaimer {
     retained: BTreeMap<u64, Vec<Superseded>>,
     /// What was published when each of them was unlinked, in that order.
     unlinked: VecDeque<(u64, Unlinked)>,
+    /// Bytes of those.
+    pub(crate) waiting_bytes: u64,
     /// Numbers that may be used again.
     pub(crate) free_ids: Vec<PageId>,
-    /// Bytes of the newest frames.
-    pub(crate) current_bytes: u64,
-    /// Bytes of frames that are superseded and not freed.
+    pub(crate) holds: Holds,
+    pub(crate) dirty: Dirty,
+    /// The number that is looked at next for a page to evict.
+    pub(crate) hand: PageId,
+    /// Bytes of frames that are superseded and in a chain.
     pub(crate) retained_bytes: u64,
-    frames: u64,
+    /// Bytes of frames that came out of their chains since the last call of `take_unlinked_bytes`.
+    unlinked_bytes: u64,
+    pub(crate) retained_frames: u64,
     /// Views that were ended for the sake of memory.
     pub(crate) ended_views: u64,
 }
 
 impl Reclaimer {
+    pub(crate) fn new(dirty: Dirty) -> Self {
+        Self { dirty, ..Self::default() }
+    }
+
     pub(crate) fn supersede(&mut self, frame: Superseded) {
-        self.current_bytes -= frame.bytes;
         self.retained_bytes += frame.bytes;
-        self.frames += 1;
+        self.retained_frames += 1;
         self.superseded.push_back(frame);
+    }
+
+    /// A frame that is in no chain since now.
+    pub(crate) fn push_unlinked(&mut self, frame: NonNull<Frame>, bytes: u64, published: u64) {
+        self.unlinked_bytes += bytes;
+        self.waiting_bytes += bytes;
+        self.unlinked.push_back((published, Unlinked(frame)));
+    }
+
+    /// Bytes of frames that came out of their chains since the last call.
+    pub(crate) fn take_unlinked_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.unlinked_bytes)
     }
 
     /// Goes on with every frame that may go on. `oldest` is the lowest epoch of a read that goes on.
@@ -88,9 +112,16 @@ impl Reclaimer {
                 None => self.unlink(frame, published, &entry),
             }
         }
-        while self.unlinked.front().is_some_and(|(at, _)| *at < oldest.min(published)) {
-            self.unlinked.pop_front();
+        let over = oldest.min(published);
+        while let Some((_, unlinked)) = self.unlinked.pop_front_if(|(at, _)| *at < over) {
+            // SAFETY: it is freed only when it is dropped, behind this.
+            let frame = unsafe { unlinked.0.as_ref() };
+            self.waiting_bytes -= frame.bytes();
+            if let Content::Stored(place) = frame.content {
+                self.holds.release(place.extent);
+            }
         }
+        self.holds.collect(over);
     }
 
     /// Takes a frame out of its chain, and the chain out of the table if nothing is left of the page.
@@ -101,36 +132,27 @@ impl Reclaimer {
         entry: &impl Fn(PageId) -> &'t AtomicPtr<Frame>,
     ) {
         self.retained_bytes -= superseded.bytes;
-        self.frames -= 1;
+        self.retained_frames -= 1;
         let newest = entry(superseded.id);
         let mut link = newest;
         while link.load(Ordering::Relaxed) != superseded.frame.as_ptr() {
             // SAFETY: a frame that was not unlinked is in the chain of its page, so the walk ends before a null; and
-            // chains are changed and frames freed by this object alone, which is borrowed.
+            // chains are changed and frames freed by this object alone, which is borrowed. A page with something older
+            // behind it is not evicted, so the entry is a frame.
             link = unsafe { &(*link.load(Ordering::Relaxed)).older };
         }
         // SAFETY: it is in the chain, so it is allocated.
         let older = unsafe { superseded.frame.as_ref() }.older.load(Ordering::Relaxed);
         link.store(older, Ordering::Release);
-        self.unlinked.push_back((published, Unlinked(superseded.frame)));
+        self.push_unlinked(superseded.frame, superseded.bytes, published);
 
         let Some(top) = NonNull::new(newest.load(Ordering::Relaxed)) else { return };
         // SAFETY: what is in the table is allocated, as above.
         let frame = unsafe { top.as_ref() };
-        if frame.page.is_none() && frame.older.load(Ordering::Relaxed).is_null() {
+        if matches!(frame.content, Content::Gone) && frame.older.load(Ordering::Relaxed).is_null() {
             newest.store(ptr::null_mut(), Ordering::Release);
-            self.unlinked.push_back((published, Unlinked(top)));
+            self.push_unlinked(top, 0, published);
             self.free_ids.push(superseded.id);
-        }
-    }
-
-    pub(crate) fn usage(&self) -> FrameUsage {
-        FrameUsage {
-            current_bytes: self.current_bytes,
-            retained_bytes: self.retained_bytes,
-            retained_frames: self.frames,
-            open_views: 0,
-            ended_views: self.ended_views,
         }
     }
 }

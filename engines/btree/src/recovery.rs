@@ -1,26 +1,34 @@
-//! Opens a directory: the newest superblock, the map and the pages that it names, and the log done again from there.
+//! Opens a directory: the newest superblock, the map that it names, and the log done again from there. Pages are read
+//! when somebody needs them.
 //!
 //! Promises: what is shown is exactly what was acknowledged, or that and some of what was in flight, in order; opening
-//! twice gives the same. A superblock that is damaged, or whose map or pages are, is passed over only if the log goes
+//! twice gives the same. A superblock that is damaged, or whose map or root is, is passed over only if the log goes
 //! on from an older one, or from nothing; else `Corrupt` names it. A superblock that counts is written again, durably:
 //! after a kill the page cache may show one that is on no disk.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use adapter_api::environment::Environment;
 use adapter_api::{Batch, EngineError, Result};
-use page::{Kind, Page, PageId, PageRef};
+use page::{Kind, PageId, PageRef};
 use wal::{Log, LogOptions, Lsn};
 
 use crate::checkpointer::Stored;
 use crate::data_file::{DataFile, Found, corrupt};
 use crate::edit::Edit;
+use crate::frames::Bounds;
+use crate::places::Places;
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
 use crate::tree::{ROOT, Size, Tree};
 
 /// How many bytes of records are gathered before they become visible.
 const REDO_BYTES: u64 = 16 << 20;
+
+/// They become visible, too, when the pages that they changed take this part of the budget: as they were they may be
+/// evicted then.
+const REDO_PART: u64 = 16;
 
 /// The store as it was found.
 pub(crate) struct Recovered {
@@ -37,14 +45,13 @@ pub(crate) struct Recovered {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TreeOptions {
     pub(crate) page_bytes: usize,
-    pub(crate) retained_bytes_max: u64,
+    pub(crate) bounds: Bounds,
 }
 
 /// A checkpoint that was read.
 #[derive(Default)]
 struct Loaded {
     stored: Stored,
-    pages: Vec<Page>,
     size: Size,
     position: Lsn,
     version: u64,
@@ -62,8 +69,9 @@ pub(crate) fn open(
         Some(file) => load(file)?,
         None => (Loaded::default(), None),
     };
-    let Loaded { stored, pages, size, position, version } = loaded;
-    let tree = Tree::new(version, pages, size, options.page_bytes, options.retained_bytes_max);
+    let Loaded { stored, size, position, version } = loaded;
+    let TreeOptions { page_bytes, bounds } = options;
+    let tree = Tree::new(version, Arc::clone(&stored.places), size, page_bytes, bounds);
     let mut redo = Redo { tree: &tree, edit: None, gathered: 0, bytes: 0, dirty: BTreeSet::new() };
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
@@ -85,7 +93,7 @@ pub(crate) fn open(
         // Not even the empty root is in the file.
         dirty.insert(ROOT);
     }
-    if let (Some(file), Some(found)) = (&stored.file, &stored.found) {
+    if let (Some(file), Some(found)) = (stored.places.file(), &stored.found) {
         file.write_superblock(found).map_err(crate::page_writer::failure)?;
     }
     if recovery.replayed > 0 {
@@ -110,20 +118,16 @@ fn load(file: &DataFile) -> Result<(Loaded, Option<EngineError>)> {
 }
 
 fn load_one(file: &DataFile, found: Found) -> Result<Loaded> {
-    let (map, space) = file.read_map(found.superblock.map)?;
-    let mut places: Vec<_> = map.pages().collect();
-    places.sort_unstable_by_key(|(_, place)| place.extent);
-    let pages =
-        places.into_iter().map(|(id, place)| file.read_page(id, place)).collect::<Result<Vec<_>>>()?;
-    let is_root = |page: PageRef<'_>| {
-        page.id() == ROOT && page.kind() != Kind::Value && page.lower().is_empty() && page.upper().is_none()
-    };
-    if !pages.iter().any(|page| is_root(page.view())) {
+    let (map, maps, space) = file.read_map(found.superblock.map)?;
+    let places = Arc::new(Places::new(file.clone(), map));
+    let is_root =
+        |page: PageRef<'_>| page.kind() != Kind::Value && page.lower().is_empty() && page.upper().is_none();
+    if !places.read(ROOT)?.is_some_and(|page| is_root(page.view())) {
         return Err(corrupt(found.superblock.map.start.saturating_mul(BLOCK), "the map names no root"));
     }
     let Superblock { position, version, size, .. } = found.superblock;
-    let stored = Stored { found: Some(found), map, space, file: Some(file.clone()) };
-    Ok(Loaded { stored, pages, size, position, version })
+    let stored = Stored { found: Some(found), places, maps, space };
+    Ok(Loaded { stored, size, position, version })
 }
 
 /// Does records again, many at once.
@@ -144,7 +148,8 @@ impl Redo<'_> {
         })?;
         self.edit.get_or_insert_with(|| self.tree.edit()).apply(batch)?;
         self.gathered += record.len() as u64;
-        if self.gathered >= REDO_BYTES {
+        let changed = self.edit.as_ref().map_or(0, Edit::changed_pages) * self.tree.page_bytes as u64;
+        if self.gathered >= REDO_BYTES || changed >= self.tree.frames.bounds.cache_bytes / REDO_PART {
             self.publish();
         }
         Ok(())

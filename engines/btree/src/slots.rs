@@ -13,16 +13,34 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sync::{AtomicU64, Number, sequential};
 
 /// How many slots are made at once; more reads than that at the same time make more.
-const SLOTS: usize = if cfg!(miri) { 4 } else { 64 };
+const SLOTS: usize = if cfg!(loom) {
+    3
+} else if cfg!(miri) {
+    4
+} else {
+    64
+};
 /// In a slot that nobody has taken.
 const FREE: u64 = 0;
 
 /// A slot on cache lines of its own, so that readers do not slow each other down.
 #[repr(align(128))]
-struct Slot(AtomicU64);
+struct Slot {
+    epoch: AtomicU64,
+    /// Pages that reads in this slot found in memory; changed by whoever has taken it.
+    hits: Number,
+}
+
+impl Slot {
+    fn free() -> Self {
+        Self { epoch: AtomicU64::new(FREE), hits: 0.into() }
+    }
+}
 
 /// Slots for all reads that go on.
 pub(crate) struct Slots {
@@ -32,7 +50,7 @@ pub(crate) struct Slots {
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { slots: [const { Slot(AtomicU64::new(FREE)) }; SLOTS], more: OnceLock::new() }
+        Self { slots: std::array::from_fn(|_| Slot::free()), more: OnceLock::new() }
     }
 }
 
@@ -47,11 +65,17 @@ impl Taken<'_> {
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }
+
+    /// Counts pages that were found in memory.
+    pub(crate) fn add_hits(&self, hits: u64) {
+        let before = self.slot.hits.load(Ordering::Relaxed);
+        self.slot.hits.store(before + hits, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.slot.0.store(FREE, Ordering::Release);
+        self.slot.epoch.store(FREE, Ordering::Release);
     }
 }
 
@@ -74,12 +98,13 @@ impl Slots {
         let mut epoch = published.load(Ordering::SeqCst);
         let slot = self.find_free(epoch);
         loop {
+            sequential();
             let now = published.load(Ordering::SeqCst);
             if now == epoch {
                 return Taken { slot, epoch };
             }
             epoch = now;
-            slot.0.store(epoch, Ordering::SeqCst);
+            slot.epoch.store(epoch, Ordering::SeqCst);
         }
     }
 
@@ -88,8 +113,8 @@ impl Slots {
         loop {
             for at in 0..SLOTS {
                 let slot = &slots.slots[(first + at) % SLOTS];
-                if slot.0.load(Ordering::Relaxed) == FREE
-                    && slot.0.compare_exchange(FREE, epoch, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+                if slot.epoch.load(Ordering::Relaxed) == FREE
+                    && slot.epoch.compare_exchange(FREE, epoch, Ordering::SeqCst, Ordering::Relaxed).is_ok()
                 {
                     return slot;
                 }
@@ -100,16 +125,18 @@ impl Slots {
 
     /// The lowest version at which a read began that may still go on; `u64::MAX` if none does.
     pub(crate) fn oldest(&self) -> u64 {
-        let (mut slots, mut oldest) = (Some(self), u64::MAX);
-        while let Some(some) = slots {
-            for slot in &some.slots {
-                let epoch = slot.0.load(Ordering::SeqCst);
-                if epoch != FREE {
-                    oldest = oldest.min(epoch);
-                }
-            }
-            slots = some.more.get().map(|more| &**more);
-        }
-        oldest
+        sequential();
+        let epochs = self.all().map(|slot| slot.epoch.load(Ordering::SeqCst));
+        epochs.filter(|epoch| *epoch != FREE).min().unwrap_or(u64::MAX)
+    }
+
+    /// How many pages were found in memory.
+    pub(crate) fn hits(&self) -> u64 {
+        self.all().map(|slot| slot.hits.load(Ordering::Relaxed)).sum()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Slot> {
+        let pieces = std::iter::successors(Some(self), |slots| slots.more.get().map(|more| &**more));
+        pieces.flat_map(|slots| &slots.slots)
     }
 }

@@ -21,6 +21,11 @@ impl Extent {
         self.start * BLOCK
     }
 
+    /// Its length in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blocks * BLOCK
+    }
+
     /// The block behind it.
     pub(crate) fn end(&self) -> u64 {
         self.start + self.blocks

@@ -5,8 +5,9 @@
 //! what was visible stays so.
 //!
 //! Locks, in the order in which they may be taken: checkpointer, `preparing`, the writer's turn of the tree,
-//! `published`, the reclaimer of the frames, the views. `get` and `multi_get` take none of them; nobody holds
-//! `published` or what comes behind it during I/O.
+//! `published`, the reclaimer of the frames, the views or the map of places. A read of what is in memory takes none of
+//! them, and one of what is not looks at the map, and at the reclaimer if nobody else has it; nobody holds `published` or
+//! what comes behind it during I/O.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,6 +34,9 @@ pub(crate) const CHECKPOINT_LANE: Lane = Lane(1);
 const CHECKPOINT_LOG_BYTES: u64 = 256 << 20;
 /// `apply` waits once the records are this many times more than what calls for a checkpoint.
 const STALL_FACTOR: u64 = 4;
+/// A checkpoint is due when so much of the cache is dirty; `apply` waits when this much is.
+const DIRTY_DUE_PART: u64 = 4;
+const DIRTY_STALL_PERCENT: u64 = 75;
 /// How long after a failed checkpoint the next one begins.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -72,16 +76,45 @@ struct Numbers {
     failures: AtomicU64,
     /// Steps of checkpoints, to see whether the lane is run at all.
     steps: AtomicU64,
-    waits: AtomicU64,
-    waited_nanos: AtomicU64,
+    /// By `Behind`.
+    waits: [AtomicU64; 2],
+    waited_nanos: [AtomicU64; 2],
     file_blocks: AtomicU64,
     free_blocks: AtomicU64,
+}
+
+/// Why `apply` waits for a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Log,
+    DirtyPages,
+}
+
+impl Behind {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::DirtyPages => "dirty pages",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Log => "the log is far ahead of the last checkpoint",
+            Self::DirtyPages => "much of the cache holds pages that no checkpoint has written yet",
+        }
+    }
 }
 
 /// About how much of the log a record takes: it starts on a block of its own. An eighth of that counts, for small
 /// records fill checkpoints slowly and the log fast.
 fn backlog_bytes(record: usize) -> u64 {
     (record as u64).max((record as u64 + 60).next_multiple_of(4096) / 8)
+}
+
+/// How far an amount is on the way from one bound to another, in percent.
+fn percent(amount: u64, from: u64, to: u64) -> u64 {
+    (amount.saturating_sub(from).saturating_mul(100) / (to - from).max(1)).min(100)
 }
 
 impl Store {
@@ -131,6 +164,7 @@ impl Store {
         edit.apply(batch)?;
         let bytes = batch.as_bytes();
         if batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. })) {
+            self.refuse_what_no_checkpoint_takes()?;
             self.leave_room_for_deletes(bytes.len() as u64)?;
         }
         let lsn = self.log.append(&[bytes])?;
@@ -144,6 +178,17 @@ impl Store {
             self.lanes.wake(LOG_LANE);
         }
         Ok(())
+    }
+
+    /// Refuses more when all of the cache is dirty and cannot be written: memory is bounded too.
+    fn refuse_what_no_checkpoint_takes(&self) -> Result<()> {
+        let frames = &self.tree.frames;
+        match self.is_troubled.load(Ordering::Relaxed) && frames.dirty_bytes() >= frames.bounds.cache_bytes {
+            true => Err(EngineError::full(
+                "the cache is full of pages that no checkpoint could write; see the log for why, and free some space",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Sees to it that a quarter of a segment is left in the log behind a record of so many bytes: on a full disk puts
@@ -167,47 +212,52 @@ impl Store {
         Ok(())
     }
 
-    /// Waits while the log is far ahead of the checkpoints, as long as the lane makes headway.
+    /// Waits while writes are far ahead of the checkpoints, as long as the lane makes headway.
     pub(crate) fn wait_for_checkpoint(&self) {
         if self.is_due() {
             self.lanes.wake(CHECKPOINT_LANE);
         }
         let mut is_running = true;
-        while is_running && self.lag() >= 100 && !self.is_troubled.load(Ordering::Relaxed) {
-            is_running = self.wait_for_step();
+        while is_running && !self.is_troubled.load(Ordering::Relaxed) {
+            match self.lag() {
+                (100.., behind) => is_running = self.wait_for_step(behind),
+                _ => break,
+            }
         }
     }
 
     /// Waits for a step of a checkpoint; answers whether there was one.
-    fn wait_for_step(&self) -> bool {
+    fn wait_for_step(&self, behind: Behind) -> bool {
         let (steps, since) = (self.numbers.steps.load(Ordering::Acquire), self.clock.monotonic());
         self.lanes.wait_for(CHECKPOINT_LANE);
         let waited = self.clock.monotonic().saturating_sub(since).as_nanos();
-        self.numbers.waits.fetch_add(1, Ordering::Relaxed);
-        self.numbers.waited_nanos.fetch_add(u64::try_from(waited).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let nanos = u64::try_from(waited).unwrap_or(u64::MAX);
+        self.numbers.waits[behind as usize].fetch_add(1, Ordering::Relaxed);
+        self.numbers.waited_nanos[behind as usize].fetch_add(nanos, Ordering::Relaxed);
         steps != self.numbers.steps.load(Ordering::Acquire)
     }
 
     fn is_due(&self) -> bool {
+        let dirty_due = self.tree.frames.bounds.cache_bytes / DIRTY_DUE_PART;
         self.backlog.load(Ordering::Relaxed) >= self.checkpoint_log_bytes
+            || self.tree.frames.dirty_bytes() >= dirty_due
     }
 
-    /// How far the checkpoints are behind, in percent of what makes `apply` wait, from half of it on.
-    fn lag(&self) -> u64 {
+    /// How far the checkpoints are behind, in percent of what makes `apply` wait, and in what.
+    fn lag(&self) -> (u64, Behind) {
         let stall = STALL_FACTOR * self.checkpoint_log_bytes.max(SEGMENT_BYTES_LEAST);
-        let backlog = self.backlog.load(Ordering::Relaxed);
-        (backlog.saturating_sub(stall / 2).saturating_mul(200) / stall).min(100)
+        let cache = self.tree.frames.bounds.cache_bytes;
+        let log = percent(self.backlog.load(Ordering::Relaxed), stall / 2, stall);
+        let dirty = percent(self.tree.frames.dirty_bytes(), cache / 2, cache * DIRTY_STALL_PERCENT / 100);
+        if log >= dirty { (log, Behind::Log) } else { (dirty, Behind::DirtyPages) }
     }
 
     pub(crate) fn pressure(&self) -> Pressure {
         // While no checkpoint can be written, `apply` does not wait for one.
         let most = if self.is_troubled.load(Ordering::Relaxed) { 99 } else { 100 };
-        match self.lag().min(most) {
-            0 => Pressure::none(),
-            level => Pressure {
-                level: level as u8,
-                reason: "the log is far ahead of the last checkpoint".to_string(),
-            },
+        match self.lag() {
+            (0, _) => Pressure::none(),
+            (level, behind) => Pressure { level: level.min(most) as u8, reason: behind.reason().to_string() },
         }
     }
 
@@ -216,13 +266,9 @@ impl Store {
         let mut published = lock(&self.published);
         let dirty = std::mem::take(&mut published.dirty);
         let log_bytes = self.backlog.load(Ordering::Relaxed);
-        Basis {
-            view: self.tree.view(false),
-            position: published.position,
-            size: self.tree.size(),
-            dirty,
-            log_bytes,
-        }
+        let view = self.tree.view(false);
+        self.tree.frames.begin_checkpoint(view.version());
+        Basis { view, position: published.position, size: self.tree.size(), dirty, log_bytes }
     }
 
     /// The tree as it is now, for a copy.
@@ -348,12 +394,25 @@ impl Store {
         if let Some(at) = log.last_durable {
             metrics.push(Metric::gauge("last_durable_write_unix_ms", at.as_millis() as f64));
         }
-        let reason = |metric: Metric| metric.label("reason", "checkpoint");
+        for behind in [Behind::Log, Behind::DirtyPages] {
+            let (waits, nanos) = (&numbers.waits[behind as usize], &numbers.waited_nanos[behind as usize]);
+            metrics.extend([
+                Metric::counter("apply_waits", load(waits)).label("reason", behind.label()),
+                Metric::counter("apply_waited_seconds", load(nanos) / 1e9).label("reason", behind.label()),
+            ]);
+        }
         metrics.extend([
             Metric::gauge("tree_entries", size.entries as f64),
             Metric::gauge("tree_bytes", size.bytes as f64),
             Metric::gauge("tree_depth", f64::from(self.tree.depth())),
             Metric::gauge("tree_page_bytes", frames.current_bytes as f64),
+            Metric::gauge("cache_budget_bytes", self.tree.frames.bounds.cache_bytes as f64),
+            Metric::gauge("cache_bytes", frames.cache_bytes as f64),
+            Metric::gauge("cache_dirty_bytes", frames.dirty_bytes as f64),
+            Metric::gauge("cache_pages_not_resident", frames.stored_pages as f64),
+            Metric::counter("cache_hits", frames.hits as f64),
+            Metric::counter("cache_misses", frames.misses as f64),
+            Metric::counter("cache_evictions", frames.evictions as f64),
             Metric::counter("tree_splits", load(&shape.splits)),
             Metric::counter("tree_merges", load(&shape.merges)),
             Metric::counter("tree_redistributions", load(&shape.redistributions)),
@@ -368,8 +427,6 @@ impl Store {
             Metric::gauge("checkpoint_due_log_bytes", self.checkpoint_log_bytes as f64),
             Metric::gauge("data_bytes", load(&numbers.file_blocks) * block),
             Metric::gauge("data_free_bytes", load(&numbers.free_blocks) * block),
-            reason(Metric::counter("apply_waits", load(&numbers.waits))),
-            reason(Metric::counter("apply_waited_seconds", load(&numbers.waited_nanos) / 1e9)),
         ]);
         metrics
     }

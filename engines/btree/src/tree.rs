@@ -3,6 +3,7 @@
 //! Promises: readers wait for nobody; one edit at a time, unseen until it is published as a whole. Called by the
 //! engine, recovery and the checkpointer.
 
+use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -11,8 +12,10 @@ use page::{Kind, Page, PageId, PageRef, Payload};
 use wal::lock;
 
 use crate::edit::Edit;
-use crate::frames::{Frames, Pin};
+use crate::frames::{Bounds, Frames};
 use crate::ids::Ids;
+use crate::pin::Pin;
+use crate::places::Places;
 use crate::views::{State, Ticket};
 
 /// The number of the root. It never changes; the page does.
@@ -48,18 +51,24 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// A tree of the given pages, the root among them, as they are in a version; of an empty leaf if there are none.
+    /// The tree of a durable checkpoint, as it is in a version; or of an empty leaf if there is none, and the version
+    /// is 0.
     pub(crate) fn new(
         version: u64,
-        pages: Vec<Page>,
+        places: Arc<Places>,
         size: Size,
         page_bytes: usize,
-        retained_bytes_max: u64,
+        bounds: Bounds,
     ) -> Self {
-        let pages = if pages.is_empty() { vec![Page::empty(ROOT, page_bytes)] } else { pages };
-        let ids = Ids::besides(pages.iter().map(|page| page.view().id()).collect());
+        let mut ids: Vec<_> = places.map().pages().map(|(id, _)| id).collect();
+        let frames = Frames::new(version, places, bounds);
+        if ids.is_empty() {
+            frames.publish(iter::once((ROOT, Some(Page::empty(ROOT, page_bytes)))));
+            ids.push(ROOT);
+        }
+        let ids = Ids::besides(ids);
         Self {
-            frames: Frames::new(version.max(1), pages, retained_bytes_max),
+            frames,
             turn: Mutex::new(ids),
             entries: AtomicU64::new(size.entries),
             bytes: AtomicU64::new(size.bytes),
@@ -108,6 +117,11 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// The tree.
+    pub(crate) fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
     /// The version of the tree that it shows.
     pub(crate) fn version(&self) -> u64 {
         self.ticket.0
@@ -131,15 +145,27 @@ impl Drop for View {
 /// Refuses a page that stands below a branch and is not one level down. Pages that came from a device may say anything
 /// of each other; as levels go down on every way, no way is endless.
 pub(crate) fn check_level(branch: PageRef<'_>, child: PageRef<'_>) -> Result<()> {
-    match child.level() + 1 == branch.level() && child.kind() != Kind::Value {
+    check_level_below(branch.level(), child)
+}
+
+/// The same for a page below one of a level.
+pub(crate) fn check_level_below(above: u8, child: PageRef<'_>) -> Result<()> {
+    match child.level().checked_add(1) == Some(above) && child.kind() != Kind::Value {
         true => Ok(()),
         false => Err(EngineError::failed(format!(
-            "page {} is on level {} and page {} above it on level {}",
+            "page {} is on level {}, and the one above it on level {above}",
             child.id(),
             child.level(),
-            branch.id(),
-            branch.level()
         ))),
+    }
+}
+
+/// The value of so many bytes in a page of its own.
+fn value_in(page: PageRef<'_>, bytes: u32) -> Result<&[u8]> {
+    let value = page.value();
+    match page.kind() == Kind::Value && value.len() == bytes as usize {
+        true => Ok(value),
+        false => Err(EngineError::failed(format!("page {} does not hold the value it should", page.id()))),
     }
 }
 
@@ -177,14 +203,26 @@ impl Pin<'_> {
     pub(crate) fn value<'v>(&'v self, payload: Payload<'v>) -> Result<&'v [u8]> {
         match payload {
             Payload::Here(value) => Ok(value),
-            Payload::Away { id, bytes } => {
-                let value = self.page(id)?.value();
-                match value.len() == bytes as usize {
-                    true => Ok(value),
-                    false => Err(EngineError::failed(format!("page {id} does not hold the value it should"))),
-                }
-            }
+            Payload::Away { id, bytes } => value_in(self.page(id)?, bytes),
             Payload::Child(id) => Err(EngineError::failed(format!("page {id} stands where a value should"))),
+        }
+    }
+
+    /// What memory alone knows of a key: its value, or that there is none; `None` if only a device can tell.
+    pub(crate) fn value_here(&self, key: &[u8]) -> Result<Option<Option<&[u8]>>> {
+        let Some(mut page) = self.resident(ROOT)? else { return Ok(None) };
+        while page.level() > 0 {
+            let Some(child) = self.resident(page.child_for(key))? else { return Ok(None) };
+            check_level(page, child)?;
+            page = child;
+        }
+        let Ok(index) = page.find(key) else { return Ok(Some(None)) };
+        match page.payload(index) {
+            Payload::Away { id, bytes } => {
+                let page = self.resident(id)?;
+                page.map(|page| value_in(page, bytes).map(Some)).transpose()
+            }
+            payload => self.value(payload).map(|value| Some(Some(value))),
         }
     }
 

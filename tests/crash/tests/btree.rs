@@ -21,9 +21,20 @@ fn btree() -> Subject {
     Subject::load(&own_engine("btree"), &SMALL).unwrap()
 }
 
+/// The same with a cache of a few pages, so that most reads go to the data file, and every write calls for a checkpoint.
+fn btree_that_forgets() -> Subject {
+    let options = [SMALL.as_slice(), &[("cache_bytes", "16384")]].concat();
+    Subject::load(&own_engine("btree"), &options).unwrap()
+}
+
 #[test]
 fn btree_loses_nothing_that_was_answered_ok() {
     keeps_its_promise(&btree(), 8_000, 1);
+}
+
+#[test]
+fn a_btree_much_larger_than_its_cache_loses_nothing_that_was_answered_ok() {
+    keeps_its_promise(&btree_that_forgets(), 4_000, 301);
 }
 
 #[test]
@@ -34,14 +45,18 @@ fn btree_keeps_a_prefix_when_syncs_are_left_to_later() {
 
 #[test]
 fn btree_survives_failed_syncs_that_leave_pages_marked_clean() {
-    let (subject, effort) = (btree(), Effort { failing_syncs: true, ..Effort::of(4_000) });
-    Judge::new(&subject, effort).judge(1).unwrap_or_else(|violation| panic!("{violation}"));
+    for subject in [btree(), btree_that_forgets()] {
+        let effort = Effort { failing_syncs: true, ..Effort::of(2_500) };
+        Judge::new(&subject, effort).judge(1).unwrap_or_else(|violation| panic!("{violation}"));
+    }
 }
 
 #[test]
 fn damage_to_a_btree_is_noticed_or_does_no_harm() {
-    for seed in 0..6 {
-        let opened = judge_damage(&btree(), seed, 60).unwrap_or_else(|violation| panic!("{violation}"));
+    for (subject, seed) in
+        [btree(), btree_that_forgets()].iter().flat_map(|it| (0..6).map(move |seed| (it, seed)))
+    {
+        let opened = judge_damage(subject, seed, 60).unwrap_or_else(|violation| panic!("{violation}"));
         assert!(opened >= 60);
     }
 }
