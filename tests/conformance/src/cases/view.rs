@@ -224,7 +224,7 @@ fn a_view_held_for_long(trial: &Trial) -> Verdict {
         }
         let more = memory_bytes()?.saturating_sub(before);
         ensure(more <= HELD_MEMORY_MAX, || {
-            let (held, more) = (then.0.len() * HELD_VALUE_BYTES >> 20, more >> 20);
+            let (held, more) = ((then.0.len() * HELD_VALUE_BYTES) >> 20, more >> 20);
             format!(
                 "a view of {held} MiB that is held costs {more} MiB after {round} overwrites, and has not ended"
             )
