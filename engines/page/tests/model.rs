@@ -180,7 +180,8 @@ fn the_largest_keys_fit_and_split() {
 #[test]
 fn keys_that_ascend_leave_full_pages_behind() {
     let mut row = Row { pages: vec![Page::empty(1, BLOCK_BYTES)], model: BTreeMap::new() };
-    (0..2_000_u32).for_each(|key| row.put(&key.to_be_bytes(), &[1; 100]));
+    let keys = if cfg!(miri) { 200 } else { 2_000_u32 };
+    (0..keys).for_each(|key| row.put(&key.to_be_bytes(), &[1; 100]));
     row.check();
     let full =
         row.pages[..row.pages.len() - 1].iter().all(|page| page.view().used_bytes() > BLOCK_BYTES * 9 / 10);
