@@ -3,7 +3,7 @@
 //!
 //! Promises: what is shown is exactly what was acknowledged, or that and some of what was in flight, in order; opening
 //! twice gives the same. A superblock that is damaged, or whose map or root is, is passed over only if the log goes
-//! on from an older one, or from nothing; else `Corrupt` names it. A superblock that counts is written again, durably:
+//! on from an older one, whose pages are all read then, or from nothing; else `Corrupt` names it. A superblock that counts is written again, durably:
 //! after a kill the page cache may show one that is on no disk.
 
 use std::collections::BTreeSet;
@@ -108,7 +108,12 @@ fn load(file: &DataFile) -> Result<(Loaded, Option<EngineError>)> {
     let what = "this superblock is damaged, or its write was not finished";
     let mut damage = found.invalid.map(|slot| corrupt(slot * BLOCK, what));
     for found in found.valid {
-        match load_one(file, found) {
+        let loaded = load_one(file, found).and_then(|loaded| match damage.is_some() {
+            // Blocks that an older checkpoint names may have been used again since.
+            true => read_every_page(file, &loaded.stored).map(|()| loaded),
+            false => Ok(loaded),
+        });
+        match loaded {
             Ok(loaded) => return Ok((loaded, damage)),
             Err(error @ EngineError::Corrupt { .. }) => drop(damage.get_or_insert(error)),
             Err(error) => return Err(error),
@@ -128,6 +133,12 @@ fn load_one(file: &DataFile, found: Found) -> Result<Loaded> {
     let Superblock { position, version, size, .. } = found.superblock;
     let stored = Stored { found: Some(found), places, maps, space };
     Ok(Loaded { stored, size, position, version })
+}
+
+/// Reads the pages that the map names, one after the other.
+fn read_every_page(file: &DataFile, stored: &Stored) -> Result<()> {
+    let map = stored.places.map();
+    map.pages().try_for_each(|(id, place)| file.read_page(id, place).map(drop))
 }
 
 /// Does records again, many at once.
