@@ -201,7 +201,7 @@ impl ReadView for ViewOfNow<'_> {
 }
 
 /// A view that is of the moment at which it is read once it is too old.
-struct ViewOfThenOrNow<'a>(View, ViewOfNow<'a>);
+struct ViewOfThenOrNow<'a>(versioned_map::View, ViewOfNow<'a>);
 
 impl ReadView for ViewOfThenOrNow<'_> {
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
