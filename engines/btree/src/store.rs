@@ -165,7 +165,7 @@ impl Store {
         let bytes = batch.as_bytes();
         if batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. })) {
             self.refuse_what_no_checkpoint_takes()?;
-            self.leave_room_for_deletes(bytes.len() as u64)?;
+            self.log.leave_reserve(bytes.len() as u64)?;
         }
         let lsn = self.log.append(&[bytes])?;
         self.log.make_durable(lsn)?;
@@ -189,27 +189,6 @@ impl Store {
             )),
             false => Ok(()),
         }
-    }
-
-    /// Sees to it that a quarter of a segment is left in the log behind a record of so many bytes: on a full disk puts
-    /// are refused first, and deletes still pass.
-    fn leave_room_for_deletes(&self, record_bytes: u64) -> Result<()> {
-        let reserve = self.log.options().segment_bytes / 4;
-        while !self.log.room_for(record_bytes + reserve) {
-            match self.log.prepare() {
-                Step::More => {}
-                // Enough segments are ready; a record that is too large for one of them gets its own.
-                Step::Idle => break,
-                Step::IdleFor(_) => {
-                    // A log that has failed for good says so here.
-                    self.log.make_durable(0)?;
-                    return Err(EngineError::full(
-                        "the log cannot get more room, and what is left is kept for deletes; free some space",
-                    ));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Waits while writes are far ahead of the checkpoints, as long as the lane makes headway.
@@ -281,20 +260,10 @@ impl Store {
     /// One step of a lane.
     pub(crate) fn background(&self, lane: Lane) -> Result<Step> {
         match lane {
-            LOG_LANE => self.log_step(),
+            LOG_LANE => self.log.step(&self.preparing),
             CHECKPOINT_LANE => Ok(self.checkpoint_lane_step()),
             _ => Ok(Step::Idle),
         }
-    }
-
-    fn log_step(&self) -> Result<Step> {
-        let due = self.log.sync_due()?;
-        let _preparing = lock(&self.preparing);
-        Ok(match (self.log.prepare(), due) {
-            (Step::More, _) | (_, Step::More) => Step::More,
-            (Step::Idle, step) | (step, Step::Idle) => step,
-            (Step::IdleFor(one), Step::IdleFor(other)) => Step::IdleFor(one.min(other)),
-        })
     }
 
     fn checkpoint_lane_step(&self) -> Step {

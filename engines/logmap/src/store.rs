@@ -232,20 +232,10 @@ impl Store {
     /// One step of a lane.
     pub(crate) fn background(&self, lane: Lane, map: &VersionedMap) -> Result<Step> {
         match lane {
-            LOG_LANE => self.log_step(),
+            LOG_LANE => self.log.step(&self.preparing),
             CHECKPOINT_LANE => Ok(self.checkpoint_lane_step(map)),
             _ => Ok(Step::Idle),
         }
-    }
-
-    fn log_step(&self) -> Result<Step> {
-        let due = self.log.sync_due()?;
-        let _preparing = lock(&self.preparing);
-        Ok(match (self.log.prepare(), due) {
-            (Step::More, _) | (_, Step::More) => Step::More,
-            (Step::Idle, step) | (step, Step::Idle) => step,
-            (Step::IdleFor(one), Step::IdleFor(other)) => Step::IdleFor(one.min(other)),
-        })
     }
 
     fn checkpoint_lane_step(&self, map: &VersionedMap) -> Step {

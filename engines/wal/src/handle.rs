@@ -225,6 +225,21 @@ impl Log {
         Ok(Step::IdleFor(due))
     }
 
+    /// One bounded step of the lane that serves the log: [`Log::sync_due`], and then [`Log::prepare`] with `preparing`
+    /// held, which keeps whoever copies segments apart from it.
+    ///
+    /// # Errors
+    /// As `sync_due`.
+    pub fn step(&self, preparing: &Mutex<()>) -> Result<Step> {
+        let due = self.sync_due()?;
+        let _preparing = lock(preparing);
+        Ok(match (self.prepare(), due) {
+            (Step::More, _) | (_, Step::More) => Step::More,
+            (Step::Idle, step) | (step, Step::Idle) => step,
+            (Step::IdleFor(one), Step::IdleFor(other)) => Step::IdleFor(one.min(other)),
+        })
+    }
+
     /// Ends the session in order: everything appended becomes durable, and a mark lets the next `open` tell
     /// any damage. Nothing may be appended afterwards; closing again does nothing.
     ///
