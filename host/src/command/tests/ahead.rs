@@ -1,4 +1,4 @@
-//! Values that are read before their requests run.
+//! Values that are read before their requests run, and what the event loop does not read.
 
 use super::*;
 
@@ -63,4 +63,32 @@ fn only_reads_of_one_key_are_added() {
     assert!(!ahead.add(Words::of(["GET", &long]).arguments()));
     let get = Words::of(["GET", "a"]);
     assert_eq!((0..20).take_while(|_| ahead.add(get.arguments())).count(), 15, "sixteen at once");
+}
+
+#[test]
+fn a_long_value_is_left_to_a_reader_thread_without_being_copied_first() {
+    let facts = ServerFacts { value_bytes_max: 1 << 20, ..ServerFacts::default() };
+    let mut bench = Bench::with(TestEngine::new(), facts);
+    for (key, bytes, expected) in
+        [("short", 200 << 10, ReadOutcome::Done), ("long", 300 << 10, ReadOutcome::WouldBlock)]
+    {
+        bench.run_words([&b"SET"[..], key.as_bytes(), &vec![b'x'; bytes]]);
+        for command in ["GET", "STRLEN", "EXISTS", "GETRANGE"] {
+            let words = Words::of([command, key, "0", "0"].into_iter().take(if command == "GETRANGE" {
+                4
+            } else {
+                2
+            }));
+            let (ahead, caller) = (Ahead::default(), bench.session.caller());
+            let row = lookup::find(command.as_bytes()).unwrap();
+            let mut replies = Recorder::default();
+            let outcome = run_read(row, words.arguments(), caller, &bench.context, &ahead, &mut replies);
+            assert_eq!(
+                (outcome, ahead.copied() > 0),
+                (expected, expected == ReadOutcome::Done),
+                "{command} {key}"
+            );
+            assert_eq!(replies.parts.is_empty(), expected == ReadOutcome::WouldBlock);
+        }
+    }
 }
