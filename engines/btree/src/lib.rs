@@ -199,6 +199,18 @@ impl StorageEngine for BtreeEngine {
         ahead::multi_get_here(&self.store.tree.frames.pin(), keys, bytes_max, values)
     }
 
+    /// Through a view that nothing ends: a scan is one call, and its caller was promised no point in time.
+    fn scan(&self, range: KeyRange<'_>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
+        let view = self.store.tree.view(false);
+        let mut cursor = TreeCursor::new(&view, range, direction);
+        while let Some(entry) = cursor.next()? {
+            if visit(entry).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
         Ok(Box::new(self.store.tree.view(true)))
     }

@@ -65,6 +65,23 @@ fn the_engine_is_the_map_of_the_model_whatever_lanes_restarts_and_views_come_bet
     }
 }
 
+#[test]
+fn a_scan_goes_on_whatever_is_written_meanwhile_and_however_little_views_may_hold() {
+    let disk = Disk::default();
+    let mut request = request(disk.root(), 20_000);
+    request.options.set("view_bytes", "0");
+    let engine = BtreeEngine::open(request).unwrap();
+    (0..100_u8).for_each(|key| put(&engine, &[key + 1], &[7; 500]).unwrap());
+    let mut seen = 0;
+    let mut visit = |_: Entry<'_>| {
+        seen += 1;
+        put(&engine, &[seen], &[8; 500]).unwrap();
+        std::ops::ControlFlow::Continue(())
+    };
+    engine.scan(KeyRange::all(), Direction::Forward, &mut visit).unwrap();
+    assert_eq!(seen, 100);
+}
+
 /// A map names places of pages that a later one moved, and the file may have been cut since.
 #[test]
 fn a_file_that_was_cut_opens_again_whatever_lay_at_its_end_before() {
