@@ -37,8 +37,6 @@ pub(crate) fn engine_object(engine: impl StorageEngine + 'static) -> EngineObjec
     EngineTable_TO::from_value(EngineGlue(parts), TD_Opaque)
 }
 
-const DROP_PANICKED: &str = "a view or a cursor of the engine panicked while it was dropped";
-
 /// An engine and what its views share with it. Generic, so that the compiler sees through a call of the table
 /// into the author's method.
 struct EngineParts<E> {
@@ -53,18 +51,21 @@ impl<E: StorageEngine + 'static> EngineGlue<E> {
         &self.0.engine
     }
 
-    /// Whether something of the engine panicked where no call could say so: no write is taken since.
-    fn has_dropped_badly(&self) -> bool {
-        self.0.drop_panicked.load(Ordering::Relaxed)
+    /// Runs a call that writes, unless something of the engine panicked where no call could say so.
+    #[inline]
+    fn write(&self, call: &str, write: impl FnOnce(&E) -> crate::error::Result<()>) -> AbiResult<()> {
+        if self.0.drop_panicked.load(Ordering::Relaxed) {
+            return AbiError::panicked(
+                "a view or a cursor of the engine panicked while it was dropped".into(),
+            );
+        }
+        guard(call, || write(self.engine()))
     }
 }
 
 impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
     fn apply(&self, batch: RSlice<'_, u8>) -> AbiResult<()> {
-        if self.has_dropped_badly() {
-            return AbiError::panicked(DROP_PANICKED.into());
-        }
-        guard("apply", || self.engine().apply(Batch::trusted(batch.as_slice())))
+        self.write("apply", |engine| engine.apply(Batch::trusted(batch.as_slice())))
     }
 
     fn get(&self, key: RSlice<'_, u8>, value: &mut Buffer) -> AbiResult<bool> {
@@ -115,10 +116,7 @@ impl<E: StorageEngine + 'static> EngineTable for EngineGlue<E> {
     }
 
     fn ingest(&self, entries: CursorObject<'_>) -> AbiResult<()> {
-        if self.has_dropped_badly() {
-            return AbiError::panicked(DROP_PANICKED.into());
-        }
-        guard("ingest", || self.engine().ingest(&mut CursorProxy::new(entries)))
+        self.write("ingest", |engine| engine.ingest(&mut CursorProxy::new(entries)))
     }
 
     fn background(&self, lane: u32) -> AbiResult<AbiStep> {
