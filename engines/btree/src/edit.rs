@@ -7,13 +7,13 @@
 //! Parents know children by numbers, so a change copies the leaf alone; branches change only where pages split or
 //! merge. Promises: dropping an edit is as if it had never been. Called by the engine and by recovery.
 
-use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use adapter_api::{Batch, EngineError, Mutation, Result};
 use page::{Page, PageId, PageRef, Payload, Split};
 
+use crate::changed::Changed;
 use crate::ids::{Ids, TakenIds};
 use crate::pin::Pin;
 use crate::tree::{ROOT, Size, Tree, check_level};
@@ -36,31 +36,38 @@ pub(crate) struct Edit<'a> {
     base: Pin<'a>,
     turn: MutexGuard<'a, Ids>,
     ids: TakenIds,
-    /// Pages that are new or changed; `None` are those that are removed.
-    changed: BTreeMap<PageId, Option<Page>>,
+    changed: Changed,
     pub(crate) size: Size,
     path: Vec<Step>,
+    /// The leaf that the path leads to, until pages come or go.
+    leaf: Option<PageId>,
 }
 
 impl<'a> Edit<'a> {
     pub(crate) fn new(tree: &'a Tree) -> Self {
         let turn = tree.take_turn();
         let (base, size, ids) = (tree.frames.pin(), tree.size(), turn.begin());
-        Self { tree, base, turn, ids, changed: BTreeMap::new(), size, path: Vec::new() }
+        Self { tree, base, turn, ids, changed: Changed::default(), size, path: Vec::new(), leaf: None }
     }
 
     /// Adds every mutation of a batch.
     pub(crate) fn apply(&mut self, batch: Batch<'_>) -> Result<()> {
-        batch.into_iter().try_for_each(|mutation| match mutation {
+        batch.into_iter().try_for_each(|mutation| self.apply_one(mutation))
+    }
+
+    /// Adds one mutation.
+    pub(crate) fn apply_one(&mut self, mutation: Mutation<'_>) -> Result<()> {
+        match mutation {
             Mutation::Put { key, value } => self.put(key, value),
             Mutation::Delete { key } => self.delete(key),
             Mutation::DeleteRange(range) => self.delete_range(range),
-        })
+        }
     }
 
     /// Makes all of it visible at one instant. Returns the pages that are new, changed or removed.
     pub(crate) fn publish(mut self) -> Vec<PageId> {
-        let touched = self.changed.keys().copied().collect();
+        let mut touched: Vec<_> = self.changed.keys().copied().collect();
+        touched.sort_unstable();
         // The numbers must not be used again, and our own read must be over, before what is superseded can go.
         self.turn.keep(self.ids);
         drop(self.base);
@@ -115,11 +122,13 @@ impl<'a> Edit<'a> {
 
     /// Puts a page in the place of what has its number.
     pub(crate) fn set(&mut self, page: Page) {
+        self.leaf = None;
         self.changed.insert(page.view().id(), Some(page));
     }
 
     /// Removes a page.
     pub(crate) fn discard(&mut self, id: PageId) {
+        self.leaf = None;
         if self.base.may_have(id) {
             self.changed.insert(id, None);
         } else {
@@ -150,7 +159,7 @@ impl<'a> Edit<'a> {
         loop {
             let leaf = self.descend(key)?;
             let page = self.page_mut(leaf)?;
-            let found = page.view().find(key);
+            let found = page.view().find_inside(key);
             let gone = found.ok().map(|index| Gone::of(page.view().payload(index)));
             let fits = match found {
                 Ok(index) => page.replace(index, payload),
@@ -168,7 +177,7 @@ impl<'a> Edit<'a> {
     pub(crate) fn delete(&mut self, key: &[u8]) -> Result<()> {
         let id = self.descend(key)?;
         let leaf = self.page(id)?;
-        let Ok(index) = leaf.find(key) else { return Ok(()) };
+        let Ok(index) = leaf.find_inside(key) else { return Ok(()) };
         let gone = Gone::of(leaf.payload(index));
         let leaf = self.page_mut(id)?;
         leaf.remove(index);
@@ -187,19 +196,25 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Goes down to the leaf of a key, and notes the way.
+    /// Goes down to the leaf of a key, and notes the way. The next key often belongs to the same leaf.
     fn descend(&mut self, key: &[u8]) -> Result<PageId> {
+        if let Some(leaf) = self.leaf
+            && self.page(leaf)?.is_between_fences(key)
+        {
+            return Ok(leaf);
+        }
         let mut path = std::mem::take(&mut self.path);
         path.clear();
         let leaf = self.way_to(key, &mut path);
         self.path = path;
+        self.leaf = leaf.as_ref().ok().copied();
         leaf
     }
 
     fn way_to(&self, key: &[u8], path: &mut Vec<Step>) -> Result<PageId> {
         let mut page = self.page(ROOT)?;
         while page.level() > 0 {
-            let index = page.child_index(key);
+            let index = page.child_index_inside(key);
             path.push(Step { id: page.id(), index });
             page = self.below(page, page.child(index))?;
         }

@@ -13,8 +13,8 @@
 //!
 //! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places` and
 //! `page_writer` are the file; `frames`, `pin`, `reclaim`, `evict`, `dirty` and `holds` keep pages in versions, in
-//! memory or not; `ids`, `tree`, `edit`, `balance` and `range_delete` make a tree of them; `ahead`, `cursor`, `estimate`,
-//! `ingest` and `check` read it; `checkpointer`, `recovery`, `maintenance` and `store` put it together.
+//! memory or not; `ids`, `tree`, `changed`, `edit`, `balance` and `range_delete` make a tree of them; `ahead`, `cursor`, `estimate`,
+//! `ingest` and `check` read it; `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together.
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
 //! `cache_bytes`: what is clean leaves it, and `apply` waits before too much is dirty. Beyond that may go what cannot
@@ -26,6 +26,7 @@
 
 mod ahead;
 mod balance;
+mod changed;
 mod check;
 mod checkpointer;
 mod cursor;
@@ -51,6 +52,7 @@ mod range_delete;
 #[allow(unsafe_code, reason = "the part of `frames` that frees")]
 mod reclaim;
 mod recovery;
+mod redo;
 mod slots;
 mod space;
 mod store;
@@ -109,7 +111,7 @@ impl Plugin for BtreeEngine {
             1 << 30,
             1 << 14,
             1 << 44,
-            "The memory for pages, and for knowing where the others are: 20 bytes for each. What does not fit is read \
+            "The memory for pages, and for knowing where the others are: 28 bytes for each. What does not fit is read \
              from the data file when it is needed. Less than a few MiB makes sense in tests alone.",
         ));
         about.options.push(OptionSpec::integer(

@@ -10,24 +10,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use adapter_api::environment::Environment;
-use adapter_api::{Batch, EngineError, Result};
+use adapter_api::{Batch, EngineError, Mutation, Result};
 use page::{Kind, PageId, PageRef};
 use wal::{Log, LogOptions, Lsn};
 
 use crate::checkpointer::Stored;
 use crate::data_file::{DataFile, Found, corrupt};
-use crate::edit::Edit;
 use crate::frames::Bounds;
 use crate::places::Places;
+use crate::redo::Redone;
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
 use crate::tree::{ROOT, Size, Tree};
 
 /// How many bytes of records are gathered before they become visible.
-const REDO_BYTES: u64 = 16 << 20;
+const REDO_BYTES: u64 = 64 << 20;
 
-/// They become visible, too, when the pages that they changed take this part of the budget: as they were they may be
-/// evicted then.
+/// Neither they nor the pages that they changed take more than this part of the budget at once: as they were, pages may
+/// be evicted then.
 const REDO_PART: u64 = 16;
 
 /// The store as it was found.
@@ -72,7 +72,7 @@ pub(crate) fn open(
     let Loaded { stored, size, position, version } = loaded;
     let TreeOptions { page_bytes, bounds } = options;
     let tree = Tree::new(version, Arc::clone(&stored.places), size, page_bytes, bounds);
-    let mut redo = Redo { tree: &tree, edit: None, gathered: 0, bytes: 0, dirty: BTreeSet::new() };
+    let mut redo = Redo { tree: &tree, gathered: Redone::default(), bytes: 0, dirty: BTreeSet::new() };
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
     let (log, recovery) = match (opened, damage) {
@@ -88,7 +88,7 @@ pub(crate) fn open(
         }
         (Err(error), _) => return Err(error),
     };
-    let (mut dirty, backlog) = redo.finish();
+    let (mut dirty, backlog) = redo.finish()?;
     if stored.found.is_none() {
         // Not even the empty root is in the file.
         dirty.insert(ROOT);
@@ -144,9 +144,8 @@ fn read_every_page(file: &DataFile, stored: &Stored) -> Result<()> {
 /// Does records again, many at once.
 struct Redo<'a> {
     tree: &'a Tree,
-    edit: Option<Edit<'a>>,
-    /// Bytes of records in `edit`, and in all.
-    gathered: u64,
+    gathered: Redone,
+    /// Bytes of all records.
     bytes: u64,
     dirty: BTreeSet<PageId>,
 }
@@ -157,25 +156,42 @@ impl Redo<'_> {
             let message = format!("{error}; the log itself is whole, so the record was written like this");
             EngineError::corrupt(format!("log record {lsn}"), 0, message)
         })?;
-        self.edit.get_or_insert_with(|| self.tree.edit()).apply(batch)?;
-        self.gathered += record.len() as u64;
-        let changed = self.edit.as_ref().map_or(0, Edit::changed_pages) * self.tree.page_bytes as u64;
-        if self.gathered >= REDO_BYTES || changed >= self.tree.frames.bounds.cache_bytes / REDO_PART {
-            self.publish();
+        self.bytes += record.len() as u64;
+        if record.len() as u64 > self.bytes_at_once() {
+            // As it came, for it is in memory already.
+            self.publish()?;
+            let mut edit = self.tree.edit();
+            edit.apply(batch)?;
+            self.dirty.extend(edit.publish());
+            return Ok(());
         }
-        Ok(())
+        for mutation in batch {
+            match mutation {
+                Mutation::Put { key, value } => self.gathered.add(key, Some(value)),
+                Mutation::Delete { key } => self.gathered.add(key, None),
+                Mutation::DeleteRange(range) => {
+                    self.publish()?;
+                    let mut edit = self.tree.edit();
+                    edit.delete_range(range)?;
+                    self.dirty.extend(edit.publish());
+                }
+            }
+        }
+        if self.gathered.bytes() >= self.bytes_at_once() { self.publish() } else { Ok(()) }
     }
 
-    fn publish(&mut self) {
-        if let Some(edit) = self.edit.take() {
-            self.dirty.extend(edit.publish());
-        }
-        self.bytes += std::mem::take(&mut self.gathered);
+    fn bytes_at_once(&self) -> u64 {
+        REDO_BYTES.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        let bytes_at_once = self.bytes_at_once();
+        self.gathered.finish(self.tree, bytes_at_once, |edit| self.dirty.extend(edit.publish()))
     }
 
     /// Shows everything that was done. Returns the pages that changed, and the bytes of the records.
-    fn finish(mut self) -> (BTreeSet<PageId>, u64) {
-        self.publish();
-        (self.dirty, self.bytes)
+    fn finish(mut self) -> Result<(BTreeSet<PageId>, u64)> {
+        self.publish()?;
+        Ok((self.dirty, self.bytes))
     }
 }
