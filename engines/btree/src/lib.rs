@@ -14,9 +14,9 @@
 //!
 //! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places`,
 //! `page_writer` and `ahead_writer` are the file, `record` is what the log says; `frames`, `pin`, `reclaim`, `evict`,
-//! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `edit`, `balance`, `range_delete` and `graft`
-//! make a tree of them; `ahead`, `cursor`, `estimate` and `check` read it; `leaf_writer` and `ingest` fill it; `pending`,
-//! `checkpointer`, `recovery`, `maintenance` and `store` put it together.
+//! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `changed`, `edit`, `balance`, `range_delete`
+//! and `graft` make a tree of them; `ahead`, `cursor`, `estimate` and `check` read it; `leaf_writer` and `ingest` fill it; `pending`,
+//! `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together.
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
 //! `cache_bytes`: what is clean leaves it, and `apply` waits before too much is dirty. Beyond that may go what cannot
@@ -29,6 +29,7 @@
 mod ahead;
 mod ahead_writer;
 mod balance;
+mod changed;
 mod check;
 mod checkpointer;
 mod cursor;
@@ -58,6 +59,7 @@ mod range_delete;
 mod reclaim;
 mod record;
 mod recovery;
+mod redo;
 mod slots;
 mod space;
 mod store;
@@ -116,7 +118,7 @@ impl Plugin for BtreeEngine {
             1 << 30,
             1 << 14,
             1 << 44,
-            "The memory for pages, and for knowing where the others are: 20 bytes for each. What does not fit is read \
+            "The memory for pages, and for knowing where the others are: 28 bytes for each. What does not fit is read \
              from the data file when it is needed. Less than a few MiB makes sense in tests alone.",
         ));
         about.options.push(OptionSpec::integer(

@@ -80,6 +80,11 @@ impl Reclaimer {
         self.superseded.push_back(frame);
     }
 
+    /// Whether there may be frames that only a view of this version holds, or that a read through it came upon.
+    pub(crate) fn may_wait_for(&self, version: u64) -> bool {
+        !self.superseded.is_empty() || !self.unlinked.is_empty() || self.retained.contains_key(&version)
+    }
+
     /// A frame that is in no chain since now.
     pub(crate) fn push_unlinked(&mut self, frame: NonNull<Frame>, bytes: u64, published: u64) {
         self.unlinked_bytes += bytes;

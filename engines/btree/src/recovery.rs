@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use adapter_api::environment::Environment;
-use adapter_api::{EngineError, Result};
+use adapter_api::{Batch, EngineError, Mutation, Result};
 use page::{Kind, PageRef, UNNAMED};
 use wal::{Log, LogOptions, Lsn};
 
@@ -21,15 +21,16 @@ use crate::map::Place;
 use crate::pending::Pending;
 use crate::places::Places;
 use crate::record::{Item, Items, Record};
+use crate::redo::Redone;
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
 use crate::tree::{ROOT, Size, Tree};
 
 /// How many bytes of records are gathered before they become visible.
-const REDO_BYTES: u64 = 16 << 20;
+const REDO_BYTES: u64 = 64 << 20;
 
-/// They become visible, too, when the pages that they changed take this part of the budget: as they were they may be
-/// evicted then.
+/// Neither they nor the pages that they changed take more than this part of the budget at once: as they were, pages may
+/// be evicted then.
 const REDO_PART: u64 = 16;
 
 /// The store as it was found.
@@ -75,15 +76,8 @@ pub(crate) fn open(
     let TreeOptions { page_bytes, bounds } = options;
     let tree = Tree::new(version, Arc::clone(&stored.places), size, page_bytes, bounds);
     let is_doubtful = damage.is_some();
-    let mut redo = Redo {
-        tree: &tree,
-        version,
-        is_doubtful,
-        edit: None,
-        gathered: 0,
-        bytes: 0,
-        pending: Pending::default(),
-    };
+    let (gathered, pending) = (Redone::default(), Pending::default());
+    let mut redo = Redo { tree: &tree, version, is_doubtful, gathered, bytes: 0, pending };
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
     let (log, recovery) = match (opened, damage) {
@@ -99,7 +93,7 @@ pub(crate) fn open(
         }
         (Err(error), _) => return Err(error),
     };
-    let (mut pending, backlog) = redo.finish();
+    let (mut pending, backlog) = redo.finish()?;
     if stored.found.is_none() {
         // Not even the empty root is in the file.
         pending.rewrite([ROOT]);
@@ -159,39 +153,63 @@ struct Redo<'a> {
     version: u64,
     /// Whether the checkpoint is not the newest one: blocks that the log names may have been used again.
     is_doubtful: bool,
-    edit: Option<Edit<'a>>,
-    /// Bytes of records in `edit`, and in all.
-    gathered: u64,
+    gathered: Redone,
+    /// Bytes of all records.
     bytes: u64,
     pending: Pending,
 }
 
-impl Redo<'_> {
+impl<'a> Redo<'a> {
     fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
+        self.bytes += record.len() as u64;
         let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
         let parsed = Record::parse(record).map_err(|error| {
             wrong(format!("{error}; the log itself is whole, so the record was written like this"))
         });
         match parsed? {
-            Record::Batch(batch) => self.edit.get_or_insert_with(|| self.tree.edit()).apply(batch)?,
+            // As it came, for it is in memory already.
+            Record::Batch(batch) if record.len() as u64 > self.bytes_at_once() => {
+                self.redo_at_once(|edit| edit.apply(batch))
+            }
+            Record::Batch(batch) => self.gather(batch),
             Record::Ahead { version, .. } if version > self.version => {
-                return Err(wrong(
-                    "it goes on from a checkpoint that is not there; restore a backup".to_string(),
-                ));
+                Err(wrong("it goes on from a checkpoint that is not there; restore a backup".to_string()))
             }
             Record::Ahead { items, .. } => {
                 self.take_blocks(items)?;
-                self.edit.get_or_insert_with(|| self.tree.edit()).take_ahead(items)?;
-                // Its leaves were read for this edit alone, if they were.
-                self.publish();
+                self.redo_at_once(|edit| edit.take_ahead(items))
             }
         }
-        self.gathered += record.len() as u64;
-        let changed = self.edit.as_ref().map_or(0, Edit::changed_pages) * self.tree.page_bytes as u64;
-        if self.gathered >= REDO_BYTES || changed >= self.tree.frames.bounds.cache_bytes / REDO_PART {
-            self.publish();
+    }
+
+    fn gather(&mut self, batch: Batch<'_>) -> Result<()> {
+        for mutation in batch {
+            match mutation {
+                Mutation::Put { key, value } => self.gathered.add(key, Some(value)),
+                Mutation::Delete { key } => self.gathered.add(key, None),
+                Mutation::DeleteRange(range) => self.redo_at_once(|edit| edit.delete_range(range))?,
+            }
         }
+        if self.gathered.bytes() >= self.bytes_at_once() { self.redo_gathered() } else { Ok(()) }
+    }
+
+    /// Does something again behind what was gathered.
+    fn redo_at_once(&mut self, change: impl FnOnce(&mut Edit<'a>) -> Result<()>) -> Result<()> {
+        self.redo_gathered()?;
+        let mut edit = self.tree.edit();
+        change(&mut edit)?;
+        self.pending.add(edit.publish(), &self.tree.frames.places);
         Ok(())
+    }
+
+    fn redo_gathered(&mut self) -> Result<()> {
+        let (bytes_at_once, pending) = (self.bytes_at_once(), &mut self.pending);
+        let published = |edit: Edit<'a>| pending.add(edit.publish(), &self.tree.frames.places);
+        self.gathered.finish(self.tree, bytes_at_once, published)
+    }
+
+    fn bytes_at_once(&self) -> u64 {
+        REDO_BYTES.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
     }
 
     /// The blocks that a record names hold what it says, and are not free.
@@ -223,16 +241,9 @@ impl Redo<'_> {
         if self.is_doubtful { file.read_page(UNNAMED, place).map(drop) } else { Ok(()) }
     }
 
-    fn publish(&mut self) {
-        if let Some(edit) = self.edit.take() {
-            self.pending.add(edit.publish(), &self.tree.frames.places);
-        }
-        self.bytes += std::mem::take(&mut self.gathered);
-    }
-
     /// Shows everything that was done. Returns what the next checkpoint has to take in, and the bytes of the records.
-    fn finish(mut self) -> (Pending, u64) {
-        self.publish();
-        (self.pending, self.bytes)
+    fn finish(mut self) -> Result<(Pending, u64)> {
+        self.redo_gathered()?;
+        Ok((self.pending, self.bytes))
     }
 }
