@@ -23,11 +23,12 @@ use crate::space::BLOCK;
 use crate::superblock::Superblock;
 use crate::tree::{ROOT, Size, Tree};
 
-/// How many bytes of records are gathered before they become visible.
+/// How many bytes of records are gathered before they are done, at most.
 const REDO_BYTES: u64 = 64 << 20;
-
-/// Neither they nor the pages that they changed take more than this part of the budget at once: as they were, pages may
-/// be evicted then.
+/// How many bytes of pages are changed before they become visible, at most. As they were, they are freed then, and
+/// their memory is used again while the processor's caches still have it.
+const CHANGED_BYTES: u64 = 4 << 20;
+/// Neither takes more than this part of the budget: as they were, pages may be evicted then.
 const REDO_PART: u64 = 16;
 
 /// The store as it was found.
@@ -157,7 +158,7 @@ impl Redo<'_> {
             EngineError::corrupt(format!("log record {lsn}"), 0, message)
         })?;
         self.bytes += record.len() as u64;
-        if record.len() as u64 > self.bytes_at_once() {
+        if record.len() as u64 > self.at_most(REDO_BYTES) {
             // As it came, for it is in memory already.
             self.publish()?;
             let mut edit = self.tree.edit();
@@ -177,16 +178,16 @@ impl Redo<'_> {
                 }
             }
         }
-        if self.gathered.bytes() >= self.bytes_at_once() { self.publish() } else { Ok(()) }
+        if self.gathered.bytes() >= self.at_most(REDO_BYTES) { self.publish() } else { Ok(()) }
     }
 
-    fn bytes_at_once(&self) -> u64 {
-        REDO_BYTES.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
+    fn at_most(&self, bytes: u64) -> u64 {
+        bytes.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
     }
 
     fn publish(&mut self) -> Result<()> {
-        let bytes_at_once = self.bytes_at_once();
-        self.gathered.finish(self.tree, bytes_at_once, |edit| self.dirty.extend(edit.publish()))
+        let changed_max = self.at_most(CHANGED_BYTES);
+        self.gathered.finish(self.tree, changed_max, |edit| self.dirty.extend(edit.publish()))
     }
 
     /// Shows everything that was done. Returns the pages that changed, and the bytes of the records.
