@@ -413,7 +413,7 @@ impl Frames {
     pub(crate) fn close_view(&self, ticket: Ticket) {
         lock(&self.views).close(ticket);
         if let Ok(mut reclaimer) = self.reclaimer.try_lock()
-            && reclaimer.may_wait_for(ticket.0)
+            && reclaimer.may_go_on(ticket.0, self.published.load(Ordering::Relaxed))
         {
             self.collect(&mut reclaimer);
         }

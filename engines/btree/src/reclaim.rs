@@ -80,9 +80,11 @@ impl Reclaimer {
         self.superseded.push_back(frame);
     }
 
-    /// Whether there may be frames that only a view of this version holds, or that a read through it came upon.
-    pub(crate) fn may_wait_for(&self, version: u64) -> bool {
-        !self.superseded.is_empty() || !self.unlinked.is_empty() || self.retained.contains_key(&version)
+    /// Whether frames may be free to go on, now that a view of a version is closed or a read through it is over.
+    pub(crate) fn may_go_on(&self, version: u64, published: u64) -> bool {
+        !self.superseded.is_empty()
+            || self.retained.contains_key(&version)
+            || self.unlinked.front().is_some_and(|(at, _)| *at < published)
     }
 
     /// A frame that is in no chain since now.

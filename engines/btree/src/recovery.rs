@@ -26,11 +26,12 @@ use crate::space::BLOCK;
 use crate::superblock::Superblock;
 use crate::tree::{ROOT, Size, Tree};
 
-/// How many bytes of records are gathered before they become visible.
+/// How many bytes of records are gathered before they are done, at most.
 const REDO_BYTES: u64 = 64 << 20;
-
-/// Neither they nor the pages that they changed take more than this part of the budget at once: as they were, pages may
-/// be evicted then.
+/// How many bytes of pages are changed before they become visible, at most. As they were, they are freed then, and
+/// their memory is used again while the processor's caches still have it.
+const CHANGED_BYTES: u64 = 4 << 20;
+/// Neither takes more than this part of the budget: as they were, pages may be evicted then.
 const REDO_PART: u64 = 16;
 
 /// The store as it was found.
@@ -168,7 +169,7 @@ impl<'a> Redo<'a> {
         });
         match parsed? {
             // As it came, for it is in memory already.
-            Record::Batch(batch) if record.len() as u64 > self.bytes_at_once() => {
+            Record::Batch(batch) if record.len() as u64 > self.at_most(REDO_BYTES) => {
                 self.redo_at_once(|edit| edit.apply(batch))
             }
             Record::Batch(batch) => self.gather(batch),
@@ -190,7 +191,7 @@ impl<'a> Redo<'a> {
                 Mutation::DeleteRange(range) => self.redo_at_once(|edit| edit.delete_range(range))?,
             }
         }
-        if self.gathered.bytes() >= self.bytes_at_once() { self.redo_gathered() } else { Ok(()) }
+        if self.gathered.bytes() >= self.at_most(REDO_BYTES) { self.redo_gathered() } else { Ok(()) }
     }
 
     /// Does something again behind what was gathered.
@@ -203,13 +204,13 @@ impl<'a> Redo<'a> {
     }
 
     fn redo_gathered(&mut self) -> Result<()> {
-        let (bytes_at_once, pending) = (self.bytes_at_once(), &mut self.pending);
+        let (changed_max, pending) = (self.at_most(CHANGED_BYTES), &mut self.pending);
         let published = |edit: Edit<'a>| pending.add(edit.publish(), &self.tree.frames.places);
-        self.gathered.finish(self.tree, bytes_at_once, published)
+        self.gathered.finish(self.tree, changed_max, published)
     }
 
-    fn bytes_at_once(&self) -> u64 {
-        REDO_BYTES.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
+    fn at_most(&self, bytes: u64) -> u64 {
+        bytes.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
     }
 
     /// The blocks that a record names hold what it says, and are not free.

@@ -63,7 +63,7 @@ impl Redone {
     pub(crate) fn finish<'t>(
         &mut self,
         tree: &'t Tree,
-        bytes_at_once: u64,
+        changed_max: u64,
         mut published: impl FnMut(Edit<'t>),
     ) -> Result<()> {
         let Self { bytes, waiting } = self;
@@ -85,7 +85,7 @@ impl Redone {
                 Some(len) => Mutation::Put { key, value: &bytes[one.at + key.len()..][..len as usize] },
                 None => Mutation::Delete { key },
             })?;
-            if current.changed_pages() * tree.page_bytes as u64 >= bytes_at_once {
+            if current.changed_pages() * tree.page_bytes as u64 >= changed_max {
                 edit.take().into_iter().for_each(&mut published);
             }
         }
