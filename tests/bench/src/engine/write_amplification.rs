@@ -51,7 +51,7 @@ struct Rounds {
 
 pub(super) fn run(launcher: &Launcher, scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<Findings> {
     let columns = vec![
-        "updates",
+        "load",
         "log MiB",
         "updates to a checkpoint",
         "to a page",
