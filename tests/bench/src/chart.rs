@@ -80,7 +80,9 @@ pub fn chart(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
         let places: Vec<_> = places.map(|point| (across.place(point.0), up.place(point.1))).collect();
         draw(&mut out, series.style, &places, colour);
         let legend = bottom + 34.0 + ROW_HEIGHT * (f64::from(which) + 1.0);
-        draw(&mut out, series.style, &[(LEFT, legend - 4.0), (LEFT + 30.0, legend - 4.0)], colour);
+        let [first, middle, last] = [0.0, 15.0, 30.0].map(|right| (LEFT + right, legend - 4.0));
+        let sample: &[_] = if series.style == Style::Line { &[first, last] } else { &[middle] };
+        draw(&mut out, series.style, sample, colour);
         text(&mut out, (LEFT + 40.0, legend), "start", &series.name);
     }
     out + "</svg>\n"
