@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use adapter_api::Result;
 use adapter_api::environment::Directory;
-use page::PageId;
+use page::{Kind, PageId};
 use wal::{Log, Lsn};
 
 use crate::data_file::{DataFile, Found};
@@ -115,9 +115,11 @@ impl Checkpointer {
     /// Begins a checkpoint.
     pub(crate) fn begin(&mut self, mut basis: Basis) -> Result<()> {
         basis.pending.add_older(std::mem::take(&mut self.left_over), &self.stored.places);
-        match self.prepare() {
-            Ok(file) => {
-                let writer = PageWriter::new(file, basis.pending.dirty.iter().copied().collect(), None);
+        let ready =
+            self.prepare().and_then(|file| Ok((file, in_key_order(&basis.view, &basis.pending.dirty)?)));
+        match ready {
+            Ok((file, pages)) => {
+                let writer = PageWriter::new(file, pages, None);
                 self.running = Some(Running { basis, writer, stage: Stage::Pages });
                 Ok(())
             }
@@ -263,6 +265,25 @@ impl Checkpointer {
             self.give_up(running);
         }
     }
+}
+
+/// Leaves that lie side by side in the tree are written side by side, so that a scan that has to read them finds them
+/// together; what is no leaf comes behind them.
+fn in_key_order(view: &View, pages: &BTreeSet<PageId>) -> Result<Vec<PageId>> {
+    let pin = view.pin()?;
+    let key = |id: PageId| {
+        let leaf = pin.peek(id).filter(|page| page.kind() == Kind::Leaf);
+        let mut head = [u8::MAX; 16];
+        if let Some(page) = leaf {
+            let known = page.lower().len().min(head.len());
+            head = [0; 16];
+            head[..known].copy_from_slice(&page.lower()[..known]);
+        }
+        (leaf.is_none(), head, id)
+    };
+    let mut keyed: Vec<_> = pages.iter().map(|id| key(*id)).collect();
+    keyed.sort_unstable();
+    Ok(keyed.into_iter().map(|(_, _, id)| id).collect())
 }
 
 /// Adds the map of what was written: of the changes, or of everything.

@@ -83,6 +83,12 @@ use recovery::TreeOptions;
 use store::Store;
 use tree::View;
 
+/// The size of a segment of the log unless set otherwise: what a store at rest has beside its pages is three of them.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// So much of the log is kept to be used again, which is what grows between two checkpoints.
+const RECYCLED_BYTES: u64 = 256 << 20;
+const RECYCLED_MAX: u64 = 16;
+
 /// The B-tree engine, open.
 pub struct BtreeEngine {
     store: Store,
@@ -102,7 +108,9 @@ impl Plugin for BtreeEngine {
             | Capabilities::VERIFY
             | Capabilities::COMPACT
             | Capabilities::DURABLE;
-        about.options.push(wal::log_segment_option());
+        let mut segment = wal::log_segment_option();
+        segment.default = SEGMENT_BYTES.to_string().into();
+        about.options.push(segment);
         about.options.push(OptionSpec::integer(
             "checkpoint_log_bytes",
             "bytes",
@@ -154,8 +162,10 @@ impl Plugin for BtreeEngine {
     fn open(request: OpenRequest) -> Result<Self> {
         let OpenRequest { environment, options, durability, .. } = request;
         let bytes = |name| options.integer(name).unsigned_abs();
+        let segment_bytes = bytes("log_segment");
+        let recycled_segments = (RECYCLED_BYTES / segment_bytes).min(RECYCLED_MAX) as usize;
         let log_options =
-            LogOptions { segment_bytes: bytes("log_segment"), durability, ..LogOptions::default() };
+            LogOptions { segment_bytes, durability, recycled_segments, ..LogOptions::default() };
         let tree_options = TreeOptions {
             page_bytes: (bytes("page_bytes") as usize).next_multiple_of(page::BLOCK_BYTES),
             bounds: Bounds { cache_bytes: bytes("cache_bytes"), retained_bytes: bytes("view_bytes") },
@@ -252,7 +262,8 @@ impl StorageEngine for BtreeEngine {
         maintenance::verify(&self.store, watch)
     }
 
-    /// Writes a checkpoint, whatever the range, and gives the free end of the data file back.
+    /// Writes a checkpoint, whatever the range, and gives back the free end of the data file and of the log what is not
+    /// in use.
     fn compact(&self, _: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
         self.store.compact(watch)
     }

@@ -414,6 +414,10 @@ impl Store {
             self.force_checkpoint(watch)?;
         }
         lock(&self.checkpointer).cut_file();
+        let _preparing = lock(&self.preparing);
+        if let Err(error) = self.log.remove_retired() {
+            log::warn!("could not remove a needless part of the log; it is tried again later: {error}");
+        }
         Ok(())
     }
 

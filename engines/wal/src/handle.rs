@@ -166,6 +166,15 @@ impl Log {
         self.try_to_prepare().unwrap_or(Step::IdleFor(RETRY_AFTER))
     }
 
+    /// Removes every segment that is needless now, though it could have been used again: for whoever wants the room.
+    ///
+    /// # Errors
+    /// Those of removing files; what is left goes later.
+    pub fn remove_retired(&self) -> io::Result<()> {
+        lock(&self.pool).retire(self.durable());
+        lock(&self.preparer).remove_retired()
+    }
+
     fn try_to_prepare(&self) -> io::Result<Step> {
         lock(&self.pool).retire(self.durable());
         let step = lock(&self.preparer).step(self.options.ready_segments, self.options.recycled_segments);

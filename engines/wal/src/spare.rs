@@ -313,6 +313,14 @@ impl Preparer {
         if pool.has_superfluous(keep, self.segment_len) { pool.retired.pop_front() } else { None }
     }
 
+    /// Removes every retired file, the oldest first.
+    pub(crate) fn remove_retired(&self) -> io::Result<()> {
+        while let Some(file) = self.take_superfluous(0) {
+            self.remove(&file)?;
+        }
+        Ok(())
+    }
+
     fn remove(&self, file: &Retired) -> io::Result<()> {
         self.directory.remove(&file.name)?;
         self.directory.sync()
