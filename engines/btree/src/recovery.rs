@@ -72,7 +72,7 @@ pub(crate) fn open(
     let Loaded { stored, size, position, version } = loaded;
     let TreeOptions { page_bytes, bounds } = options;
     let tree = Tree::new(version, Arc::clone(&stored.places), size, page_bytes, bounds);
-    let mut redo = Redo { tree: &tree, edit: None, gathered: 0, bytes: 0, dirty: BTreeSet::new() };
+    let mut redo = Redo::new(&tree);
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
     let (log, recovery) = match (opened, damage) {
@@ -142,7 +142,7 @@ fn read_every_page(file: &DataFile, stored: &Stored) -> Result<()> {
 }
 
 /// Does records again, many at once.
-struct Redo<'a> {
+pub(crate) struct Redo<'a> {
     tree: &'a Tree,
     edit: Option<Edit<'a>>,
     /// Bytes of records in `edit`, and in all.
@@ -151,8 +151,12 @@ struct Redo<'a> {
     dirty: BTreeSet<PageId>,
 }
 
-impl Redo<'_> {
-    fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
+impl<'a> Redo<'a> {
+    pub(crate) fn new(tree: &'a Tree) -> Self {
+        Self { tree, edit: None, gathered: 0, bytes: 0, dirty: BTreeSet::new() }
+    }
+
+    pub(crate) fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
         let batch = Batch::parse(record).map_err(|error| {
             let message = format!("{error}; the log itself is whole, so the record was written like this");
             EngineError::corrupt(format!("log record {lsn}"), 0, message)
@@ -174,7 +178,7 @@ impl Redo<'_> {
     }
 
     /// Shows everything that was done. Returns the pages that changed, and the bytes of the records.
-    fn finish(mut self) -> (BTreeSet<PageId>, u64) {
+    pub(crate) fn finish(mut self) -> (BTreeSet<PageId>, u64) {
         self.publish();
         (self.dirty, self.bytes)
     }

@@ -54,7 +54,7 @@ mod view;
 
 pub use balance::{Split, separator};
 pub use build::{Cell, Head};
-pub use check::{Damage, seal};
+pub use check::{Beginning, Damage, seal};
 pub use edit::Page;
 pub use layout::{BLOCK_BYTES, HEADER_BYTES, Kind, PAGE_BYTES_MAX};
 pub use view::{PageRef, Payload};
