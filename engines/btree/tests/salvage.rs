@@ -235,6 +235,33 @@ fn without_any_map_a_lost_leaf_takes_its_own_keys_or_gives_older_ones() {
 }
 
 #[test]
+fn an_older_superblock_counts_only_where_all_its_pages_are_left() {
+    let disk = Disk::default();
+    let engine = BtreeEngine::open(request(disk.root(), 1)).unwrap();
+    for round in 0..2 {
+        for number in (0..40).filter(|number| round == 0 || number % 5 == 1) {
+            put(&engine, &key(number), &value(number, round)).unwrap();
+        }
+        run(&engine, CHECKPOINT);
+    }
+    // Nobody has used the older part of the log again, so it goes on from both.
+    let (contents, expected) = (disk.contents(), state(&engine));
+    let data = file(&mut contents.clone(), "data").clone();
+    let mut superseded = 0;
+    for (at, _) in pages(&data) {
+        let mut damaged = contents.clone();
+        file(&mut damaged, "data")[at + 100] ^= 4;
+        let is_superseded = salvaged(&damaged).1.is_empty();
+        file(&mut damaged, "data")[newest_superblock(&data) * BLOCK + 9] ^= 1;
+        let (shown, findings) = salvaged(&damaged);
+        assert!(shown.len() + 20 > expected.len() && !findings.is_empty());
+        assert!(!is_superseded || shown == expected, "{at}: {findings:?}");
+        superseded += usize::from(is_superseded);
+    }
+    assert!(superseded > 1, "{superseded}");
+}
+
+#[test]
 fn of_a_data_file_that_was_cut_the_rest_comes_out() {
     let (disk, expected) = store(true);
     let contents = disk.contents();
