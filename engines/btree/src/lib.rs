@@ -14,7 +14,7 @@
 //! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places` and
 //! `page_writer` are the file; `frames`, `pin`, `reclaim`, `evict`, `dirty` and `holds` keep pages in versions, in
 //! memory or not; `ids`, `tree`, `edit`, `balance` and `range_delete` make a tree of them; `ahead`, `cursor`, `estimate`,
-//! `ingest` and `check` read it; `checkpointer`, `recovery`, `maintenance` and `store` put it together. `salvage` opens what
+//! `ingest`, `shape` and `check` read it; `checkpointer`, `recovery`, `maintenance` and `store` put it together. `salvage` opens what
 //! is damaged, with `survivors`, `cover`, `rebuild` and `losses`.
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
@@ -56,6 +56,7 @@ mod rebuild;
 mod reclaim;
 mod recovery;
 mod salvage;
+mod shape;
 mod slots;
 mod space;
 mod store;

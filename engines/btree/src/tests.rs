@@ -6,6 +6,7 @@ mod concurrency;
 mod filed;
 #[cfg(loom)]
 mod orders;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
