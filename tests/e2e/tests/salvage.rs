@@ -7,6 +7,7 @@ use std::process::Output;
 use e2e::{Config, Reply, Server, server};
 use tempfile::TempDir;
 
+use crate::backup::ended;
 use crate::data_directory::contents;
 use crate::engines;
 use crate::offline::{self, text};
@@ -116,7 +117,9 @@ fn a_damaged_leaf_of_a_btree_takes_its_own_keys_and_is_told() {
     let folder = TempDir::new().unwrap();
     let (data, new) = (written(&folder, engines::btree()), folder.path().join("new"));
     let mut server = Server::start(engines::btree().data(&data));
-    assert_eq!(server.client().line("ENGINE COMPACT").text(), "compact: ok");
+    let mut client = server.client();
+    client.line("ENGINE COMPACT");
+    assert!(ended(&mut client).starts_with("compact: ok"));
     server.stop();
     let (file, mut bytes) =
         contents(&data).into_iter().find(|(file, _)| file.ends_with("/data")).expect("a file has the pages");
@@ -183,6 +186,6 @@ fn a_damaged_marker_is_a_finding_if_the_engine_is_named() {
     let output = salvage(&data, &new, &["--engine", "logmap"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(stdout(&output).contains("MARKER"), "{output:?}");
-    let server = Server::start(config().data(&new));
+    let server = Server::start(engines::logmap().data(&new));
     assert_eq!(server.client().line("DBSIZE").integer(), KEYS as i64);
 }
