@@ -5,11 +5,12 @@
 //! `verify`.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Cause, Directory, File, OpenFile, ReadRequest, read_exact_at};
 use adapter_api::{EngineError, Result};
 use page::{Beginning, Page, PageId};
+use wal::lock;
 
 use crate::map::{self, Decoded, MapChain, MapRef, PageMap, Place};
 use crate::space::{BLOCK, Extent, Space};
@@ -26,7 +27,14 @@ pub(crate) struct DataFile {
     file: Arc<dyn File>,
     /// A page is called what whoever asks for it calls it, and not what it says itself.
     renames: bool,
+    /// How many syncs failed. Syncs come one behind the other: the system tells of a write-back that failed once for each
+    /// open file, so the sync of a checkpoint that follows a failed one of an ingest answers Ok whatever was lost.
+    failed_syncs: Arc<Mutex<u64>>,
 }
+
+/// When a stretch of writes began, for the sync behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Since(u64);
 
 /// A superblock that counts, and the one of the two places that it lies in.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +64,7 @@ impl DataFile {
 
     fn open_how(directory: &dyn Directory, how: OpenFile, renames: bool) -> Result<Option<Self>> {
         match directory.open_file(DATA, how) {
-            Ok(file) => Ok(Some(Self { file, renames })),
+            Ok(file) => Ok(Some(Self { renames, ..Self::of(file) })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(EngineError::failed_by(format!("could not open {DATA}"), error)),
         }
@@ -71,7 +79,28 @@ impl DataFile {
         }
         let file = directory.open_file(DATA, OpenFile::CREATE_NEW)?;
         directory.sync()?;
-        Ok(Self { file, renames: false })
+        Ok(Self::of(file))
+    }
+
+    fn of(file: Arc<dyn File>) -> Self {
+        Self { file, renames: false, failed_syncs: Arc::default() }
+    }
+
+    /// A stretch of writes begins, which `sync` will end.
+    pub(crate) fn begin(&self) -> Since {
+        Since(*lock(&self.failed_syncs))
+    }
+
+    /// Makes durable what was written since.
+    ///
+    /// # Errors
+    /// Its own, or that another sync failed meanwhile: what was written must be written anew.
+    pub(crate) fn sync(&self, since: Since) -> io::Result<()> {
+        let mut failed = lock(&self.failed_syncs);
+        if *failed != since.0 {
+            return Err(io::Error::other("another sync failed meanwhile"));
+        }
+        self.file.sync_data().inspect_err(|_| *failed += 1)
     }
 
     /// Reads both superblocks.
@@ -92,8 +121,10 @@ impl DataFile {
 
     /// Makes a superblock durable in one of the two places.
     pub(crate) fn write_superblock(&self, found: &Found) -> io::Result<()> {
-        let bytes = found.superblock.encode();
-        self.file.write_durable_at(&[IoSlice::new(&bytes)], found.slot * BLOCK, Cause::Metadata)
+        let (bytes, mut failed) = (found.superblock.encode(), lock(&self.failed_syncs));
+        let written =
+            self.file.write_durable_at(&[IoSlice::new(&bytes)], found.slot * BLOCK, Cause::Metadata);
+        written.inspect_err(|_| *failed += 1)
     }
 
     /// Reads the maps that a superblock names, and what is free besides them and the pages.
@@ -182,11 +213,11 @@ impl DataFile {
         let mut page = Page::from_bytes(bytes).map_err(|damage| {
             corrupt(offset + damage.position as u64, format!("page {id}: {}", damage.what))
         })?;
-        let called = if self.renames { page.view().id() } else { id };
-        if !page.view().is(called, place.checksum) {
+        let says = page.view().id();
+        if !page.view().is(if self.renames { says } else { id }, place.checksum) {
             return Err(corrupt(offset, format!("this is not page {id} as it was written last")));
         }
-        if self.renames {
+        if says != id {
             page.set_id(id);
         }
         Ok(page)
@@ -212,6 +243,11 @@ impl DataFile {
         let mut read = vec![0; bytes as usize];
         read_exact_at(&*self.file, &mut read, offset).map_err(unreadable)?;
         Ok(read)
+    }
+
+    /// Whether the file is long enough for a page.
+    pub(crate) fn has(&self, place: Place) -> bool {
+        self.len().is_ok_and(|len| place.extent.end() * BLOCK <= len)
     }
 
     pub(crate) fn file(&self) -> &Arc<dyn File> {

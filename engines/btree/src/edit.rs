@@ -15,7 +15,9 @@ use adapter_api::{Batch, EngineError, Mutation, Result};
 use page::{Page, PageId, PageRef, Payload, Split};
 
 use crate::ids::{Ids, TakenIds};
+use crate::map::Place;
 use crate::pin::Pin;
+use crate::space::Extent;
 use crate::tree::{ROOT, Size, Tree, check_level};
 
 /// A page that is longer than this is split where it can be, and none is made so by sharing cells: large keys that have
@@ -34,19 +36,34 @@ pub(crate) struct Step {
 pub(crate) struct Edit<'a> {
     pub(crate) tree: &'a Tree,
     base: Pin<'a>,
-    turn: MutexGuard<'a, Ids>,
-    ids: TakenIds,
     /// Pages that are new or changed; `None` are those that are removed.
     changed: BTreeMap<PageId, Option<Page>>,
+    /// Pages that are new and lie in the file already; they are in `changed` once they are changed.
+    pub(crate) ahead: BTreeMap<PageId, Place>,
+    /// Where such pages were that are not there any more.
+    pub(crate) spent: Vec<Extent>,
+    pub(crate) ids: TakenIds,
+    pub(crate) turn: MutexGuard<'a, Ids>,
     pub(crate) size: Size,
-    path: Vec<Step>,
+    pub(crate) path: Vec<Step>,
+}
+
+/// What came of an edit.
+pub(crate) struct Published {
+    /// Pages that are new, changed or removed.
+    pub(crate) changed: Vec<PageId>,
+    /// Pages that are new and lie in the file already.
+    pub(crate) ahead: BTreeMap<PageId, Place>,
+    /// Where such pages were that are not there any more.
+    pub(crate) spent: Vec<Extent>,
 }
 
 impl<'a> Edit<'a> {
     pub(crate) fn new(tree: &'a Tree) -> Self {
         let turn = tree.take_turn();
         let (base, size, ids) = (tree.frames.pin(), tree.size(), turn.begin());
-        Self { tree, base, turn, ids, changed: BTreeMap::new(), size, path: Vec::new() }
+        let (changed, ahead) = (BTreeMap::new(), BTreeMap::new());
+        Self { tree, base, changed, ahead, spent: Vec::new(), ids, turn, size, path: Vec::new() }
     }
 
     /// Adds every mutation of a batch.
@@ -58,18 +75,19 @@ impl<'a> Edit<'a> {
         })
     }
 
-    /// Makes all of it visible at one instant. Returns the pages that are new, changed or removed.
-    pub(crate) fn publish(mut self) -> Vec<PageId> {
-        let touched = self.changed.keys().copied().collect();
+    /// Makes all of it visible at one instant.
+    pub(crate) fn publish(mut self) -> Published {
+        let changed = self.changed.keys().copied().collect();
         // The numbers must not be used again, and our own read must be over, before what is superseded can go.
         self.turn.keep(self.ids);
         drop(self.base);
+        self.tree.frames.put_ahead(&self.ahead);
         if !self.changed.is_empty() {
             let free = self.tree.frames.publish(self.changed.into_iter());
             self.turn.give_back(free);
         }
         self.tree.set_size(self.size);
-        touched
+        Published { changed, ahead: self.ahead, spent: self.spent }
     }
 
     /// How many pages are new, changed or removed.
@@ -86,7 +104,10 @@ impl<'a> Edit<'a> {
     pub(crate) fn page(&self, id: PageId) -> Result<PageRef<'_>> {
         match self.changed.get(&id) {
             Some(changed) => changed.as_ref().map(Page::view).ok_or_else(|| missing(id)),
-            None => self.base.page(id),
+            None => match self.ahead.get(&id) {
+                Some(place) => self.base.page_at(id, *place),
+                None => self.base.page(id),
+            },
         }
     }
 
@@ -100,6 +121,9 @@ impl<'a> Edit<'a> {
     pub(crate) fn look_at<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
         match self.changed.get(&id) {
             Some(changed) => look(changed.as_ref().map(Page::view).ok_or_else(|| missing(id))?),
+            None if self.ahead.contains_key(&id) => {
+                look(self.tree.frames.places.read_at(id, self.ahead[&id])?.view())
+            }
             None => self.base.look_at(id, |page| look(page.ok_or_else(|| missing(id))?)),
         }
     }
@@ -107,15 +131,17 @@ impl<'a> Edit<'a> {
     /// A page, to be changed.
     pub(crate) fn page_mut(&mut self, id: PageId) -> Result<&mut Page> {
         if !self.changed.contains_key(&id) {
-            let page = self.base.get(id)?.cloned().ok_or_else(|| missing(id))?;
-            self.changed.insert(id, Some(page));
+            let page = self.page(id)?.to_page();
+            self.set(page);
         }
         self.changed.get_mut(&id).and_then(Option::as_mut).ok_or_else(|| missing(id))
     }
 
     /// Puts a page in the place of what has its number.
     pub(crate) fn set(&mut self, page: Page) {
-        self.changed.insert(page.view().id(), Some(page));
+        let id = page.view().id();
+        self.forget_ahead(id);
+        self.changed.insert(id, Some(page));
     }
 
     /// Removes a page.
@@ -123,9 +149,14 @@ impl<'a> Edit<'a> {
         if self.base.may_have(id) {
             self.changed.insert(id, None);
         } else {
+            self.forget_ahead(id);
             self.changed.remove(&id);
             self.ids.give_back(id);
         }
+    }
+
+    fn forget_ahead(&mut self, id: PageId) {
+        self.spent.extend(self.ahead.remove(&id).map(|place| place.extent));
     }
 
     /// Puts a value under a key, whatever was there.
@@ -133,13 +164,24 @@ impl<'a> Edit<'a> {
         let away = (value.len() > self.tree.page_bytes / 4).then(|| self.ids.take(&self.turn)).transpose()?;
         let payload = match away {
             Some(id) => {
-                self.set(Page::of_value(id, value));
+                self.set(Page::of_value(id, key, value));
                 Payload::Away { id, bytes: value.len() as u32 }
             }
             None => Payload::Here(value),
         };
+        self.put_counted(key, payload, value.len())
+    }
+
+    /// Puts a value of so many bytes under a key that lies in the data file already.
+    pub(crate) fn put_ahead(&mut self, key: &[u8], bytes: u32, place: Place) -> Result<()> {
+        let id = self.ids.take(&self.turn)?;
+        self.ahead.insert(id, place);
+        self.put_counted(key, Payload::Away { id, bytes }, bytes as usize)
+    }
+
+    fn put_counted(&mut self, key: &[u8], payload: Payload<'_>, value_bytes: usize) -> Result<()> {
         let replaced = self.put_payload(key, payload)?;
-        self.size.bytes += (key.len() + value.len()) as u64;
+        self.size.bytes += (key.len() + value_bytes) as u64;
         self.size.entries += 1;
         self.forget(replaced, key.len());
         Ok(())
@@ -188,7 +230,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Goes down to the leaf of a key, and notes the way.
-    fn descend(&mut self, key: &[u8]) -> Result<PageId> {
+    pub(crate) fn descend(&mut self, key: &[u8]) -> Result<PageId> {
         let mut path = std::mem::take(&mut self.path);
         path.clear();
         let leaf = self.way_to(key, &mut path);
@@ -208,7 +250,7 @@ impl<'a> Edit<'a> {
 
     /// Makes room for a cell of so many bytes in the page at `depth` of the noted way, or in one above it. Whoever
     /// asked goes down again.
-    fn split(&mut self, depth: usize, key: &[u8], cell: usize) -> Result<()> {
+    pub(crate) fn split(&mut self, depth: usize, key: &[u8], cell: usize) -> Result<()> {
         let id = self.page_at(depth)?;
         let page_bytes = self.tree.page_bytes;
         let right = self.ids.take(&self.turn)?;

@@ -10,6 +10,7 @@ use page::PageId;
 use crate::cover::{Cover, Stretch};
 use crate::data_file::{DATA, DataFile};
 use crate::map::Place;
+use crate::record::Item;
 use crate::survivors::Lost;
 
 /// So many bytes of a key are told.
@@ -78,6 +79,18 @@ impl<'a> Losses<'a> {
     fn tell(&self, offset: u64, what: String) {
         self.watch.finding(EngineError::corrupt(DATA, offset, what));
     }
+}
+
+/// A page that a record of the log names is lost.
+pub(crate) fn tell_item(item: &Item<'_>, error: EngineError, watch: &dyn Watch) {
+    let held = match item {
+        Item::Leaf(leaf) => named(&Stretch { lower: leaf.lower.into(), upper: leaf.upper.map(Into::into) }),
+        Item::Value { key, .. } => format!("the value of {}", quoted(key)),
+        Item::Batch(_) => "what the log has itself".to_string(),
+    };
+    let offset = item.place().map_or(0, |place| place.extent.offset());
+    let Lost { offset, what } = Lost::of(error, offset);
+    watch.finding(EngineError::corrupt(DATA, offset, format!("{what}; it held {held}")));
 }
 
 /// Keys as an operator reads them.

@@ -24,6 +24,7 @@ use crate::losses::Losses;
 use crate::map::{PageMap, Place};
 use crate::places::Places;
 use crate::recovery::TreeOptions;
+use crate::space::Space;
 use crate::survivors::{Leaf, Survivors};
 use crate::tree::{ROOT, Size, Tree};
 
@@ -132,7 +133,7 @@ impl Row {
         let (mut kept, mut is_changed) = (Vec::new(), is_cut);
         for cell in cells {
             let value = match cell.payload {
-                Payload::Away { id, bytes } => match found.take_value(id, leaf.version, bytes) {
+                Payload::Away { id, bytes } => match found.take_value(id, &cell.key(), leaf.version, bytes) {
                     Some(place) => Payload::Away { id: self.add_value(id, place)?, bytes },
                     None => {
                         losses.tell_value(id, &cell.key(), leaf.place);
@@ -200,7 +201,8 @@ impl Row {
         let Self { map, built, size, .. } = self;
         let ids = map.pages().map(|(id, _)| id).chain(built.iter().map(|page| page.view().id()));
         let ids = Ids::besides(ids.collect());
-        let places = Arc::new(Places::new(file.clone(), map));
+        // Nobody will write, so nobody asks what is free but the log: whether two of its records name the same blocks.
+        let places = Arc::new(Places::new(file.clone(), map, Space::default()));
         let tree = Tree::new(version, places, size, options.page_bytes, options.bounds);
         tree.frames.publish(built.into_iter().map(|page| (page.view().id(), Some(page))));
         *tree.take_turn() = ids;

@@ -6,19 +6,21 @@
 //! on from an older one, whose pages are all read then, or from nothing; else `Corrupt` names it. A superblock that counts is written again, durably:
 //! after a kill the page cache may show one that is on no disk.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use adapter_api::environment::Environment;
-use adapter_api::{Batch, EngineError, Result};
-use page::{Kind, PageId, PageRef};
+use adapter_api::{EngineError, Result};
+use page::{Kind, PageRef, UNNAMED};
 use wal::{Log, LogOptions, Lsn};
 
 use crate::checkpointer::Stored;
 use crate::data_file::{DataFile, Found, corrupt};
 use crate::edit::Edit;
 use crate::frames::Bounds;
+use crate::map::Place;
+use crate::pending::Pending;
 use crate::places::Places;
+use crate::record::{Item, Items, Record};
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
 use crate::tree::{ROOT, Size, Tree};
@@ -35,8 +37,8 @@ pub(crate) struct Recovered {
     pub(crate) tree: Tree,
     pub(crate) log: Log,
     pub(crate) stored: Stored,
-    /// Pages that differ from those in the data file.
-    pub(crate) dirty: BTreeSet<PageId>,
+    /// What the next checkpoint has to take in.
+    pub(crate) pending: Pending,
     /// Bytes of the records behind the checkpoint.
     pub(crate) backlog: u64,
 }
@@ -72,7 +74,7 @@ pub(crate) fn open(
     let Loaded { stored, size, position, version } = loaded;
     let TreeOptions { page_bytes, bounds } = options;
     let tree = Tree::new(version, Arc::clone(&stored.places), size, page_bytes, bounds);
-    let mut redo = Redo::new(&tree);
+    let mut redo = Redo::new(&tree, version, damage.is_some());
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
     let (log, recovery) = match (opened, damage) {
@@ -88,10 +90,10 @@ pub(crate) fn open(
         }
         (Err(error), _) => return Err(error),
     };
-    let (mut dirty, backlog) = redo.finish();
+    let (mut pending, backlog) = redo.finish();
     if stored.found.is_none() {
         // Not even the empty root is in the file.
-        dirty.insert(ROOT);
+        pending.rewrite([ROOT]);
     }
     if let (Some(file), Some(found)) = (stored.places.file(), &stored.found) {
         file.write_superblock(found).map_err(crate::page_writer::failure)?;
@@ -99,7 +101,7 @@ pub(crate) fn open(
     if recovery.replayed > 0 {
         log::info!("did {} log records again behind record {position}", recovery.replayed);
     }
-    Ok(Recovered { tree, log, stored, dirty, backlog })
+    Ok(Recovered { tree, log, stored, pending, backlog })
 }
 
 /// Reads the newest checkpoint that is whole, and what is wrong with a newer one.
@@ -124,14 +126,14 @@ fn load(file: &DataFile) -> Result<(Loaded, Option<EngineError>)> {
 
 fn load_one(file: &DataFile, found: Found) -> Result<Loaded> {
     let (map, maps, space) = file.read_map(found.superblock.map)?;
-    let places = Arc::new(Places::new(file.clone(), map));
+    let places = Arc::new(Places::new(file.clone(), map, space));
     let is_root =
         |page: PageRef<'_>| page.kind() != Kind::Value && page.lower().is_empty() && page.upper().is_none();
     if !places.read(ROOT)?.is_some_and(|page| is_root(page.view())) {
         return Err(corrupt(found.superblock.map.start.saturating_mul(BLOCK), "the map names no root"));
     }
     let Superblock { position, version, size, .. } = found.superblock;
-    let stored = Stored { found: Some(found), places, maps, space };
+    let stored = Stored { found: Some(found), places, maps };
     Ok(Loaded { stored, size, position, version })
 }
 
@@ -144,24 +146,44 @@ fn read_every_page(file: &DataFile, stored: &Stored) -> Result<()> {
 /// Does records again, many at once.
 pub(crate) struct Redo<'a> {
     tree: &'a Tree,
+    /// That of the checkpoint.
+    version: u64,
+    /// Whether the checkpoint is not the newest one: blocks that the log names may have been used again.
+    is_doubtful: bool,
     edit: Option<Edit<'a>>,
     /// Bytes of records in `edit`, and in all.
     gathered: u64,
     bytes: u64,
-    dirty: BTreeSet<PageId>,
+    pending: Pending,
 }
 
 impl<'a> Redo<'a> {
-    pub(crate) fn new(tree: &'a Tree) -> Self {
-        Self { tree, edit: None, gathered: 0, bytes: 0, dirty: BTreeSet::new() }
+    /// Nothing yet; `version` is that of the checkpoint, which may not be the newest one if `is_doubtful`.
+    pub(crate) fn new(tree: &'a Tree, version: u64, is_doubtful: bool) -> Self {
+        let (edit, pending) = (None, Pending::default());
+        Self { tree, version, is_doubtful, edit, gathered: 0, bytes: 0, pending }
     }
 
+    /// Does a record again.
     pub(crate) fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
-        let batch = Batch::parse(record).map_err(|error| {
-            let message = format!("{error}; the log itself is whole, so the record was written like this");
-            EngineError::corrupt(format!("log record {lsn}"), 0, message)
-        })?;
-        self.edit.get_or_insert_with(|| self.tree.edit()).apply(batch)?;
+        let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
+        let parsed = Record::parse(record).map_err(|error| {
+            wrong(format!("{error}; the log itself is whole, so the record was written like this"))
+        });
+        match parsed? {
+            Record::Batch(batch) => self.edit.get_or_insert_with(|| self.tree.edit()).apply(batch)?,
+            Record::Ahead { version, .. } if version > self.version => {
+                return Err(wrong(
+                    "it goes on from a checkpoint that is not there; restore a backup".to_string(),
+                ));
+            }
+            Record::Ahead { items, .. } => {
+                self.take_blocks(items)?;
+                self.edit.get_or_insert_with(|| self.tree.edit()).take_ahead(items)?;
+                // Its leaves were read for this edit alone, if they were.
+                self.publish();
+            }
+        }
         self.gathered += record.len() as u64;
         let changed = self.edit.as_ref().map_or(0, Edit::changed_pages) * self.tree.page_bytes as u64;
         if self.gathered >= REDO_BYTES || changed >= self.tree.frames.bounds.cache_bytes / REDO_PART {
@@ -170,16 +192,45 @@ impl<'a> Redo<'a> {
         Ok(())
     }
 
+    /// The blocks that a record names hold what it says, and are not free.
+    fn take_blocks(&self, items: Items<'_>) -> Result<()> {
+        for item in items {
+            match item? {
+                Item::Leaf(leaf) => self.take_place(leaf.place)?,
+                Item::Value { place, .. } => self.take_place(place)?,
+                Item::Batch(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take_place(&self, place: Place) -> Result<()> {
+        let places = &self.tree.frames.places;
+        let Some(file) = places.file().filter(|file| file.has(place)) else {
+            return Err(corrupt(
+                place.extent.offset(),
+                "a record of the log names a page here, and the file ends before",
+            ));
+        };
+        if !places.space().take_at(place.extent) {
+            return Err(corrupt(
+                place.extent.offset(),
+                "a record of the log and the map both have a page here",
+            ));
+        }
+        if self.is_doubtful { file.read_page(UNNAMED, place).map(drop) } else { Ok(()) }
+    }
+
     fn publish(&mut self) {
         if let Some(edit) = self.edit.take() {
-            self.dirty.extend(edit.publish());
+            self.pending.add(edit.publish(), &self.tree.frames.places);
         }
         self.bytes += std::mem::take(&mut self.gathered);
     }
 
-    /// Shows everything that was done. Returns the pages that changed, and the bytes of the records.
-    pub(crate) fn finish(mut self) -> (BTreeSet<PageId>, u64) {
+    /// Shows everything that was done. Returns what the next checkpoint has to take in, and the bytes of the records.
+    pub(crate) fn finish(mut self) -> (Pending, u64) {
         self.publish();
-        (self.dirty, self.bytes)
+        (self.pending, self.bytes)
     }
 }

@@ -14,17 +14,21 @@
 //! says them; nothing is written. Memory is the budget of the cache, an index of the leaves, what damage touched, and what
 //! the log changed. Called by `engine`.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter_api::environment::Directory;
-use adapter_api::{Batch, EngineError, Result, Watch};
+use adapter_api::{EngineError, Result, Watch};
+use page::UNNAMED;
 use wal::Lsn;
 
 use crate::data_file::{DATA, DataFile, Found, Superblocks, without_advice};
-use crate::map::MapRef;
+use crate::losses;
+use crate::map::{MapRef, Place};
 use crate::rebuild::rebuild;
+use crate::record::{Items, Record, RecordBuilder};
 use crate::recovery::{Redo, TreeOptions};
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
@@ -38,11 +42,15 @@ pub(crate) fn open(directory: &Arc<dyn Directory>, options: TreeOptions, watch: 
         Some(file) => find(file, directory, options, watch)?,
         None => (empty(options), 1),
     };
-    let mut redo = Redo::new(&tree);
-    let recovery = wal::salvage(directory, from, watch, &mut |lsn, record| match Batch::parse(record) {
-        Ok(_) => redo.take(lsn, record),
+    let mut redo = Redo::new(&tree, 0, false);
+    let recovery = wal::salvage(directory, from, watch, &mut |lsn, record| match Record::parse(record) {
+        Ok(Record::Batch(_)) => redo.take(lsn, record),
+        Ok(Record::Ahead { items, .. }) => {
+            let mut whole = whole_items(file.as_ref(), lsn, items, watch)?;
+            redo.take(lsn, &whole.take())
+        }
         Err(error) => {
-            watch.finding(EngineError::corrupt(format!("log record {lsn}"), 0, error.to_string()));
+            watch.finding(wrong(lsn, &error));
             Ok(())
         }
     })?;
@@ -50,6 +58,39 @@ pub(crate) fn open(directory: &Arc<dyn Directory>, options: TreeOptions, watch: 
     let entries = tree.size().entries;
     log::info!("salvaged {entries} entries, {} log records among what was read", recovery.replayed);
     Ok(tree)
+}
+
+fn wrong(lsn: Lsn, error: &EngineError) -> EngineError {
+    EngineError::corrupt(format!("log record {lsn}"), 0, error.to_string())
+}
+
+/// A record of those of the items whose pages are whole.
+fn whole_items(
+    file: Option<&DataFile>,
+    lsn: Lsn,
+    items: Items<'_>,
+    watch: &dyn Watch,
+) -> Result<RecordBuilder> {
+    let mut whole = RecordBuilder::new(0);
+    for item in items {
+        let item = match item {
+            Ok(item) => item,
+            Err(error) => {
+                watch.finding(wrong(lsn, &error));
+                break;
+            }
+        };
+        let read = |place: Place| match file.filter(|file| file.has(place)) {
+            Some(file) => file.read_page(UNNAMED, place).map(drop),
+            None => Err(EngineError::failed("the file ends before this page, which the log names, does")),
+        };
+        let outcome = item.place().map_or(Ok(()), read);
+        match outcome {
+            Ok(()) => whole.item(&item)?,
+            Err(error) => losses::tell_item(&item, error, watch),
+        }
+    }
+    Ok(whole)
 }
 
 /// The tree before the first checkpoint.
@@ -93,10 +134,11 @@ fn find(
     let what = "the newest superblock or its map is lost, so every block was searched for pages: what was changed or \
                 deleted may be there as it was where the page that says so is lost";
     watch.finding(EngineError::corrupt(DATA, 0, what));
-    let survivors = Survivors::by_looking(file, newest.map(|newest| newest.version), watch)?;
     // The pages are of the newest superblock that is left, or newer. Where the log begins behind it, they have the rest.
     let from = superblocks.valid.first().map_or(1, |found| found.superblock.position + 1);
-    let from = survey(directory, from, watch)?.first.unwrap_or(from);
+    let Survey { first, ahead, .. } = survey(directory, from, watch)?;
+    let survivors = Survivors::by_looking(file, newest.map(|newest| newest.version), &ahead, watch)?;
+    let from = first.unwrap_or(from);
     Ok((rebuild(file, survivors, options, watch)?, from))
 }
 
@@ -139,16 +181,22 @@ struct Survey {
     first: Option<Lsn>,
     /// Nothing is damaged or missing from where it should begin.
     is_whole: bool,
+    /// Where the pages begin, in blocks, that were written ahead.
+    ahead: BTreeSet<u64>,
 }
 
 /// Looks for the records from a number on, and tells nobody what is wrong with them.
 fn survey(directory: &Arc<dyn Directory>, from: Lsn, watch: &dyn Watch) -> Result<Survey> {
-    let (mut first, quiet) = (None, Quiet { watch, is_damaged: AtomicBool::new(false) });
-    wal::salvage(directory, from, &quiet, &mut |lsn, _| {
+    let (mut first, mut ahead) = (None, BTreeSet::new());
+    let quiet = Quiet { watch, is_damaged: AtomicBool::new(false) };
+    wal::salvage(directory, from, &quiet, &mut |lsn, record| {
         first.get_or_insert(lsn);
+        if let Ok(Record::Ahead { items, .. }) = Record::parse(record) {
+            ahead.extend(items.flatten().filter_map(|item| Some(item.place()?.extent.start)));
+        }
         Ok(())
     })?;
-    Ok(Survey { first, is_whole: !quiet.is_damaged.into_inner() })
+    Ok(Survey { first, is_whole: !quiet.is_damaged.into_inner(), ahead })
 }
 
 /// Takes note of damage, and leaves it to a later look to tell.

@@ -9,10 +9,10 @@
 //! Branches are not needed: each leaf says which keys are its own. Promises: one page is in memory at a time, and of
 //! each leaf its fences, of each value its number. Called by `salvage`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_api::{EngineError, Result, Watch};
-use page::{Beginning, Kind, PageId, PageRef, Payload};
+use page::{Beginning, Kind, PageId, PageRef, Payload, UNNAMED};
 
 use crate::cover::Stretch;
 use crate::data_file::{DataFile, without_advice};
@@ -42,12 +42,13 @@ struct ValuePage {
     /// `None` if it is damaged: an older page of its number is not what a leaf means then.
     place: Option<Place>,
     version: u64,
+    owner: u32,
     bytes: u32,
 }
 
 impl ValuePage {
     fn damaged(beginning: Beginning) -> Self {
-        Self { place: None, version: beginning.version, bytes: 0 }
+        Self { place: None, version: beginning.version, owner: 0, bytes: 0 }
     }
 }
 
@@ -58,7 +59,7 @@ pub(crate) struct Lost {
 }
 
 impl Lost {
-    fn of(error: EngineError, offset: u64) -> Self {
+    pub(crate) fn of(error: EngineError, offset: u64) -> Self {
         let what = match error {
             EngineError::Corrupt { message, .. } => without_advice(&message).to_string(),
             error => error.to_string(),
@@ -72,6 +73,8 @@ impl Lost {
 pub(crate) struct Survivors {
     pub(crate) leaves: Vec<Leaf>,
     values: BTreeMap<PageId, Vec<ValuePage>>,
+    /// Those that were written before they had numbers, by what they say of their keys, and by their lengths.
+    unnamed: BTreeMap<(u32, u32), Vec<ValuePage>>,
     /// Branches right above leaves, if they are known by a map.
     pub(crate) parents: Vec<(PageId, Place)>,
     pub(crate) lost: BTreeMap<PageId, Lost>,
@@ -102,11 +105,16 @@ impl Survivors {
         Ok(found)
     }
 
-    /// Looks for pages in every block, none newer than `newest` if that is known.
+    /// Looks for pages in every block, none newer than `newest` if that is known, and none that the log will name.
     ///
     /// # Errors
     /// As `by_map`.
-    pub(crate) fn by_looking(file: &DataFile, newest: Option<u64>, watch: &dyn Watch) -> Result<Self> {
+    pub(crate) fn by_looking(
+        file: &DataFile,
+        newest: Option<u64>,
+        in_log: &BTreeSet<u64>,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let (mut found, end) = (Self::default(), file.len()?.div_ceil(BLOCK));
         let (mut at, mut told) = (SUPERBLOCKS.end(), 0);
         while at < end {
@@ -115,7 +123,15 @@ impl Survivors {
                 tell(watch, told * STEP, end)?;
             }
             match file.page_at(at) {
-                Some((_, Some(page))) => at += found.take_found(at, page.view(), newest),
+                Some((_, Some(page))) => {
+                    let page = page.view();
+                    let extent = Extent { start: at, blocks: blocks(page.bytes().len() as u64) };
+                    let counts = newest.is_none_or(|newest| page.version() <= newest);
+                    if counts && !(page.id() == UNNAMED && in_log.contains(&at)) {
+                        found.take(page.id(), Place { extent, checksum: page.checksum() }, page);
+                    }
+                    at += extent.blocks;
+                }
                 Some((beginning, None)) if beginning.kind == Kind::Value => {
                     found.values.entry(beginning.id).or_default().push(ValuePage::damaged(beginning));
                     at += 1;
@@ -127,15 +143,6 @@ impl Survivors {
         Ok(found)
     }
 
-    /// Takes a page in that begins at a block, unless it is newer than what counts; answers how many blocks it has.
-    fn take_found(&mut self, start: u64, page: PageRef<'_>, newest: Option<u64>) -> u64 {
-        let extent = Extent { start, blocks: blocks(page.bytes().len() as u64) };
-        if newest.is_none_or(|newest| page.version() <= newest) {
-            self.take(page.id(), Place { extent, checksum: page.checksum() }, page);
-        }
-        extent.blocks
-    }
-
     fn take(&mut self, id: PageId, place: Place, page: PageRef<'_>) {
         let version = page.version();
         self.version = self.version.max(version);
@@ -143,22 +150,28 @@ impl Survivors {
             Kind::Leaf => self.leaves.push(Leaf::of(place, page)),
             Kind::Branch if page.level() == 1 => self.parents.push((id, place)),
             Kind::Branch => {}
-            // No leaf could say that it means a page without a number.
-            Kind::Value if id == PageId::MAX => {}
             Kind::Value => {
-                let value = ValuePage { place: Some(place), version, bytes: page.value().len() as u32 };
-                self.values.entry(id).or_default().push(value);
+                let (owner, bytes) = (page.owner(), page.value().len() as u32);
+                let value = ValuePage { place: Some(place), version, owner, bytes };
+                match id == UNNAMED {
+                    true => self.unnamed.entry((owner, bytes)).or_default().push(value),
+                    false => self.values.entry(id).or_default().push(value),
+                }
             }
         }
     }
 
-    /// Takes the value out that a leaf of a version means by a number: the newest one that is not newer than the leaf,
-    /// if it is whole and as long as the leaf says. Each is taken once.
-    pub(crate) fn take_value(&mut self, id: PageId, version: u64, bytes: u32) -> Option<Place> {
-        let pages = self.values.get_mut(&id)?;
-        let meant =
-            pages.iter_mut().filter(|page| page.version <= version).max_by_key(|page| page.version)?;
-        meant.place.take_if(|_| meant.bytes == bytes)
+    /// Takes the value of a key out that a leaf of a version means by a number: the newest page of it that is not newer
+    /// than the leaf, if it is whole and the one that the leaf says; else one that was written before it had a number.
+    /// Each is taken once.
+    pub(crate) fn take_value(&mut self, id: PageId, key: &[u8], version: u64, bytes: u32) -> Option<Place> {
+        let owner = page::owner_of(key);
+        let newest = |pages: Option<&'_ mut Vec<ValuePage>>| {
+            let pages = pages.into_iter().flatten().filter(|page| page.version <= version);
+            let meant = pages.max_by_key(|page| page.version)?;
+            meant.place.take_if(|_| meant.bytes == bytes && meant.owner == owner)
+        };
+        newest(self.values.get_mut(&id)).or_else(|| newest(self.unnamed.get_mut(&(owner, bytes))))
     }
 
     /// No value page that is whole has this number, or one above.
@@ -184,7 +197,7 @@ impl Leaf {
             size.add((cell.prefix.len() + cell.suffix.len()) as u64 + value);
         }
         let keys = Stretch { lower: page.lower().into(), upper: page.upper().map(Into::into) };
-        let is_unnamed = page.id() == PageId::MAX;
+        let is_unnamed = page.id() == UNNAMED;
         Self { place, keys, version: page.version(), is_unnamed, size, has_values }
     }
 }

@@ -6,7 +6,7 @@
 //!      4     2  magic          "EP"
 //!      6     1  kind           1 leaf · 2 branch · 3 value
 //!      7     1  level          0 for leaves and values, else the distance to the leaves
-//!      8     4  id             what other pages call this one
+//!      8     4  id             what other pages call this one; all ones: whoever names it decides, it names no other
 //!     12     4  length         of the page, a multiple of 4,096 bytes, at most 1 MiB; of a value up to 513 MiB
 //!     16     8  version        of the tree that the page was last changed in
 //!     24     2  count          of cells
@@ -19,7 +19,8 @@
 //!     36     4  heap           where the lowest cell begins
 //!     40     4  garbage        bytes between there and the fences that belong to no cell
 //!     44     4  value length   of a value page
-//!     48    16  zeros
+//!     48     4  owner          of a value page: the CRC-32 of the key whose value it holds; else zeros
+//!     52    12  zeros
 //!     64    4n  heads          of each cell in order: the first four bytes of its key behind the prefix, as the
 //!                              number that a comparison of bytes would see; zeros where the key is shorter
 //!  64+4n    4n  slots          where the cell begins
@@ -53,7 +54,7 @@ mod search;
 mod view;
 
 pub use balance::{Split, separator};
-pub use build::{Cell, Head};
+pub use build::{Cell, Head, owner_of};
 pub use check::{Beginning, Damage, seal};
 pub use edit::Page;
 pub use layout::{BLOCK_BYTES, HEADER_BYTES, Kind, PAGE_BYTES_MAX};
@@ -61,3 +62,6 @@ pub use view::{PageRef, Payload};
 
 /// The number that other pages know a page by.
 pub type PageId = u32;
+
+/// Stands where the number does in a page that was written before it had one. No page is called this.
+pub const UNNAMED: PageId = PageId::MAX;
