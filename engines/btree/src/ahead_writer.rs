@@ -72,7 +72,7 @@ impl<'a> AheadWriter<'a> {
     /// Adds a value, for a page of its own.
     pub(crate) fn value(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let kind = Kind::Value { key: key.to_vec(), bytes: value.len() as u32 };
-        self.add(Page::of_value(UNNAMED, value), kind)
+        self.add(Page::of_value(UNNAMED, key, value), kind)
     }
 
     /// Adds mutations that are in the record itself, in front of the pages of the run.

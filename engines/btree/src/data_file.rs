@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Cause, Directory, File, OpenFile, ReadRequest, read_exact_at};
 use adapter_api::{EngineError, Result};
-use page::{Page, PageId, UNNAMED};
+use page::{Beginning, Page, PageId};
 use wal::lock;
 
 use crate::map::{self, Decoded, MapChain, MapRef, PageMap, Place};
@@ -19,12 +19,14 @@ use crate::superblock::{SUPERBLOCKS, Superblock};
 /// The name of the data file.
 pub(crate) const DATA: &str = "data";
 
-const ADVICE: &str = "restore a backup";
+const ADVICE: &str = "restore a backup, or take out what is left with `enginebay salvage`";
 
 /// The open data file.
 #[derive(Clone)]
 pub(crate) struct DataFile {
     file: Arc<dyn File>,
+    /// A page is called what whoever asks for it calls it, and not what it says itself.
+    renames: bool,
     /// How many syncs failed. Syncs come one behind the other: the system tells of a write-back that failed once for each
     /// open file, so the sync of a checkpoint that follows a failed one of an ingest answers Ok whatever was lost.
     failed_syncs: Arc<Mutex<u64>>,
@@ -52,8 +54,17 @@ pub(crate) struct Superblocks {
 impl DataFile {
     /// Opens the file, if there is one.
     pub(crate) fn open(directory: &dyn Directory) -> Result<Option<Self>> {
-        match directory.open_file(DATA, OpenFile::WRITE) {
-            Ok(file) => Ok(Some(Self::of(file))),
+        Self::open_how(directory, OpenFile::WRITE, false)
+    }
+
+    /// Opens the file for reading only, if there is one. What is left of it may be put together under new numbers.
+    pub(crate) fn open_to_salvage(directory: &dyn Directory) -> Result<Option<Self>> {
+        Self::open_how(directory, OpenFile::READ, true)
+    }
+
+    fn open_how(directory: &dyn Directory, how: OpenFile, renames: bool) -> Result<Option<Self>> {
+        match directory.open_file(DATA, how) {
+            Ok(file) => Ok(Some(Self { renames, ..Self::of(file) })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(EngineError::failed_by(format!("could not open {DATA}"), error)),
         }
@@ -72,7 +83,7 @@ impl DataFile {
     }
 
     fn of(file: Arc<dyn File>) -> Self {
-        Self { file, failed_syncs: Arc::default() }
+        Self { file, renames: false, failed_syncs: Arc::default() }
     }
 
     /// A stretch of writes begins, which `sync` will end.
@@ -118,6 +129,22 @@ impl DataFile {
 
     /// Reads the maps that a superblock names, and what is free besides them and the pages.
     pub(crate) fn read_map(&self, newest: MapRef) -> Result<(PageMap, MapChain, Space)> {
+        let (map, chain) = self.read_maps(newest)?;
+        // Asked last: where a page lay before a later map moved it, the file may have been cut since.
+        let len = self.len()?;
+        if map.pages().any(|(_, place)| place.extent.end() * BLOCK > len) {
+            return Err(corrupt(newest.extent().offset(), "the map names a page behind the end of the file"));
+        }
+        let pages = map.pages().map(|(_, place)| place.extent);
+        let used = pages.chain(chain.maps.iter().map(MapRef::extent)).chain([SUPERBLOCKS]).collect();
+        let overlap =
+            |extent: Extent| corrupt(extent.offset(), "two pages of the map lie on each other here");
+        let space = Space::besides(used).map_err(overlap)?;
+        Ok((map, chain, space))
+    }
+
+    /// Reads the maps that a superblock names. What they say of the pages is held against nothing.
+    pub(crate) fn read_maps(&self, newest: MapRef) -> Result<(PageMap, MapChain)> {
         let (mut decoded, mut next) = (Vec::new(), Some(newest));
         while let Some(at) = next {
             // Each map is older than the one that names it, so a chain that is longer than the file goes in circles.
@@ -141,17 +168,7 @@ impl DataFile {
                 map.set(id, place);
             }
         }
-        // Asked last: where a page lay before a later map moved it, the file may have been cut since.
-        let len = self.len()?;
-        if map.pages().any(|(_, place)| place.extent.end() * BLOCK > len) {
-            return Err(corrupt(newest.extent().offset(), "the map names a page behind the end of the file"));
-        }
-        let pages = map.pages().map(|(_, place)| place.extent);
-        let used = pages.chain(chain.maps.iter().map(MapRef::extent)).chain([SUPERBLOCKS]).collect();
-        let overlap =
-            |extent: Extent| corrupt(extent.offset(), "two pages of the map lie on each other here");
-        let space = Space::besides(used).map_err(overlap)?;
-        Ok((map, chain, space))
+        Ok((map, chain))
     }
 
     fn read_one_map(&self, at: MapRef) -> Result<Decoded> {
@@ -166,7 +183,7 @@ impl DataFile {
         let mut bytes = empty_page(place);
         let offset = place.extent.offset();
         match read_exact_at(&*self.file, &mut bytes, offset) {
-            Ok(()) => open_page(id, place, bytes),
+            Ok(()) => self.open_page(id, place, bytes),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(corrupt(offset, format!("page {id} should be here, and the file ends before")))
             }
@@ -183,11 +200,37 @@ impl DataFile {
         match self.file.read_many(&mut reads) {
             Ok(()) => {
                 let read = pages.iter().zip(buffers);
-                read.map(|((id, place), bytes)| open_page(*id, *place, bytes)).collect()
+                read.map(|((id, place), bytes)| self.open_page(*id, *place, bytes)).collect()
             }
             // One after the other, to say which.
             Err(_) => pages.iter().map(|(id, place)| self.read_page(*id, *place)).collect(),
         }
+    }
+
+    /// The page that was read, if it is the one that the map names.
+    fn open_page(&self, id: PageId, place: Place, bytes: Box<[u8]>) -> Result<Page> {
+        let offset = place.extent.offset();
+        let mut page = Page::from_bytes(bytes).map_err(|damage| {
+            corrupt(offset + damage.position as u64, format!("page {id}: {}", damage.what))
+        })?;
+        let says = page.view().id();
+        if !page.view().is(if self.renames { says } else { id }, place.checksum) {
+            return Err(corrupt(offset, format!("this is not page {id} as it was written last")));
+        }
+        if says != id {
+            page.set_id(id);
+        }
+        Ok(page)
+    }
+
+    /// What a page says of itself that seems to begin at a block; and the page, if it is whole.
+    pub(crate) fn page_at(&self, start: u64) -> Option<(Beginning, Option<Page>)> {
+        let mut bytes = vec![0; BLOCK as usize];
+        let offset = start.checked_mul(BLOCK)?;
+        read_exact_at(&*self.file, &mut bytes, offset).ok()?;
+        let beginning = Beginning::read(&bytes)?;
+        let bytes = self.read(offset, beginning.length as u64, "a page").ok();
+        Some((beginning, bytes.and_then(|bytes| Page::from_bytes(bytes.into_boxed_slice()).ok())))
     }
 
     fn read(&self, offset: u64, bytes: u64, what: &str) -> Result<Vec<u8>> {
@@ -211,7 +254,7 @@ impl DataFile {
         &self.file
     }
 
-    fn len(&self) -> Result<u64> {
+    pub(crate) fn len(&self) -> Result<u64> {
         self.file.len().map_err(unreadable)
     }
 }
@@ -221,23 +264,14 @@ fn empty_page(place: Place) -> Box<[u8]> {
     vec![0; (place.extent.blocks * BLOCK) as usize].into_boxed_slice()
 }
 
-/// The page that was read, if it is the one that the map names.
-fn open_page(id: PageId, place: Place, bytes: Box<[u8]>) -> Result<Page> {
-    let offset = place.extent.offset();
-    let mut page = Page::from_bytes(bytes)
-        .map_err(|damage| corrupt(offset + damage.position as u64, format!("page {id}: {}", damage.what)))?;
-    if !page.view().is(id, place.checksum) {
-        return Err(corrupt(offset, format!("this is not page {id} as it was written last")));
-    }
-    if page.view().id() == UNNAMED {
-        page.set_id(id);
-    }
-    Ok(page)
-}
-
 /// The error for damage in the data file.
 pub(crate) fn corrupt(offset: u64, what: impl Into<String>) -> EngineError {
     EngineError::corrupt(DATA, offset, format!("{}; {ADVICE}", what.into()))
+}
+
+/// What is wrong, without what to do about it: for whoever does so already.
+pub(crate) fn without_advice(what: &str) -> &str {
+    what.trim_end_matches(ADVICE).trim_end_matches("; ")
 }
 
 fn unreadable(error: io::Error) -> EngineError {

@@ -175,7 +175,7 @@ impl<'a> Edit<'a> {
         let away = (value.len() > self.tree.page_bytes / 4).then(|| self.ids.take(&self.turn)).transpose()?;
         let payload = match away {
             Some(id) => {
-                self.set(Page::of_value(id, value));
+                self.set(Page::of_value(id, key, value));
                 Payload::Away { id, bytes: value.len() as u32 }
             }
             None => Payload::Here(value),

@@ -15,8 +15,9 @@
 //! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places`,
 //! `page_writer` and `ahead_writer` are the file, `record` is what the log says; `frames`, `pin`, `reclaim`, `evict`,
 //! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `changed`, `edit`, `balance`, `range_delete`
-//! and `graft` make a tree of them; `ahead`, `cursor`, `estimate` and `check` read it; `leaf_writer` and `ingest` fill it; `pending`,
-//! `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together.
+//! and `graft` make a tree of them; `ahead`, `cursor`, `estimate`, `shape` and `check` read it; `leaf_writer` and `ingest`
+//! fill it; `pending`, `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together. `salvage` opens what is
+//! damaged, with `survivors`, `cover`, `rebuild` and `losses`.
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
 //! `cache_bytes`: what is clean leaves it, and `apply` waits before too much is dirty. Beyond that may go what cannot
@@ -32,6 +33,7 @@ mod balance;
 mod changed;
 mod check;
 mod checkpointer;
+mod cover;
 mod cursor;
 mod data_file;
 mod dirty;
@@ -47,6 +49,7 @@ mod holds;
 mod ids;
 mod ingest;
 mod leaf_writer;
+mod losses;
 mod maintenance;
 mod map;
 mod page_writer;
@@ -55,15 +58,19 @@ mod pending;
 mod pin;
 mod places;
 mod range_delete;
+mod rebuild;
 #[allow(unsafe_code, reason = "the part of `frames` that frees")]
 mod reclaim;
 mod record;
 mod recovery;
 mod redo;
+mod salvage;
+mod shape;
 mod slots;
 mod space;
 mod store;
 mod superblock;
+mod survivors;
 mod sync;
 mod tree;
 mod views;
@@ -81,7 +88,7 @@ use cursor::TreeCursor;
 use frames::Bounds;
 use recovery::TreeOptions;
 use store::Store;
-use tree::View;
+use tree::{Tree, View};
 
 /// The size of a segment of the log unless set otherwise: what a store at rest has beside its pages is three of them.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -91,7 +98,17 @@ const RECYCLED_MAX: u64 = 16;
 
 /// The B-tree engine, open.
 pub struct BtreeEngine {
-    store: Store,
+    tree: Arc<Tree>,
+    /// `None` if the directory was opened to salvage what it holds, for reading only.
+    store: Option<Store>,
+}
+
+impl BtreeEngine {
+    fn store(&self) -> Result<&Store> {
+        self.store.as_ref().ok_or_else(|| {
+            EngineError::rejected("the directory was opened to salvage what it holds, for reading only")
+        })
+    }
 }
 
 impl Plugin for BtreeEngine {
@@ -107,7 +124,8 @@ impl Plugin for BtreeEngine {
             | Capabilities::BACKUP
             | Capabilities::VERIFY
             | Capabilities::COMPACT
-            | Capabilities::DURABLE;
+            | Capabilities::DURABLE
+            | Capabilities::SALVAGE;
         let mut segment = wal::log_segment_option();
         segment.default = SEGMENT_BYTES.to_string().into();
         about.options.push(segment);
@@ -160,18 +178,23 @@ impl Plugin for BtreeEngine {
     }
 
     fn open(request: OpenRequest) -> Result<Self> {
-        let OpenRequest { environment, options, durability, .. } = request;
+        let OpenRequest { environment, options, durability, salvage } = request;
         let bytes = |name| options.integer(name).unsigned_abs();
-        let segment_bytes = bytes("log_segment");
-        let recycled_segments = (RECYCLED_BYTES / segment_bytes).min(RECYCLED_MAX) as usize;
-        let log_options =
-            LogOptions { segment_bytes, durability, recycled_segments, ..LogOptions::default() };
         let tree_options = TreeOptions {
             page_bytes: (bytes("page_bytes") as usize).next_multiple_of(page::BLOCK_BYTES),
             bounds: Bounds { cache_bytes: bytes("cache_bytes"), retained_bytes: bytes("view_bytes") },
         };
+        if let Some(watch) = salvage {
+            let tree = Arc::new(salvage::open(&environment.directory, tree_options, &*watch)?);
+            return Ok(Self { tree, store: None });
+        }
+        let segment_bytes = bytes("log_segment");
+        let recycled_segments = (RECYCLED_BYTES / segment_bytes).min(RECYCLED_MAX) as usize;
+        let log_options =
+            LogOptions { segment_bytes, durability, recycled_segments, ..LogOptions::default() };
         let recovered = recovery::open(&environment, log_options, tree_options)?;
-        Ok(Self { store: Store::new(environment, recovered, bytes("checkpoint_log_bytes")) })
+        let store = Store::new(environment, recovered, bytes("checkpoint_log_bytes"));
+        Ok(Self { tree: Arc::clone(&store.tree), store: Some(store) })
     }
 
     fn guarantees(_: &Options, durability: Durability) -> Guarantees {
@@ -181,20 +204,21 @@ impl Plugin for BtreeEngine {
 
 impl StorageEngine for BtreeEngine {
     fn apply(&self, batch: Batch<'_>) -> Result<()> {
+        let store = self.store()?;
         if batch.is_empty() {
             return Ok(());
         }
-        self.store.wait_for_checkpoint();
-        ahead::read_ahead_for_batch(&self.store.tree, batch)?;
-        self.store.commit(batch)
+        store.wait_for_checkpoint();
+        ahead::read_ahead_for_batch(&self.tree, batch)?;
+        store.commit(batch)
     }
 
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
-        self.store.tree.frames.pin().read(key, value)
+        self.tree.frames.pin().read(key, value)
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
-        let pin = self.store.tree.frames.pin();
+        let pin = self.tree.frames.pin();
         Ok(match pin.value_here(key)? {
             Some(Some(found)) => {
                 value.extend_from_slice(found);
@@ -206,7 +230,7 @@ impl StorageEngine for BtreeEngine {
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        let tree = &self.store.tree;
+        let tree = &self.tree;
         if keys.len() <= ahead::KEYS_AT_ONCE {
             return ahead::multi_get(|| Ok(tree.frames.pin()), keys, values);
         }
@@ -215,12 +239,12 @@ impl StorageEngine for BtreeEngine {
     }
 
     fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
-        ahead::multi_get_here(&self.store.tree.frames.pin(), keys, bytes_max, values)
+        ahead::multi_get_here(&self.tree.frames.pin(), keys, bytes_max, values)
     }
 
     /// Through a view that nothing ends: a scan is one call, and its caller was promised no point in time.
     fn scan(&self, range: KeyRange<'_>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
-        let view = self.store.tree.view(false);
+        let view = self.tree.view(false);
         let mut cursor = TreeCursor::new(&view, range, direction);
         while let Some(entry) = cursor.next()? {
             if visit(entry).is_break() {
@@ -231,45 +255,45 @@ impl StorageEngine for BtreeEngine {
     }
 
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
-        Ok(Box::new(self.store.tree.view(true)))
+        Ok(Box::new(self.tree.view(true)))
     }
 
     fn estimate(&self, range: KeyRange<'_>) -> Result<Estimate> {
-        estimate::estimate(&self.store.tree.frames.pin(), self.store.tree.size(), range)
+        estimate::estimate(&self.tree.frames.pin(), self.tree.size(), range)
     }
 
     fn ingest(&self, entries: &mut dyn Cursor) -> Result<()> {
-        ingest::ingest(&self.store, entries)
+        ingest::ingest(self.store()?, entries)
     }
 
     fn background(&self, lane: Lane) -> Result<Step> {
-        self.store.background(lane)
+        self.store.as_ref().map_or(Ok(Step::Idle), |store| store.background(lane))
     }
 
     fn pressure(&self) -> Pressure {
-        self.store.pressure()
+        self.store.as_ref().map_or_else(Pressure::none, Store::pressure)
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        self.store.metrics()
+        self.store.as_ref().map_or_else(Vec::new, Store::metrics)
     }
 
     fn backup(&self, target: Arc<dyn Directory>, watch: &dyn Watch) -> Result<()> {
-        maintenance::backup(&self.store, &target, watch)
+        maintenance::backup(self.store()?, &target, watch)
     }
 
     fn verify(&self, watch: &dyn Watch) -> Result<()> {
-        maintenance::verify(&self.store, watch)
+        maintenance::verify(self.store()?, watch)
     }
 
     /// Writes a checkpoint, whatever the range, and gives back the free end of the data file and of the log what is not
     /// in use.
     fn compact(&self, _: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
-        self.store.compact(watch)
+        self.store()?.compact(watch)
     }
 
     fn close(&self) -> Result<()> {
-        self.store.close()
+        self.store.as_ref().map_or(Ok(()), Store::close)
     }
 }
 

@@ -54,7 +54,21 @@ impl Drop for Pin<'_> {
 
 impl Pin<'_> {
     fn find(&self, id: PageId) -> Found<'_> {
-        let mut next = self.frames.table.newest_to_search(id);
+        self.find_and(self.frames.table.newest_to_search(id), |frame| {
+            frame.note_use();
+            self.hits.set(self.hits.get() + 1);
+        })
+    }
+
+    /// A page as it is in this version, if it is in memory; the cache does not learn of it.
+    pub(crate) fn peek(&self, id: PageId) -> Option<PageRef<'_>> {
+        match self.find_and(self.frames.table.newest(id), |_| {}) {
+            Found::Memory(page) => Some(page.view()),
+            _ => None,
+        }
+    }
+
+    fn find_and(&self, mut next: *mut Frame, note: impl FnOnce(&Frame)) -> Found<'_> {
         if next == STORED {
             return Found::Stored;
         }
@@ -65,8 +79,7 @@ impl Pin<'_> {
             if frame.version <= self.version {
                 return match &frame.content {
                     Content::Page(page) => {
-                        frame.note_use();
-                        self.hits.set(self.hits.get() + 1);
+                        note(frame);
                         Found::Memory(page)
                     }
                     Content::Stored(place) => Found::StoredAt(*place),

@@ -65,6 +65,17 @@ pub(crate) struct Items<'a> {
     rest: &'a [u8],
 }
 
+impl Item<'_> {
+    /// Where the page lies that it names, if it names one.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self {
+            Self::Leaf(leaf) => Some(leaf.place),
+            Self::Value { place, .. } => Some(*place),
+            Self::Batch(_) => None,
+        }
+    }
+}
+
 impl<'a> Record<'a> {
     /// Reads a record.
     pub(crate) fn parse(record: &'a [u8]) -> Result<Self> {
@@ -183,9 +194,23 @@ impl RecordBuilder {
     }
 
     pub(crate) fn batch(&mut self, batch: &BatchBuilder) {
+        self.put_batch(batch.as_batch());
+    }
+
+    /// Takes over what another record says.
+    pub(crate) fn item(&mut self, item: &Item<'_>) -> Result<()> {
+        match *item {
+            Item::Leaf(leaf) => self.leaf(leaf)?,
+            Item::Value { key, bytes, place } => self.value(key, bytes, place)?,
+            Item::Batch(batch) => self.put_batch(batch),
+        }
+        Ok(())
+    }
+
+    fn put_batch(&mut self, batch: Batch<'_>) {
         self.bytes.push(BATCH);
-        self.bytes.extend_from_slice(&(batch.bytes() as u64).to_le_bytes());
-        self.bytes.extend_from_slice(batch.as_batch().as_bytes());
+        self.bytes.extend_from_slice(&(batch.as_bytes().len() as u64).to_le_bytes());
+        self.bytes.extend_from_slice(batch.as_bytes());
     }
 
     fn place(&mut self, place: Place) -> Result<()> {

@@ -76,9 +76,7 @@ pub(crate) fn open(
     let Loaded { stored, size, position, version } = loaded;
     let TreeOptions { page_bytes, bounds } = options;
     let tree = Tree::new(version, Arc::clone(&stored.places), size, page_bytes, bounds);
-    let is_doubtful = damage.is_some();
-    let (gathered, pending) = (Redone::default(), Pending::default());
-    let mut redo = Redo { tree: &tree, version, is_doubtful, gathered, bytes: 0, pending };
+    let mut redo = Redo::new(&tree, version, damage.is_some());
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
     let (log, recovery) = match (opened, damage) {
@@ -148,7 +146,7 @@ fn read_every_page(file: &DataFile, stored: &Stored) -> Result<()> {
 }
 
 /// Does records again, many at once.
-struct Redo<'a> {
+pub(crate) struct Redo<'a> {
     tree: &'a Tree,
     /// That of the checkpoint.
     version: u64,
@@ -161,7 +159,14 @@ struct Redo<'a> {
 }
 
 impl<'a> Redo<'a> {
-    fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
+    /// Nothing yet; `version` is that of the checkpoint, which may not be the newest one if `is_doubtful`.
+    pub(crate) fn new(tree: &'a Tree, version: u64, is_doubtful: bool) -> Self {
+        let (gathered, pending) = (Redone::default(), Pending::default());
+        Self { tree, version, is_doubtful, gathered, bytes: 0, pending }
+    }
+
+    /// Does a record again.
+    pub(crate) fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
         self.bytes += record.len() as u64;
         let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
         let parsed = Record::parse(record).map_err(|error| {
@@ -243,7 +248,7 @@ impl<'a> Redo<'a> {
     }
 
     /// Shows everything that was done. Returns what the next checkpoint has to take in, and the bytes of the records.
-    fn finish(mut self) -> Result<(Pending, u64)> {
+    pub(crate) fn finish(mut self) -> Result<(Pending, u64)> {
         self.redo_gathered()?;
         Ok((self.pending, self.bytes))
     }

@@ -26,6 +26,7 @@ use crate::ingest::check_empty;
 use crate::pending::Pending;
 use crate::record::Record;
 use crate::recovery::Recovered;
+use crate::shape::Shape;
 use crate::tree::Tree;
 
 /// The lane that prepares segments of the log, and syncs what has waited for its time.
@@ -487,6 +488,7 @@ impl Store {
             Metric::gauge("data_bytes", load(&numbers.file_blocks) * block),
             Metric::gauge("data_free_bytes", load(&numbers.free_blocks) * block),
         ]);
+        metrics.extend(Shape::of(&self.tree.frames.pin()).iter().flat_map(Shape::metrics));
         metrics
     }
 

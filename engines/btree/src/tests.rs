@@ -6,6 +6,7 @@ mod concurrency;
 mod filed;
 #[cfg(loom)]
 mod orders;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -291,17 +292,17 @@ fn emptied(pair: &mut Pair, keys: u32, dice: &mut Dice) {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter, and nothing new for it")]
 fn a_tree_emptied_in_random_order_ends_as_one_leaf_and_takes_no_more_numbers_the_next_time() {
     let (mut pair, mut dice, mut numbers) = (Pair::new(u64::MAX), Dice(5), Vec::new());
+    let (chunks, value) = if cfg!(miri) { (3_u32, 900) } else { (200, 90) };
     for _ in 0..4 {
-        for chunk in 0..20_u32 {
+        for chunk in 0..chunks {
             let mut batch = BatchBuilder::new();
-            (0..200).for_each(|at| batch.put(&(chunk * 200 + at).to_be_bytes(), &[3; 90]).unwrap());
+            (0..20).for_each(|at| batch.put(&(chunk * 20 + at).to_be_bytes(), &vec![3; value]).unwrap());
             pair.apply(&batch);
         }
         pair.check();
-        emptied(&mut pair, 4_000, &mut dice);
+        emptied(&mut pair, chunks * 20, &mut dice);
         let census = census(&pair.tree.frames.pin()).unwrap();
         assert_eq!((census.ids.len(), pair.tree.depth()), (1, 1));
         pair.apply(&BatchBuilder::new());
@@ -311,13 +312,13 @@ fn a_tree_emptied_in_random_order_ends_as_one_leaf_and_takes_no_more_numbers_the
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter, and nothing new for it")]
 fn a_delete_of_everything_leaves_one_leaf() {
     let mut pair = Pair::new(u64::MAX);
     let mut puts = BatchBuilder::new();
-    (0..40_000_u32).for_each(|key| puts.put(&key.to_be_bytes(), &[7; 120]).unwrap());
+    let (keys, depth) = if cfg!(miri) { (200_u32, 2) } else { (40_000, 3) };
+    (0..keys).for_each(|key| puts.put(&key.to_be_bytes(), &[7; 120]).unwrap());
     pair.apply(&puts);
-    assert!(pair.tree.depth() > 2);
+    assert!(pair.tree.depth() >= depth);
     let mut all = BatchBuilder::new();
     all.delete_range(KeyRange::all()).unwrap();
     pair.apply(&all);
@@ -326,25 +327,25 @@ fn a_delete_of_everything_leaves_one_leaf() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "too long for an interpreter, and nothing new for it")]
 fn views_hold_bounded_memory_and_then_end() {
-    let limit = 200_000;
+    let (keys, rounds) = if cfg!(miri) { (10_u32, 6) } else { (40, 100) };
+    let limit = 5_000 * u64::from(keys);
     let mut pair = Pair::new(limit);
     let put = |pair: &mut Pair, round: u32| {
         let mut batch = BatchBuilder::new();
-        (0..40_u32)
+        (0..keys)
             .for_each(|at| batch.put(&(at * 97).to_be_bytes(), &round.to_be_bytes().repeat(200)).unwrap());
         pair.apply(&batch);
     };
     put(&mut pair, 0);
     // One view keeps each page once, however much is written.
     let (first, model) = (pair.tree.view(true), pair.model.clone());
-    (1..100).for_each(|round| put(&mut pair, round));
+    (1..rounds).for_each(|round| put(&mut pair, round));
     assert!(pair.tree.frames.usage().retained_bytes < limit);
     assert_eq!(walked(&first, KeyRange::all(), Direction::Forward), within(&model, KeyRange::all()));
     // Many views of different versions would keep many.
     let mut views = vec![first];
-    for round in 0..60 {
+    for round in 0..rounds {
         views.push(pair.tree.view(true));
         put(&mut pair, round);
         assert!(pair.tree.frames.usage().retained_bytes < limit + 150_000);

@@ -131,8 +131,8 @@ impl Page {
         Self::build(Head { id, level: 0, lower: &[], upper: None }, std::iter::empty(), bytes)
     }
 
-    /// A page that holds one value.
-    pub fn of_value(id: PageId, value: &[u8]) -> Self {
+    /// A page that holds the value of a key.
+    pub fn of_value(id: PageId, key: &[u8], value: &[u8]) -> Self {
         let length = (HEADER_BYTES + value.len()).next_multiple_of(BLOCK_BYTES);
         // Long, and read from one end to the other: such pages gain nothing from lying in pieces.
         let mut bytes = Memory::from(vec![0; length].into_boxed_slice());
@@ -140,9 +140,15 @@ impl Page {
         bytes[KIND] = Kind::Value as u8;
         put_u32(&mut bytes, HEAP, length as u32);
         put_u32(&mut bytes, VALUE_LENGTH, value.len() as u32);
+        put_u32(&mut bytes, OWNER, owner_of(key));
         bytes[HEADER_BYTES..][..value.len()].copy_from_slice(value);
         Self { bytes }
     }
+}
+
+/// What a value page says of the key that it belongs to: for whoever finds it and knows nothing else.
+pub fn owner_of(key: &[u8]) -> u32 {
+    crc32fast::hash(key)
 }
 
 fn write_head(bytes: &mut [u8], head: Head<'_>, prefix: usize) {

@@ -28,6 +28,37 @@ pub fn seal(bytes: &mut [u8]) -> u32 {
     checksum
 }
 
+/// What the first bytes of a page say of it. None of it is known to be true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beginning {
+    /// What the page holds.
+    pub kind: Kind,
+    /// What other pages call it.
+    pub id: PageId,
+    /// Its length in bytes, one that a page may have.
+    pub length: usize,
+    /// The version of the tree that it was last changed in.
+    pub version: u64,
+}
+
+impl Beginning {
+    /// Reads the first bytes of a page; `None` if no page begins like this.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() < HEADER_BYTES || bytes[MAGIC..MAGIC + 2] != MAGIC_BYTES {
+            return None;
+        }
+        let (kind, length) = (Kind::from_byte(bytes[KIND])?, u32_at(bytes, LENGTH) as usize);
+        let beginning = Self { kind, id: u32_at(bytes, ID), length, version: u64_at(bytes, VERSION) };
+        (length > 0 && is_length(length, kind)).then_some(beginning)
+    }
+}
+
+/// Whether a page of this kind may be so long.
+fn is_length(bytes: usize, kind: Kind) -> bool {
+    let longest = if kind == Kind::Value { VALUE_PAGE_BYTES_MAX } else { PAGE_BYTES_MAX };
+    bytes.is_multiple_of(BLOCK_BYTES) && bytes <= longest
+}
+
 impl Page {
     /// Writes the checksum: the bytes may go to a device now. Returns it.
     pub fn seal(&mut self) -> u32 {
@@ -79,8 +110,7 @@ impl<'a> PageRef<'a> {
             return damage(MAGIC, "this is no page");
         }
         let Some(kind) = Kind::from_byte(bytes[KIND]) else { return damage(KIND, "no such kind of page") };
-        let longest = if kind == Kind::Value { VALUE_PAGE_BYTES_MAX } else { PAGE_BYTES_MAX };
-        if !bytes.len().is_multiple_of(BLOCK_BYTES) || bytes.len() > longest {
+        if !is_length(bytes.len(), kind) {
             return damage(LENGTH, "a page has no such length");
         }
         if (kind == Kind::Branch) != (self.level() > 0) {

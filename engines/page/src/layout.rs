@@ -25,6 +25,7 @@ pub(crate) const RUN: usize = 33;
 pub(crate) const HEAP: usize = 36;
 pub(crate) const GARBAGE: usize = 40;
 pub(crate) const VALUE_LENGTH: usize = 44;
+pub(crate) const OWNER: usize = 48;
 
 pub(crate) const MAGIC_BYTES: [u8; 2] = *b"EP";
 /// Bytes of a cell beside key and payload.

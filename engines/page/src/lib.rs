@@ -19,7 +19,8 @@
 //!     36     4  heap           where the lowest cell begins
 //!     40     4  garbage        bytes between there and the fences that belong to no cell
 //!     44     4  value length   of a value page
-//!     48    16  zeros
+//!     48     4  owner          of a value page: the CRC-32 of the key whose value it holds; else zeros
+//!     52    12  zeros
 //!     64    4n  heads          of each cell in order: the first four bytes of its key behind the prefix, as the
 //!                              number that a comparison of bytes would see; zeros where the key is shorter
 //!  64+4n    4n  slots          where the cell begins
@@ -55,8 +56,8 @@ mod search;
 mod view;
 
 pub use balance::{Split, separator};
-pub use build::{Cell, Head};
-pub use check::{Damage, seal};
+pub use build::{Cell, Head, owner_of};
+pub use check::{Beginning, Damage, seal};
 pub use edit::Page;
 pub use layout::{BLOCK_BYTES, HEADER_BYTES, Kind, PAGE_BYTES_MAX};
 pub use memory::prefetch;

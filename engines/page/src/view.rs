@@ -141,6 +141,11 @@ impl<'a> PageRef<'a> {
         &self.bytes[HEADER_BYTES..][..u32_at(self.bytes, VALUE_LENGTH) as usize]
     }
 
+    /// What a value page says of the key that it belongs to: as `owner_of` says it.
+    pub fn owner(&self) -> u32 {
+        u32_at(self.bytes, OWNER)
+    }
+
     /// How many bytes of the page are in use: header, fences, and all that belongs to the cells.
     #[inline]
     pub fn used_bytes(&self) -> usize {

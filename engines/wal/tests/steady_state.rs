@@ -161,6 +161,26 @@ fn numbers_are_read_while_another_thread_writes() {
     assert_eq!(place.open_from(181), (200, 20));
 }
 
+#[test]
+fn whoever_wants_the_room_gets_what_would_be_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(folder.path());
+    let log = place.open(LogOptions { segment_bytes: 64 << 10, ..LogOptions::default() });
+    for _ in 0..200 {
+        let lsn = log.append(&[&[1; 2000]]).unwrap();
+        log.make_durable(lsn).unwrap();
+        log.retire_before(lsn);
+    }
+    while log.prepare() == Step::More {}
+    assert!(log.metrics().segments_retired > 0);
+    log.remove_retired().unwrap();
+    assert_eq!(log.metrics().segments_retired, 0);
+    let files = std::fs::read_dir(folder.path()).unwrap().count() as u64;
+    assert!(files <= log.metrics().segments_live + log.metrics().segments_ready, "{files} files");
+    drop(log);
+    assert_eq!(place.open_from(200), (200, 1));
+}
+
 impl Place {
     fn open_from(&self, from: u64) -> (u64, u64) {
         let options = LogOptions { segment_bytes: 64 << 10, ..LogOptions::default() };

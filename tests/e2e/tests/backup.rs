@@ -131,7 +131,7 @@ fn status(client: &mut Client, name: &str) -> String {
 }
 
 /// Waits until no long work is going on, and answers how the last one ended.
-fn ended(client: &mut Client) -> String {
+pub fn ended(client: &mut Client) -> String {
     server::until("the end of long work", || status(client, "work") == "none");
     status(client, "last_work")
 }

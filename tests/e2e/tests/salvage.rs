@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use e2e::{Reply, Server, server};
+use e2e::{Config, Reply, Server, server};
 use tempfile::TempDir;
 
+use crate::backup::ended;
 use crate::data_directory::contents;
 use crate::engines;
 use crate::offline::{self, text};
@@ -33,10 +34,10 @@ fn value(number: usize) -> String {
     format!("value {number} {}", "x".repeat(100))
 }
 
-/// A data directory of logmap with `KEYS` entries, each a group of the log of its own.
-fn written(folder: &TempDir) -> PathBuf {
+/// A data directory with `KEYS` entries, each a group of the log of its own.
+fn written(folder: &TempDir, config: Config) -> PathBuf {
     let data = folder.path().join("data");
-    let mut server = Server::start(engines::logmap().option("log_segment", "65536").data(&data));
+    let mut server = Server::start(config.option("log_segment", "65536").data(&data));
     let mut client = server.client();
     for number in 0..KEYS {
         assert_eq!(client.command(&["SET", &format!("key:{number}"), &value(number)]), Reply::ok());
@@ -47,32 +48,54 @@ fn written(folder: &TempDir) -> PathBuf {
 }
 
 #[test]
-fn a_whole_directory_comes_over_without_a_finding() {
+fn a_whole_directory_of_logmap_comes_over_without_a_finding() {
+    whole_directory(engines::logmap);
+}
+
+#[test]
+fn a_whole_directory_of_btree_comes_over_without_a_finding() {
+    whole_directory(engines::btree);
+}
+
+fn whole_directory(config: fn() -> Config) {
     let folder = TempDir::new().unwrap();
-    let (data, new) = (written(&folder), folder.path().join("new"));
+    let (data, new) = (written(&folder, config()), folder.path().join("new"));
     let before = contents(&data);
     let output = salvage(&data, &new, &["--json"]);
     assert!(output.status.success(), "{output:?}");
     assert!(stdout(&output).contains("\"findings\":0"), "{output:?}");
     assert_eq!(contents(&data), before);
-    let server = Server::start(engines::logmap().data(&new));
+    let server = Server::start(config().data(&new));
     assert_eq!(server.client().line("DBSIZE").integer(), KEYS as i64);
     refused(&salvage(&new, &folder.path().join("third"), &[]), "in use by another process");
 }
 
 #[test]
-fn what_a_server_refuses_to_open_is_salvaged_around_the_damage() {
-    let folder = TempDir::new().unwrap();
-    let (data, new) = (written(&folder), folder.path().join("new"));
-    let in_the_middle = value(KEYS / 2);
-    let (file, mut bytes) = contents(&data)
+fn what_a_server_refuses_to_open_of_logmap_is_salvaged_around_the_damage() {
+    around_damage(engines::logmap);
+}
+
+#[test]
+fn what_a_server_refuses_to_open_of_btree_is_salvaged_around_the_damage() {
+    around_damage(engines::btree);
+}
+
+/// Flips a bit of a value, wherever it lies first.
+fn damage(data: &Path, value: &str) {
+    let (file, mut bytes) = contents(data)
         .into_iter()
-        .find(|(_, bytes)| position(bytes, in_the_middle.as_bytes()).is_some())
-        .expect("the value is in the log");
-    let hit = position(&bytes, in_the_middle.as_bytes()).unwrap();
+        .find(|(_, bytes)| position(bytes, value.as_bytes()).is_some())
+        .expect("the value is in a file");
+    let hit = position(&bytes, value.as_bytes()).unwrap();
     bytes[hit] ^= 1;
     fs::write(&file, bytes).unwrap();
-    let refusal = Server::refuse(&engines::logmap().data(&data));
+}
+
+fn around_damage(config: fn() -> Config) {
+    let folder = TempDir::new().unwrap();
+    let (data, new) = (written(&folder, config()), folder.path().join("new"));
+    damage(&data, &value(KEYS / 2));
+    let refusal = Server::refuse(&config().data(&data));
     assert_eq!(refusal.status.code(), Some(4), "{refusal:?}");
 
     let before = contents(&data);
@@ -81,12 +104,37 @@ fn what_a_server_refuses_to_open_is_salvaged_around_the_damage() {
     // Which file depends on where the damage lies: a group that ends its file is missed at the next one.
     assert!(stdout(&output).contains("damaged: file log-"), "{output:?}");
     assert_eq!(contents(&data), before);
-    let server = Server::start(engines::logmap().data(&new));
+    let server = Server::start(config().data(&new));
     let mut client = server.client();
     for number in (0..KEYS).filter(|number| *number != KEYS / 2) {
         assert_eq!(client.line(&format!("GET key:{number}")), Reply::bulk(value(number)), "key:{number}");
     }
     assert_eq!(client.line(&format!("GET key:{}", KEYS / 2)), Reply::Null);
+}
+
+#[test]
+fn a_damaged_leaf_of_a_btree_takes_its_own_keys_and_is_told() {
+    let folder = TempDir::new().unwrap();
+    let (data, new) = (written(&folder, engines::btree()), folder.path().join("new"));
+    let mut server = Server::start(engines::btree().data(&data));
+    let mut client = server.client();
+    client.line("ENGINE COMPACT");
+    assert!(ended(&mut client).starts_with("compact: ok"));
+    server.stop();
+    let (file, mut bytes) =
+        contents(&data).into_iter().find(|(file, _)| file.ends_with("/data")).expect("a file has the pages");
+    let hit = position(&bytes, value(KEYS / 2).as_bytes()).expect("the value is in a page");
+    bytes[hit] ^= 1;
+    fs::write(&file, bytes).unwrap();
+
+    let output = salvage(&data, &new, &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stdout(&output);
+    assert!(said.contains("damaged: file data at byte") && said.contains("it held the keys from"), "{said}");
+    let server = Server::start(engines::btree().data(&new));
+    let left = server.client().line("DBSIZE").integer() as usize;
+    assert!(left < KEYS && left > KEYS - 100, "{left}");
+    assert_eq!(server.client().line(&format!("GET key:{}", KEYS / 2)), Reply::Null);
 }
 
 #[test]
@@ -118,7 +166,7 @@ fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 #[test]
 fn nothing_is_salvaged_onto_other_files_or_into_the_damaged_directory() {
     let folder = TempDir::new().unwrap();
-    let (data, used) = (written(&folder), folder.path().join("used"));
+    let (data, used) = (written(&folder, engines::logmap()), folder.path().join("used"));
     fs::create_dir(&used).unwrap();
     fs::write(used.join("letters.txt"), "dear reader").unwrap();
     let before = contents(folder.path());
@@ -132,7 +180,7 @@ fn nothing_is_salvaged_onto_other_files_or_into_the_damaged_directory() {
 #[test]
 fn a_damaged_marker_is_a_finding_if_the_engine_is_named() {
     let folder = TempDir::new().unwrap();
-    let (data, new) = (written(&folder), folder.path().join("new"));
+    let (data, new) = (written(&folder, engines::logmap()), folder.path().join("new"));
     fs::write(data.join("MARKER"), "enginebay").unwrap();
     refused(&salvage(&data, &new, &[]), "--engine");
     let output = salvage(&data, &new, &["--engine", "logmap"]);

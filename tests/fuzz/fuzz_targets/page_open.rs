@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use page::{BLOCK_BYTES, Cell, Head, Kind, Page, PageRef, Payload};
 
 static PAGES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
-    [leaf(), branch(), Page::of_value(3, &[5; 5000])].map(|mut page| {
+    [leaf(), branch(), Page::of_value(3, b"key", &[5; 5000])].map(|mut page| {
         page.seal();
         page.view().bytes().to_vec()
     })
