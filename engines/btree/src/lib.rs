@@ -92,9 +92,8 @@ use tree::{Tree, View};
 
 /// The size of a segment of the log unless set otherwise: what a store at rest has beside its pages is three of them.
 const SEGMENT_BYTES: u64 = 16 << 20;
-/// So much of the log is kept to be used again, which is what grows between two checkpoints.
-const RECYCLED_BYTES: u64 = 256 << 20;
-const RECYCLED_MAX: u64 = 16;
+/// Records that call for a checkpoint, in bytes, unless set otherwise.
+const CHECKPOINT_LOG_BYTES: u64 = 256 << 20;
 
 /// The B-tree engine, open.
 pub struct BtreeEngine {
@@ -189,11 +188,16 @@ impl Plugin for BtreeEngine {
             return Ok(Self { tree, store: None });
         }
         let segment_bytes = bytes("log_segment");
-        let recycled_segments = (RECYCLED_BYTES / segment_bytes).min(RECYCLED_MAX) as usize;
+        let checkpoint_log_bytes = match bytes("checkpoint_log_bytes") {
+            0 => CHECKPOINT_LOG_BYTES,
+            set => set,
+        };
+        // What grows between two checkpoints is used again behind the second.
+        let recycled_segments = (checkpoint_log_bytes / segment_bytes).clamp(4, 16) as usize;
         let log_options =
             LogOptions { segment_bytes, durability, recycled_segments, ..LogOptions::default() };
         let recovered = recovery::open(&environment, log_options, tree_options)?;
-        let store = Store::new(environment, recovered, bytes("checkpoint_log_bytes"));
+        let store = Store::new(environment, recovered, checkpoint_log_bytes);
         Ok(Self { tree: Arc::clone(&store.tree), store: Some(store) })
     }
 

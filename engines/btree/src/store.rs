@@ -34,8 +34,6 @@ pub(crate) const LOG_LANE: Lane = Lane(0);
 /// The lane that writes checkpoints.
 pub(crate) const CHECKPOINT_LANE: Lane = Lane(1);
 
-/// Records that call for a checkpoint, in bytes, unless set otherwise.
-const CHECKPOINT_LOG_BYTES: u64 = 256 << 20;
 /// `apply` waits once the records are this many times more than what calls for a checkpoint.
 const STALL_FACTOR: u64 = 4;
 /// A checkpoint is due when so much of the cache is dirty; `apply` waits when this much is.
@@ -139,11 +137,7 @@ impl Store {
             checkpointer: Mutex::new(checkpointer),
             preparing: Mutex::new(()),
             backlog: AtomicU64::new(backlog),
-            checkpoint_log_bytes: if checkpoint_log_bytes == 0 {
-                CHECKPOINT_LOG_BYTES
-            } else {
-                checkpoint_log_bytes
-            },
+            checkpoint_log_bytes,
             retry_at: Mutex::default(),
             is_troubled: AtomicBool::new(false),
             numbers: Numbers::default(),
