@@ -14,7 +14,7 @@ impl Bench {
     /// Returns once the commit thread waits for work.
     fn settle(&self) {
         while !self.sequencer.shared.queue.is_at_rest() {
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 
@@ -39,14 +39,14 @@ fn a_few_lone_writes_are_decided_before_they_have_been_submitted() {
     let applied_by = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&applied_by);
     bench.engine.script(move |_| {
-        seen.lock().unwrap().push(std::thread::current().id());
+        seen.lock().unwrap().push(thread::current().id());
         Ok(())
     });
     bench.settle();
     let (is_inline, answers) = bench.inline((0..50).map(|_| vec![put(b"a", "1")]).collect());
     assert!(is_inline);
     assert!(answers.iter().all(|answers| answers.try_recv().unwrap() == ["ok"]));
-    assert_eq!(*applied_by.lock().unwrap(), [std::thread::current().id()], "one group");
+    assert_eq!(*applied_by.lock().unwrap(), [thread::current().id()], "one group");
     assert!(!bench.inline(Vec::new()).0, "there is nothing to decide");
 }
 
@@ -95,7 +95,7 @@ fn what_others_submit_beside_an_inline_group_is_decided_behind_it() {
     let bench = Bench::running(Limits::default()).quick();
     bench.settle();
     let (begun, go_on) = bench.engine.gate();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let inline = bench.inline_beside(scope, vec![put(b"a", "1")]);
         begun.recv().unwrap();
         let handed_over = bench.submit(vec![put(b"a", "2")]);
