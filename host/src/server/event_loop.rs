@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Promises: a turn is bounded, and a connection with more to do stands in line again, so that nobody starves the
-//! others; runs of writes are handed to the sequencer once a round, so that clients share its groups; the
-//! thread sleeps unless somebody can make progress.
+//! others; runs of writes are handed to the sequencer once a round, so that clients share its groups, or decided here
+//! and now if they are few and nobody reads; the thread sleeps unless somebody can make progress.
 
 use std::collections::VecDeque;
 use std::io;
@@ -53,7 +53,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// sequencer's budget counts only what it was handed.
 const ROUND_BYTES: usize = 8 * 1024 * 1024;
 
-/// After so many rounds of writes alone nobody seems to read, and they may be decided on the loop's thread.
+/// After so many rounds of writes alone nobody seems to read, and they may be decided on the loop's thread: a read that
+/// comes then waits for one group, and those behind it for none.
 const WRITE_ROUNDS: u32 = 64;
 
 /// How soon it is looked again whether the sequencer has room. Its completions wake the loop sooner, but those of
