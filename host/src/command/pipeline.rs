@@ -30,6 +30,8 @@ pub struct Pipeline<R> {
     words: Vec<Range<u32>>,
     /// Where the reply of each item that was evaluated or refused begins.
     answered: Vec<usize>,
+    /// Whether a request looks at what is stored.
+    reads: bool,
     /// When it was begun, if the operator wants to know of runs that take long.
     begun: Option<Instant>,
 }
@@ -76,6 +78,7 @@ impl<R: Replies + Send + 'static> Pipeline<R> {
             bytes: Vec::new(),
             words: Vec::new(),
             answered: Vec::new(),
+            reads: false,
         }
     }
 
@@ -95,6 +98,7 @@ impl<R: Replies + Send + 'static> Pipeline<R> {
         let (first_byte, first_word) = (self.bytes.len(), self.words.len());
         self.bytes.extend_from_slice(arguments.whole());
         self.words.extend(arguments.places());
+        self.reads |= row.reads_keys(arguments.len());
         self.items.push(Item {
             kind: Kind::Request { row, caller, muted },
             bytes: first_byte..self.bytes.len(),
@@ -157,6 +161,10 @@ impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
                 }
             }
         }
+    }
+
+    fn only_writes(&self) -> bool {
+        !self.reads
     }
 
     fn evaluate(&mut self, request: usize, overlay: &mut Overlay<'_>) {

@@ -13,11 +13,12 @@
 //!                               └── the next group forms while the engine works ────────┘
 //! ```
 //!
-//! The sequencer is a role, not a thread: whoever holds the lock of the role takes the next group through
-//! (`run_once`). Today the commit thread alone does.
+//! The sequencer is a role, not a thread: whoever holds the lock of the role takes the next group through. That is the
+//! commit thread, or for a few writes that will not take long the thread that submits them (`inline`).
 
 mod fetched;
 mod group;
+mod inline;
 mod instant;
 mod overlay;
 mod queue;
@@ -27,14 +28,16 @@ mod tests;
 mod written;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use adapter_api::EngineError;
 
 use crate::observe::Counter;
 use crate::storage::Storage;
 use group::Role;
+use inline::Pace;
 pub use overlay::Overlay;
 use queue::Queue;
 pub use submission::Submission;
@@ -69,6 +72,7 @@ struct Shared {
     storage: Arc<Storage>,
     queue: Queue,
     role: Mutex<Role>,
+    pace: Pace,
     /// Who hears of completions.
     listeners: Mutex<Vec<Listener>>,
     /// Who hears that the commit thread ended by a defect.
@@ -105,6 +109,7 @@ impl Sequencer {
             storage,
             queue: Queue::new(limits),
             role,
+            pace: Pace::default(),
             listeners: Mutex::default(),
             failure_listeners: Mutex::default(),
             groups: Counter::default(),
@@ -133,6 +138,36 @@ impl Sequencer {
             refused.complete();
         }
         self.shared.announce();
+    }
+
+    /// Like `submit_all`, but decides the submissions before it returns, on the caller's thread, if they only write, are
+    /// few, and it seems that nobody has to wait long; answers whether it did.
+    pub fn submit_all_inline(&self, submissions: &mut Vec<Box<dyn Submission>>) -> bool {
+        if submissions.is_empty() {
+            return false;
+        }
+        let shared = &self.shared;
+        let mut role = match shared.role.try_lock() {
+            Ok(role) => role,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return self.hand_over(submissions),
+        };
+        if !inline::suits(submissions, &shared.pace, &shared.storage)
+            || !shared.queue.push_all_inline(submissions)
+        {
+            drop(role);
+            return self.hand_over(submissions);
+        }
+        shared.run_group(&mut role);
+        drop(role);
+        // What other threads submitted meanwhile, they told the commit thread; it may have slept through nothing else.
+        shared.queue.hand_over();
+        true
+    }
+
+    fn hand_over(&self, submissions: &mut Vec<Box<dyn Submission>>) -> bool {
+        self.submit_all(submissions);
+        false
     }
 
     /// Calls `listener` after each run of submissions that were completed, on the thread that completed them. It
@@ -181,11 +216,15 @@ impl Shared {
     /// Takes the role and one group through it; answers `false` if nothing waits.
     fn run_once(&self) -> bool {
         // A poisoned role is whole: a group begins by clearing what the one before it left.
-        let mut role = self.role.lock().unwrap_or_else(PoisonError::into_inner);
+        self.run_group(&mut self.role.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn run_group(&self, role: &mut Role) -> bool {
         let group = self.queue.next_group();
         if group.is_empty() {
             return false;
         }
+        let begun = Instant::now();
         self.groups.add(1);
         self.requests.add(group.iter().map(|queued| queued.requests as u64).sum());
         role.run(group, &self.storage, &mut |decided| {
@@ -197,6 +236,7 @@ impl Shared {
             }
             self.announce();
         });
+        self.pace.took(begun.elapsed());
         true
     }
 

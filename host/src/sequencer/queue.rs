@@ -39,24 +39,59 @@ impl Queue {
         Self { limits, waiting: Mutex::default(), arrived: Condvar::new(), bytes: AtomicUsize::new(0) }
     }
 
-    /// Appends the submissions, or answers `false` and leaves them where they are if the queue is closed.
+    /// Appends the submissions and has the commit thread take them, or answers `false` and leaves them where they
+    /// are if the queue is closed.
     pub(super) fn push_all(&self, submissions: &mut Vec<Box<dyn Submission>>) -> bool {
         let mut waiting = self.lock();
         if waiting.closed {
             return false;
         }
+        self.append(&mut waiting, submissions);
+        self.rouse(waiting);
+        true
+    }
+
+    /// Appends the submissions for whoever calls this to take, or answers `false` and leaves them where they are if
+    /// others are queued, the commit thread is awake, or the queue is closed.
+    pub(super) fn push_all_inline(&self, submissions: &mut Vec<Box<dyn Submission>>) -> bool {
+        let mut waiting = self.lock();
+        let idle = waiting.sleeps && waiting.submissions.is_empty() && !waiting.closed;
+        if idle {
+            self.append(&mut waiting, submissions);
+        }
+        idle
+    }
+
+    /// Has the commit thread take what waits, if anything does.
+    pub(super) fn hand_over(&self) {
+        let waiting = self.lock();
+        if !waiting.submissions.is_empty() {
+            self.rouse(waiting);
+        }
+    }
+
+    /// Whether nothing waits, and the commit thread waits for something.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        let waiting = self.lock();
+        waiting.sleeps && waiting.submissions.is_empty()
+    }
+
+    fn append(&self, waiting: &mut Waiting, submissions: &mut Vec<Box<dyn Submission>>) {
         for submission in submissions.drain(..) {
             let (bytes, requests) = (submission.bytes(), submission.requests());
             self.bytes.fetch_add(bytes, Ordering::SeqCst);
             waiting.submissions.push_back(Queued { submission, bytes, requests });
         }
+    }
+
+    fn rouse(&self, waiting: MutexGuard<'_, Waiting>) {
         // To wake nobody would cost a call of the operating system too.
         let wakes = waiting.sleeps;
         drop(waiting);
         if wakes {
             self.arrived.notify_one();
         }
-        true
     }
 
     /// Takes the submissions of the next group without waiting; none if nothing waits.

@@ -4,7 +4,7 @@ use adapter_api::EngineError;
 
 use super::Overlay;
 
-/// A run of requests whose answers go out together. The sequencer calls, on its own thread and in this order:
+/// A run of requests whose answers go out together. The sequencer calls, on the thread that has its role and in this order:
 /// `evaluate` for each request; perhaps `discard`, and `evaluate` or `refuse` again; at last `complete`.
 pub trait Submission: Send {
     /// How many requests there are.
@@ -17,6 +17,11 @@ pub trait Submission: Send {
     /// they are fetched together before the first `evaluate`. A hint; nothing depends on it.
     fn reads(&self, visit: &mut dyn FnMut(&[u8])) {
         let _ = visit;
+    }
+
+    /// Whether the requests write without looking at anything that is stored.
+    fn only_writes(&self) -> bool {
+        false
     }
 
     /// Works the request out against what is stored and what the group wrote so far; keeps the answer. Called

@@ -1,6 +1,7 @@
 //! The sequencer over a scripted engine, mostly without its thread: each test says when a group is taken.
 
-mod cold;
+mod fetched;
+mod inline;
 
 use std::iter::once;
 use std::sync::atomic::AtomicUsize;
@@ -47,6 +48,11 @@ struct Script {
 }
 
 impl Script {
+    fn boxed(ops: Vec<Op>, bytes: usize) -> (Box<dyn Submission>, Receiver<Vec<String>>) {
+        let (done, answers) = channel();
+        (Box::new(Self { ops, bytes, answers: Vec::new(), done }), answers)
+    }
+
     fn answer(op: &Op, overlay: &mut Overlay<'_>) -> String {
         let mut value = Buffer::new();
         match op {
@@ -97,6 +103,9 @@ impl Submission for Script {
             }
         }
     }
+    fn only_writes(&self) -> bool {
+        self.ops.iter().all(|op| matches!(op, Op::Put(..) | Op::Delete(_)))
+    }
     fn evaluate(&mut self, request: usize, overlay: &mut Overlay<'_>) {
         assert_eq!(self.answers.len(), request, "requests are evaluated in order");
         let op = self.ops[request].clone();
@@ -136,6 +145,13 @@ impl Bench {
         Self { sequencer: Sequencer::without_thread(storage, limits).unwrap(), engine: state }
     }
 
+    /// One with its commit thread.
+    fn running(limits: Limits) -> Self {
+        let engine = TestEngine::new();
+        let state = engine.state();
+        Self { sequencer: Sequencer::start(Arc::new(opened(engine)), limits).unwrap(), engine: state }
+    }
+
     fn small() -> Self {
         Self::new(TestEngine::new(), Limits::default())
     }
@@ -145,8 +161,8 @@ impl Bench {
     }
 
     fn submit_sized(&self, ops: Vec<Op>, bytes: usize) -> Receiver<Vec<String>> {
-        let (done, answers) = channel();
-        self.sequencer.submit(Box::new(Script { ops, bytes, answers: Vec::new(), done }));
+        let (submission, answers) = Script::boxed(ops, bytes);
+        self.sequencer.submit(submission);
         answers
     }
 
@@ -187,10 +203,7 @@ fn requests_that_queue_are_one_batch() {
 
 #[test]
 fn a_group_forms_while_an_apply_runs() {
-    let engine = TestEngine::new();
-    let state = engine.state();
-    let sequencer = Sequencer::start(Arc::new(opened(engine)), Limits::default()).unwrap();
-    let bench = Bench { sequencer, engine: state };
+    let bench = Bench::running(Limits::default());
     let (begun, go_on) = bench.engine.gate();
     let first = bench.submit(vec![put(b"a", "1")]);
     begun.recv().unwrap();
@@ -212,18 +225,6 @@ fn reads_in_a_group_see_what_was_written_before_them_and_nothing_later() {
     assert_eq!(before.recv().unwrap(), ["none", "ok", "1"]);
     assert_eq!(after.recv().unwrap(), ["1", "ok", "none", "ok"]);
     assert_eq!(bench.stored(b"k"), Some(b"2".to_vec()));
-}
-
-#[test]
-fn keys_that_will_be_read_are_fetched_together() {
-    let bench = Bench::small();
-    let seeded = bench.submit(vec![put(b"a", "1"), put(b"b", "2")]);
-    bench.run_all();
-    seeded.recv().unwrap();
-    let answers = bench.submit(vec![Op::Get(b"a"), Op::Get(b"b"), Op::Get(b"a"), Op::Get(b"c")]);
-    bench.run_all();
-    assert_eq!(answers.recv().unwrap(), ["1", "2", "1", "none"]);
-    assert_eq!(*bench.engine.read_together.lock().unwrap(), [3]);
 }
 
 #[test]
@@ -420,20 +421,6 @@ fn a_batch_ends_when_its_requests_have_written_read_or_answered_much() {
 }
 
 #[test]
-fn values_that_are_fetched_together_are_bounded() {
-    let bench = Bench::small();
-    let value = "x".repeat(3 << 20);
-    let seeded = bench.submit(vec![put(b"a", &value), put(b"b", &value), put(b"c", &value)]);
-    bench.run_all();
-    seeded.recv().unwrap();
-    let answers = bench.submit(vec![Op::Get(b"a"), Op::Get(b"b"), Op::Get(b"c"), Op::Get(b"d")]);
-    bench.run_all();
-    assert!(answers.recv().unwrap() == [&*value, &*value, &*value, "none"]);
-    let held = bench.engine.held_max.load(SeqCst);
-    assert!((3 << 20..=4 << 20).contains(&held), "{held} bytes at once");
-}
-
-#[test]
 fn completions_are_announced_once_and_only_if_there_are_any() {
     let bench = Bench::small();
     bench.engine.script(|_| Err(EngineError::failed("planted")));
@@ -488,10 +475,7 @@ fn there_is_room_again_when_the_first_answer_is_heard() {
 
 #[test]
 fn shutdown_decides_everything_submitted_and_refuses_what_comes_later() {
-    let engine = TestEngine::new();
-    let state = engine.state();
-    let sequencer = Sequencer::start(Arc::new(opened(engine)), Limits::default()).unwrap();
-    let bench = Bench { sequencer, engine: state };
+    let bench = Bench::running(Limits::default());
     let (begun, go_on) = bench.engine.gate();
     let answers: Vec<_> = (0..50).map(|_| bench.submit(vec![Op::Increment(b"n")])).collect();
     begun.recv().unwrap();
@@ -527,10 +511,7 @@ impl Submission for Defect {
 
 #[test]
 fn nobody_waits_for_a_commit_thread_that_ended_by_a_defect() {
-    let engine = TestEngine::new();
-    let state = engine.state();
-    let sequencer = Sequencer::start(Arc::new(opened(engine)), Limits::default()).unwrap();
-    let bench = Bench { sequencer, engine: state };
+    let bench = Bench::running(Limits::default());
     let (failed, hears_failure) = channel();
     bench.sequencer.on_failure(move || failed.send(()).unwrap());
     let (begun, go_on) = bench.engine.gate();

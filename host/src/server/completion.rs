@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Promises: every ticket comes back exactly once, also when the work panicked or was thrown away; replies that the
-//! loop has not taken count among the unsent ones; the loop is
-//! woken for completions that it has not seen: for a reader's at once, for the sequencer's once a run of them, when
-//! the sequencer says so (`announce`).
+//! loop has not taken count among the unsent ones; a loop that sleeps is woken for completions: for a reader's at once,
+//! for the sequencer's once a run of them, when the sequencer says so (`announce`). One that is awake is left alone,
+//! and looks before it sleeps (`may_sleep`).
 
 use std::io;
 use std::mem;
@@ -52,8 +52,10 @@ pub(super) struct CompletionQueue {
 #[derive(Default)]
 struct Unseen {
     completions: Vec<Completion>,
-    /// The loop was woken for them.
+    /// Whole runs of them are there, or a reader's.
     announced: bool,
+    /// The loop sleeps or is about to, and nobody has woken it since.
+    sleeps: bool,
 }
 
 impl CompletionQueue {
@@ -69,21 +71,30 @@ impl CompletionQueue {
         }
     }
 
-    /// Wakes the loop if it has neither seen what is finished nor been woken for it.
+    /// Has the loop take what is finished and not seen, if there is anything; wakes it if it sleeps.
     pub(super) fn announce(&self) {
         let mut unseen = self.lock();
-        if !unseen.completions.is_empty() && !mem::replace(&mut unseen.announced, true) {
+        unseen.announced = !unseen.completions.is_empty();
+        if unseen.announced && mem::replace(&mut unseen.sleeps, false) {
             drop(unseen);
             self.wake();
         }
     }
 
+    /// Whether the loop has seen all that was announced. If so it is woken for what comes, until it takes that. A run
+    /// that is still growing does not keep it awake: its replies leave together.
+    pub(super) fn may_sleep(&self) -> bool {
+        let mut unseen = self.lock();
+        unseen.sleeps = !unseen.announced;
+        unseen.sleeps
+    }
+
     /// Everything finished since the last call, in the order in which it finished, in the place of `taken`, which
-    /// is empty: its memory is for what comes.
+    /// is empty: its memory is for what comes. The loop is not woken from here on.
     pub(super) fn take(&self, taken: &mut Vec<Completion>) {
         debug_assert!(taken.is_empty());
         let mut unseen = self.lock();
-        unseen.announced = false;
+        (unseen.announced, unseen.sleeps) = (false, false);
         mem::swap(&mut unseen.completions, taken);
         drop(unseen);
         let bytes = taken.iter().map(Completion::bytes).sum();
@@ -163,6 +174,11 @@ mod tests {
         let (mut seen, mut taken) = (Vec::new(), Vec::new());
         let mut events = Events::with_capacity(4);
         while seen.len() < 2 {
+            if !queue.may_sleep() {
+                queue.take(&mut taken);
+                seen.append(&mut taken);
+                continue;
+            }
             poll.poll(&mut events, Some(Duration::from_secs(20))).expect("poll works");
             assert!(!events.is_empty(), "a completion did not wake the loop");
             assert!(unsent() >= 5 || !seen.is_empty(), "replies that wait here count");
@@ -173,5 +189,33 @@ mod tests {
         assert!(seen[1].answers.is_none() && seen[1].connection == Token(2));
         queue.take(&mut taken);
         assert!(taken.is_empty() && unsent() == 0);
+    }
+
+    #[test]
+    fn a_loop_is_woken_only_while_it_sleeps_and_only_for_whole_runs() {
+        let mut poll = Poll::new().expect("a poll");
+        let queue = Arc::new(CompletionQueue::new(&poll, Token(0), Arc::default()).expect("a waker"));
+        let mut events = Events::with_capacity(4);
+        let mut is_woken = || {
+            poll.poll(&mut events, Some(Duration::ZERO)).expect("poll works");
+            !events.is_empty()
+        };
+        let finish = |worker| drop(Ticket::new(&queue, Token(1), worker));
+        let mut taken = Vec::new();
+        finish(Worker::Reader);
+        assert!(!queue.may_sleep() && !is_woken(), "it was awake");
+        queue.take(&mut taken);
+        assert!(queue.may_sleep());
+        finish(Worker::Sequencer);
+        assert!(queue.may_sleep() && !is_woken(), "the run is not over");
+        queue.announce();
+        assert!(is_woken());
+        finish(Worker::Reader);
+        assert!(!is_woken(), "it was woken before");
+        taken.clear();
+        queue.take(&mut taken);
+        assert_eq!(taken.len(), 2);
+        queue.announce();
+        assert!(queue.may_sleep() && !is_woken(), "it has seen everything");
     }
 }

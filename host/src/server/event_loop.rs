@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Promises: a turn is bounded, and a connection with more to do stands in line again, so that nobody starves the
-//! others; runs of writes are handed to the sequencer once a round, so that clients share its groups; the
-//! thread sleeps unless somebody can make progress.
+//! others; runs of writes are handed to the sequencer once a round, so that clients share its groups, or decided here
+//! and now if they are few and nobody reads; the thread sleeps unless somebody can make progress.
 
 use std::collections::VecDeque;
 use std::io;
@@ -53,6 +53,10 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// sequencer's budget counts only what it was handed.
 const ROUND_BYTES: usize = 8 * 1024 * 1024;
 
+/// After so many rounds of writes alone nobody seems to read, and they may be decided on the loop's thread: a read that
+/// comes then waits for one group, and those behind it for none.
+const WRITE_ROUNDS: u32 = 64;
+
 /// How soon it is looked again whether the sequencer has room. Its completions wake the loop sooner, but those of
 /// other loops' connections do not.
 const ROOM_POLL: Duration = Duration::from_millis(2);
@@ -87,6 +91,8 @@ pub(super) struct EventLoop {
     completions: Vec<Completion>,
     submissions: Vec<Box<dyn Submission>>,
     round_bytes: usize,
+    /// Rounds with writes since one that answered anything else.
+    write_rounds: u32,
     scratch: Vec<u8>,
     /// Of the connection that has its turn.
     ahead: Ahead,
@@ -121,6 +127,7 @@ impl EventLoop {
             completions: Vec::new(),
             submissions: Vec::new(),
             round_bytes: 0,
+            write_rounds: 0,
             scratch: vec![0; READ_BYTES],
             ahead: Ahead::default(),
             now,
@@ -173,8 +180,11 @@ impl EventLoop {
         let room = (!self.stalled.is_empty()).then(|| self.now + ROOM_POLL);
         let pauses = self.paused.iter().map(|(until, _)| *until);
         let sweep = self.sweeps.then_some(self.next_sweep);
-        let wake = rests.chain(pauses).chain(room).chain(sweep).chain(self.deadline).min()?;
-        Some(wake.saturating_duration_since(Instant::now()))
+        let wake = rests.chain(pauses).chain(room).chain(sweep).chain(self.deadline).min();
+        if !self.shared.completions.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        wake.map(|wake| wake.saturating_duration_since(Instant::now()))
     }
 
     fn note(&mut self, event: &Event) {
@@ -216,7 +226,10 @@ impl EventLoop {
         match connection.complete(completion) {
             Ok(()) => {
                 connection.count_bytes(&self.shared);
-                self.enqueue(token);
+                // At the end of the round it is looked after anyway.
+                if !connection.touched {
+                    self.enqueue(token);
+                }
             }
             Err(()) => {
                 log::error!("closed client {}: its requests ended without an answer", connection.session.id);
@@ -302,6 +315,12 @@ impl EventLoop {
             log::error!("a request of client {} ended in a panic, which is a defect", token.0);
             Turn::Broken
         });
+        if let Some(command) = connection.last_command.take() {
+            connection.session.client().active(command);
+            if connection.pipeline.is_none() {
+                self.write_rounds = 0;
+            }
+        }
         connection.count_bytes(&self.shared);
         match kept {
             Turn::NoRoom => self.stalled.push(token),
@@ -327,7 +346,7 @@ impl EventLoop {
                 self.submissions.extend(connection.take_pipeline());
             }
         }
-        self.shared.context.sequencer.submit_all(&mut self.submissions);
+        self.submit();
         for token in &touched {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             connection.touched = false;
@@ -347,6 +366,21 @@ impl EventLoop {
         self.touched = touched;
         self.touched.clear();
         self.collect_debts();
+    }
+
+    /// Hands the round's pipelines to the sequencer, or has them decided here and now.
+    fn submit(&mut self) {
+        if self.submissions.is_empty() {
+            return;
+        }
+        let sequencer = &self.shared.context.sequencer;
+        self.write_rounds = self.write_rounds.saturating_add(1);
+        let nobody_reads = self.write_rounds > WRITE_ROUNDS || self.connections.len() == 1;
+        if !nobody_reads {
+            sequencer.submit_all(&mut self.submissions);
+        } else if sequencer.submit_all_inline(&mut self.submissions) {
+            self.take_completions();
+        }
     }
 
     /// Closes those that owe most while the clients of all loops leave too many replies untaken.
@@ -553,9 +587,6 @@ fn work(
         turn = Turn::PausedUntil(until);
     }
     connection.stalled = turn != Turn::Ended;
-    if let Some(command) = connection.last_command.take() {
-        connection.session.client().active(command);
-    }
     turn
 }
 

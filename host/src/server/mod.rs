@@ -9,12 +9,14 @@
 //!    │          │ routing:    command::admit → a row            │
 //!    │          │   Local, Read from memory ──► replies         │
 //!    │          │   Read from a device, Scan ───────────────────┼──► reader thread ──────────┐
-//!    │          │   Write, and what is behind one ──► Pipeline ─┼──► sequencer (its thread) ─┤
+//!    │          │   Write, and what is behind one ──► Pipeline ─┼──► sequencer (its thread*) ┤
 //!    │          │                                               │                            │
 //!    │  bytes   │ Answers ◄────────────────────── completion ◄──┼──── Ticket::answer ◄───────┘
 //!    │◄─────────┤ one write a round                             │
 //!    │          └───────────────────────────────────────────────┘
 //! ```
+//!
+//! *) A few lone writes are decided on the event loop while nobody reads (`sequencer::Sequencer::submit_all_inline`).
 //!
 //! Promises: replies come in the order of the requests; no client can make another wait for long, nor the
 //! server keep more than the settings say; every request that arrived before the end of its connection's bytes

@@ -1,6 +1,7 @@
 //! The server over real sockets, on an engine in memory.
 
 mod harness;
+mod inline;
 mod operation;
 
 use std::io::Write;

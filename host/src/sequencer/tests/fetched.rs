@@ -1,6 +1,18 @@
-//! Groups that read what is not in memory.
+//! Values that are read before their group is evaluated.
 
 use super::*;
+
+#[test]
+fn keys_that_will_be_read_are_fetched_together() {
+    let bench = Bench::small();
+    let seeded = bench.submit(vec![put(b"a", "1"), put(b"b", "2")]);
+    bench.run_all();
+    seeded.recv().unwrap();
+    let answers = bench.submit(vec![Op::Get(b"a"), Op::Get(b"b"), Op::Get(b"a"), Op::Get(b"c")]);
+    bench.run_all();
+    assert_eq!(answers.recv().unwrap(), ["1", "2", "1", "none"]);
+    assert_eq!(*bench.engine.read_together.lock().unwrap(), [3]);
+}
 
 /// One request for each of the numbers.
 fn numbered(numbers: std::ops::Range<usize>, op: impl Fn(&'static [u8]) -> Op) -> Vec<Op> {
@@ -37,4 +49,18 @@ fn what_cannot_be_fetched_together_is_read_alone() {
     bench.run_all();
     assert_eq!(answers.recv().unwrap(), ["1", "1", "1"]);
     assert_eq!(*bench.engine.waited_for.lock().unwrap(), [1, 1, 1]);
+}
+
+#[test]
+fn values_that_are_fetched_together_are_bounded() {
+    let bench = Bench::small();
+    let value = "x".repeat(3 << 20);
+    let seeded = bench.submit(vec![put(b"a", &value), put(b"b", &value), put(b"c", &value)]);
+    bench.run_all();
+    seeded.recv().unwrap();
+    let answers = bench.submit(vec![Op::Get(b"a"), Op::Get(b"b"), Op::Get(b"c"), Op::Get(b"d")]);
+    bench.run_all();
+    assert!(answers.recv().unwrap() == [&*value, &*value, &*value, "none"]);
+    let held = bench.engine.held_max.load(SeqCst);
+    assert!((3 << 20..=4 << 20).contains(&held), "{held} bytes at once");
 }
