@@ -27,7 +27,6 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 pub use findings::{Cell, Findings};
-pub use store::Store;
 
 use crate::report::{Machine, now};
 
