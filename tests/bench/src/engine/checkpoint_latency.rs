@@ -24,13 +24,13 @@ use crate::plot;
 
 /// Bytes of the log between two checkpoints, and what lets none come.
 const BUDGET: &str = "checkpoint_log_bytes";
-const WITH: u64 = 16 << 20;
+const WITH: u64 = 8 << 20;
 const WITH_QUICK: u64 = 64 << 10;
 const WITHOUT: u64 = 1 << 40;
 const CHECKPOINTS: &str = "checkpoints";
 /// Reads a second; durable writes a second, each a group of so many updates.
 const READS: f64 = 10_000.0;
-const WRITES: f64 = 500.0;
+const WRITES: f64 = 250.0;
 const GROUP: u64 = 100;
 /// The operating system wakes a thread too late by some 60 µs: what is due sooner than this is waited for awake.
 const AWAKE: Duration = Duration::from_micros(200);

@@ -27,7 +27,6 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 pub use findings::{Cell, Findings};
-pub use store::Store;
 
 use crate::report::{Machine, now};
 
@@ -64,7 +63,7 @@ pub struct Scale {
 impl Scale {
     /// What an experiment takes to mean something.
     pub fn whole(experiment: Experiment) -> Self {
-        let seconds = if experiment == Experiment::HeldView { 600 } else { 20 };
+        let seconds = if experiment == Experiment::HeldView { 600 } else { 30 };
         let budgets = [1, 4, 16, 64, 256].map(|mib| mib << 20).to_vec();
         Self { keys: 1_000_000, seconds, budgets, pairs: 3, is_quick: false }
     }

@@ -117,7 +117,7 @@ impl Launcher {
 }
 
 /// An open store. Its folder goes with the value.
-pub struct Store {
+pub(super) struct Store {
     storage: Storage,
     counters: Arc<IoCounters>,
     /// Locked for as long as the engine is open.
