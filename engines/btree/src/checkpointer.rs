@@ -28,6 +28,7 @@ use wal::{Log, Lsn};
 use crate::data_file::{DataFile, Found};
 use crate::map::{self, MapChain, MapRef};
 use crate::page_writer::{PageWriter, failure};
+use crate::pending::Pending;
 use crate::places::Places;
 use crate::space::{BLOCK, Extent, Space};
 use crate::superblock::Superblock;
@@ -39,8 +40,8 @@ pub(crate) struct Basis {
     /// The last record whose effect the view has.
     pub(crate) position: Lsn,
     pub(crate) size: Size,
-    /// The pages that were changed or removed since the basis before.
-    pub(crate) dirty: BTreeSet<PageId>,
+    /// What happened since the basis before.
+    pub(crate) pending: Pending,
     /// The bytes of the log that the checkpoint makes needless.
     pub(crate) log_bytes: u64,
 }
@@ -52,7 +53,6 @@ pub(crate) struct Stored {
     pub(crate) found: Option<Found>,
     pub(crate) places: Arc<Places>,
     pub(crate) maps: MapChain,
-    pub(crate) space: Space,
 }
 
 /// A checkpoint that is durable.
@@ -84,8 +84,8 @@ pub(crate) struct Checkpointer {
     /// Blocks of a checkpoint whose superblock may or may not be on the disk.
     doubtful: Vec<Extent>,
     running: Option<Running>,
-    /// Pages of checkpoints that were given up: they are still to be written.
-    left_over: BTreeSet<PageId>,
+    /// What checkpoints that were given up had to take in.
+    left_over: Pending,
     /// The next checkpoint is written whatever the log has, and says of every page where it lies.
     wants_move: bool,
 }
@@ -93,7 +93,7 @@ pub(crate) struct Checkpointer {
 impl Checkpointer {
     pub(crate) fn new(directory: Arc<dyn Directory>, log: Arc<Log>, stored: Stored) -> Self {
         let generation = stored.found.map_or(0, |found| found.superblock.generation);
-        let (doubtful, running, left_over) = (Vec::new(), None, BTreeSet::new());
+        let (doubtful, running, left_over) = (Vec::new(), None, Pending::default());
         let wants_move = false;
         Self { directory, log, stored, generation, doubtful, running, left_over, wants_move }
     }
@@ -114,16 +114,15 @@ impl Checkpointer {
 
     /// Begins a checkpoint.
     pub(crate) fn begin(&mut self, mut basis: Basis) -> Result<()> {
-        basis.dirty.append(&mut self.left_over);
-        let begun = self.prepare();
-        match begun {
+        basis.pending.add_older(std::mem::take(&mut self.left_over), &self.stored.places);
+        match self.prepare() {
             Ok(file) => {
-                let writer = PageWriter::new(file, basis.dirty.iter().copied().collect(), None);
+                let writer = PageWriter::new(file, basis.pending.dirty.iter().copied().collect(), None);
                 self.running = Some(Running { basis, writer, stage: Stage::Pages });
                 Ok(())
             }
             Err(error) => {
-                self.left_over = basis.dirty;
+                self.left_over = basis.pending;
                 Err(error)
             }
         }
@@ -133,19 +132,13 @@ impl Checkpointer {
     fn prepare(&mut self) -> Result<DataFile> {
         // A checkpoint must not be ahead of the log: after a power cut the log would not reach it.
         self.log.sync()?;
-        self.take_free_places();
         if let Some(file) = self.stored.places.file() {
             return Ok(file.clone());
         }
         let file = DataFile::create(&*self.directory).map_err(failure)?;
-        self.stored.space = Space::besides(vec![crate::superblock::SUPERBLOCKS]).unwrap_or_default();
+        *self.stored.places.space() =
+            Space::besides(vec![crate::superblock::SUPERBLOCKS]).unwrap_or_default();
         Ok(self.stored.places.file_or(file).clone())
-    }
-
-    /// Places that earlier checkpoints replaced may be used again once nobody reads there any more.
-    fn take_free_places(&mut self) {
-        let free = self.stored.places.take_free();
-        free.into_iter().for_each(|extent| self.stored.space.give_back(extent));
     }
 
     /// Does one bounded step of the running checkpoint; answers what came of it if that was the last.
@@ -168,13 +161,15 @@ impl Checkpointer {
     fn step(&mut self, running: &mut Running) -> Result<bool> {
         match running.stage {
             Stage::Pages => {
-                if running.writer.step(&running.basis.view, &mut self.stored.space)? {
+                if running.writer.step(&running.basis.view, self.stored.places.free())? {
+                    let ahead = running.basis.pending.ahead.iter();
+                    running.writer.changes.extend(ahead.map(|(id, place)| (*id, Some(*place))));
                     running.stage = add_map(&mut self.stored, &mut running.writer, self.wants_move)?;
                 }
                 Ok(false)
             }
             Stage::Map(map, is_full) => {
-                if running.writer.step(&running.basis.view, &mut self.stored.space)? {
+                if running.writer.step(&running.basis.view, self.stored.places.free())? {
                     running.stage = Stage::Written(map, is_full);
                 }
                 Ok(false)
@@ -189,7 +184,7 @@ impl Checkpointer {
     /// Makes the pages durable, and then the superblock that names them.
     fn publish(&mut self, running: &mut Running, map: MapRef) -> Result<()> {
         let Some(file) = self.stored.places.file().cloned() else { return Ok(()) };
-        file.file().sync_data().map_err(failure)?;
+        running.writer.sync()?;
         self.generation += 1;
         let Basis { position, size, .. } = running.basis;
         let version = running.basis.view.version();
@@ -207,16 +202,15 @@ impl Checkpointer {
     /// The running checkpoint counts, and nothing older does any more.
     fn finish(&mut self, running: Running) -> Done {
         let Running { basis, writer, stage } = running;
-        basis.view.tree().frames.end_checkpoint(&writer.changes);
+        basis.view.tree().frames.end_checkpoint(&writer.changes, basis.pending.spent);
         if let Stage::Written(map, is_full) = stage {
             // Nobody reads maps but whoever holds this, so their places are free at once.
             let maps = self.stored.maps.push(map, is_full, writer.changes.len());
             let free = maps.iter().map(MapRef::extent).chain(self.doubtful.drain(..));
-            free.for_each(|extent| self.stored.space.give_back(extent));
+            self.stored.places.give_back(free);
         }
         self.wants_move = false;
         drop(basis.view);
-        self.take_free_places();
         self.log.retire_before(basis.position + 1);
         Done { log_bytes: basis.log_bytes, bytes_written: writer.bytes_written }
     }
@@ -224,9 +218,11 @@ impl Checkpointer {
     /// The pages that lie behind where the file would end if nothing in front of it were free; the next checkpoint
     /// moves them, and the maps that lie there.
     pub(crate) fn pages_to_move(&mut self) -> BTreeSet<PageId> {
-        self.take_free_places();
-        let Stored { places, maps, space, .. } = &self.stored;
-        let dense = space.end() - space.free_blocks();
+        let Stored { places, maps, .. } = &self.stored;
+        let dense = {
+            let space = places.space();
+            space.end() - space.free_blocks()
+        };
         let pages: BTreeSet<_> =
             places.map().pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect();
         let is_map_behind = maps.maps.iter().any(|map| map.extent().end() > dense);
@@ -241,8 +237,10 @@ impl Checkpointer {
 
     /// Gives the free blocks at the end of the file back to the file system; the next time, if that fails.
     pub(crate) fn cut_file(&mut self) {
-        self.take_free_places();
-        let (Some(file), end) = (self.stored.places.file(), self.stored.space.end() * BLOCK) else { return };
+        let Some(file) = self.stored.places.file() else { return };
+        // Held until the file is cut: what is taken meanwhile may lie behind its end.
+        let space = self.stored.places.space();
+        let end = space.end() * BLOCK;
         let is_longer = file.file().len().is_ok_and(|len| len > end);
         if is_longer && let Err(error) = file.file().set_len(end) {
             log::warn!(
@@ -253,8 +251,10 @@ impl Checkpointer {
 
     /// Its pages are still to be written; its blocks are free, unless its superblock may be on the disk.
     fn give_up(&mut self, running: Running) {
-        self.left_over.extend(running.basis.dirty);
-        running.writer.taken.into_iter().for_each(|extent| self.stored.space.give_back(extent));
+        let mut pending = running.basis.pending;
+        pending.add_older(std::mem::take(&mut self.left_over), &self.stored.places);
+        self.left_over = pending;
+        self.stored.places.give_back(running.writer.taken);
     }
 
     /// Gives the running checkpoint up.
@@ -276,6 +276,6 @@ fn add_map(stored: &mut Stored, writer: &mut PageWriter, is_full: bool) -> Resul
     };
     drop(map);
     let too_large = || adapter_api::EngineError::full("the data file cannot have more than 16 TiB");
-    let map = writer.add_map(bytes.ok_or_else(too_large)?, &mut stored.space);
+    let map = writer.add_map(bytes.ok_or_else(too_large)?, stored.places.free());
     Ok(Stage::Map(map, is_full))
 }

@@ -5,11 +5,12 @@
 //! `verify`.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Cause, Directory, File, OpenFile, ReadRequest, read_exact_at};
 use adapter_api::{EngineError, Result};
-use page::{Page, PageId};
+use page::{Page, PageId, UNNAMED};
+use wal::lock;
 
 use crate::map::{self, Decoded, MapChain, MapRef, PageMap, Place};
 use crate::space::{BLOCK, Extent, Space};
@@ -24,7 +25,14 @@ const ADVICE: &str = "restore a backup";
 #[derive(Clone)]
 pub(crate) struct DataFile {
     file: Arc<dyn File>,
+    /// How many syncs failed. Syncs come one behind the other: the system tells of a write-back that failed once for each
+    /// open file, so the sync of a checkpoint that follows a failed one of an ingest answers Ok whatever was lost.
+    failed_syncs: Arc<Mutex<u64>>,
 }
+
+/// When a stretch of writes began, for the sync behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Since(u64);
 
 /// A superblock that counts, and the one of the two places that it lies in.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +53,7 @@ impl DataFile {
     /// Opens the file, if there is one.
     pub(crate) fn open(directory: &dyn Directory) -> Result<Option<Self>> {
         match directory.open_file(DATA, OpenFile::WRITE) {
-            Ok(file) => Ok(Some(Self { file })),
+            Ok(file) => Ok(Some(Self::of(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(EngineError::failed_by(format!("could not open {DATA}"), error)),
         }
@@ -60,7 +68,28 @@ impl DataFile {
         }
         let file = directory.open_file(DATA, OpenFile::CREATE_NEW)?;
         directory.sync()?;
-        Ok(Self { file })
+        Ok(Self::of(file))
+    }
+
+    fn of(file: Arc<dyn File>) -> Self {
+        Self { file, failed_syncs: Arc::default() }
+    }
+
+    /// A stretch of writes begins, which `sync` will end.
+    pub(crate) fn begin(&self) -> Since {
+        Since(*lock(&self.failed_syncs))
+    }
+
+    /// Makes durable what was written since.
+    ///
+    /// # Errors
+    /// Its own, or that another sync failed meanwhile: what was written must be written anew.
+    pub(crate) fn sync(&self, since: Since) -> io::Result<()> {
+        let mut failed = lock(&self.failed_syncs);
+        if *failed != since.0 {
+            return Err(io::Error::other("another sync failed meanwhile"));
+        }
+        self.file.sync_data().inspect_err(|_| *failed += 1)
     }
 
     /// Reads both superblocks.
@@ -81,8 +110,10 @@ impl DataFile {
 
     /// Makes a superblock durable in one of the two places.
     pub(crate) fn write_superblock(&self, found: &Found) -> io::Result<()> {
-        let bytes = found.superblock.encode();
-        self.file.write_durable_at(&[IoSlice::new(&bytes)], found.slot * BLOCK, Cause::Metadata)
+        let (bytes, mut failed) = (found.superblock.encode(), lock(&self.failed_syncs));
+        let written =
+            self.file.write_durable_at(&[IoSlice::new(&bytes)], found.slot * BLOCK, Cause::Metadata);
+        written.inspect_err(|_| *failed += 1)
     }
 
     /// Reads the maps that a superblock names, and what is free besides them and the pages.
@@ -171,6 +202,11 @@ impl DataFile {
         Ok(read)
     }
 
+    /// Whether the file is long enough for a page.
+    pub(crate) fn has(&self, place: Place) -> bool {
+        self.len().is_ok_and(|len| place.extent.end() * BLOCK <= len)
+    }
+
     pub(crate) fn file(&self) -> &Arc<dyn File> {
         &self.file
     }
@@ -188,12 +224,15 @@ fn empty_page(place: Place) -> Box<[u8]> {
 /// The page that was read, if it is the one that the map names.
 fn open_page(id: PageId, place: Place, bytes: Box<[u8]>) -> Result<Page> {
     let offset = place.extent.offset();
-    let page = Page::from_bytes(bytes)
+    let mut page = Page::from_bytes(bytes)
         .map_err(|damage| corrupt(offset + damage.position as u64, format!("page {id}: {}", damage.what)))?;
-    match page.view().is(id, place.checksum) {
-        true => Ok(page),
-        false => Err(corrupt(offset, format!("this is not page {id} as it was written last"))),
+    if !page.view().is(id, place.checksum) {
+        return Err(corrupt(offset, format!("this is not page {id} as it was written last")));
     }
+    if page.view().id() == UNNAMED {
+        page.set_id(id);
+    }
+    Ok(page)
 }
 
 /// The error for damage in the data file.

@@ -7,6 +7,7 @@
 //! Parents know children by numbers, so a change copies the leaf alone; branches change only where pages split or
 //! merge. Promises: dropping an edit is as if it had never been. Called by the engine and by recovery.
 
+use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
@@ -15,7 +16,9 @@ use page::{Page, PageId, PageRef, Payload, Split};
 
 use crate::changed::Changed;
 use crate::ids::{Ids, TakenIds};
+use crate::map::Place;
 use crate::pin::Pin;
+use crate::space::Extent;
 use crate::tree::{ROOT, Size, Tree, check_level};
 
 /// A page that is longer than this is split where it can be, and none is made so by sharing cells: large keys that have
@@ -34,20 +37,35 @@ pub(crate) struct Step {
 pub(crate) struct Edit<'a> {
     pub(crate) tree: &'a Tree,
     base: Pin<'a>,
-    turn: MutexGuard<'a, Ids>,
-    ids: TakenIds,
     changed: Changed,
+    /// Pages that are new and lie in the file already; they are in `changed` once they are changed.
+    pub(crate) ahead: BTreeMap<PageId, Place>,
+    /// Where such pages were that are not there any more.
+    pub(crate) spent: Vec<Extent>,
+    pub(crate) ids: TakenIds,
+    pub(crate) turn: MutexGuard<'a, Ids>,
     pub(crate) size: Size,
-    path: Vec<Step>,
+    pub(crate) path: Vec<Step>,
     /// The leaf that the path leads to, until pages come or go.
     leaf: Option<PageId>,
+}
+
+/// What came of an edit.
+pub(crate) struct Published {
+    /// Pages that are new, changed or removed.
+    pub(crate) changed: Vec<PageId>,
+    /// Pages that are new and lie in the file already.
+    pub(crate) ahead: BTreeMap<PageId, Place>,
+    /// Where such pages were that are not there any more.
+    pub(crate) spent: Vec<Extent>,
 }
 
 impl<'a> Edit<'a> {
     pub(crate) fn new(tree: &'a Tree) -> Self {
         let turn = tree.take_turn();
         let (base, size, ids) = (tree.frames.pin(), tree.size(), turn.begin());
-        Self { tree, base, turn, ids, changed: Changed::default(), size, path: Vec::new(), leaf: None }
+        let (changed, ahead, spent) = (Changed::default(), BTreeMap::new(), Vec::new());
+        Self { tree, base, changed, ahead, spent, ids, turn, size, path: Vec::new(), leaf: None }
     }
 
     /// Adds every mutation of a batch.
@@ -64,19 +82,20 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Makes all of it visible at one instant. Returns the pages that are new, changed or removed.
-    pub(crate) fn publish(mut self) -> Vec<PageId> {
-        let mut touched: Vec<_> = self.changed.keys().copied().collect();
-        touched.sort_unstable();
+    /// Makes all of it visible at one instant.
+    pub(crate) fn publish(mut self) -> Published {
+        let mut changed: Vec<_> = self.changed.keys().copied().collect();
+        changed.sort_unstable();
         // The numbers must not be used again, and our own read must be over, before what is superseded can go.
         self.turn.keep(self.ids);
         drop(self.base);
+        self.tree.frames.put_ahead(&self.ahead);
         if !self.changed.is_empty() {
             let free = self.tree.frames.publish(self.changed.into_iter());
             self.turn.give_back(free);
         }
         self.tree.set_size(self.size);
-        touched
+        Published { changed, ahead: self.ahead, spent: self.spent }
     }
 
     /// How many pages are new, changed or removed.
@@ -93,7 +112,10 @@ impl<'a> Edit<'a> {
     pub(crate) fn page(&self, id: PageId) -> Result<PageRef<'_>> {
         match self.changed.get(&id) {
             Some(changed) => changed.as_ref().map(Page::view).ok_or_else(|| missing(id)),
-            None => self.base.page(id),
+            None => match self.ahead.get(&id) {
+                Some(place) => self.base.page_at(id, *place),
+                None => self.base.page(id),
+            },
         }
     }
 
@@ -107,6 +129,9 @@ impl<'a> Edit<'a> {
     pub(crate) fn look_at<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
         match self.changed.get(&id) {
             Some(changed) => look(changed.as_ref().map(Page::view).ok_or_else(|| missing(id))?),
+            None if self.ahead.contains_key(&id) => {
+                look(self.tree.frames.places.read_at(id, self.ahead[&id])?.view())
+            }
             None => self.base.look_at(id, |page| look(page.ok_or_else(|| missing(id))?)),
         }
     }
@@ -114,8 +139,8 @@ impl<'a> Edit<'a> {
     /// A page, to be changed.
     pub(crate) fn page_mut(&mut self, id: PageId) -> Result<&mut Page> {
         if !self.changed.contains_key(&id) {
-            let page = self.base.get(id)?.cloned().ok_or_else(|| missing(id))?;
-            self.changed.insert(id, Some(page));
+            let page = self.page(id)?.to_page();
+            self.set(page);
         }
         self.changed.get_mut(&id).and_then(Option::as_mut).ok_or_else(|| missing(id))
     }
@@ -123,7 +148,9 @@ impl<'a> Edit<'a> {
     /// Puts a page in the place of what has its number.
     pub(crate) fn set(&mut self, page: Page) {
         self.leaf = None;
-        self.changed.insert(page.view().id(), Some(page));
+        let id = page.view().id();
+        self.forget_ahead(id);
+        self.changed.insert(id, Some(page));
     }
 
     /// Removes a page.
@@ -132,9 +159,14 @@ impl<'a> Edit<'a> {
         if self.base.may_have(id) {
             self.changed.insert(id, None);
         } else {
+            self.forget_ahead(id);
             self.changed.remove(&id);
             self.ids.give_back(id);
         }
+    }
+
+    fn forget_ahead(&mut self, id: PageId) {
+        self.spent.extend(self.ahead.remove(&id).map(|place| place.extent));
     }
 
     /// Puts a value under a key, whatever was there.
@@ -147,8 +179,19 @@ impl<'a> Edit<'a> {
             }
             None => Payload::Here(value),
         };
+        self.put_counted(key, payload, value.len())
+    }
+
+    /// Puts a value of so many bytes under a key that lies in the data file already.
+    pub(crate) fn put_ahead(&mut self, key: &[u8], bytes: u32, place: Place) -> Result<()> {
+        let id = self.ids.take(&self.turn)?;
+        self.ahead.insert(id, place);
+        self.put_counted(key, Payload::Away { id, bytes }, bytes as usize)
+    }
+
+    fn put_counted(&mut self, key: &[u8], payload: Payload<'_>, value_bytes: usize) -> Result<()> {
         let replaced = self.put_payload(key, payload)?;
-        self.size.bytes += (key.len() + value.len()) as u64;
+        self.size.bytes += (key.len() + value_bytes) as u64;
         self.size.entries += 1;
         self.forget(replaced, key.len());
         Ok(())
@@ -197,7 +240,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Goes down to the leaf of a key, and notes the way. The next key often belongs to the same leaf.
-    fn descend(&mut self, key: &[u8]) -> Result<PageId> {
+    pub(crate) fn descend(&mut self, key: &[u8]) -> Result<PageId> {
         if let Some(leaf) = self.leaf
             && self.page(leaf)?.is_between_fences(key)
         {
@@ -223,7 +266,7 @@ impl<'a> Edit<'a> {
 
     /// Makes room for a cell of so many bytes in the page at `depth` of the noted way, or in one above it. Whoever
     /// asked goes down again.
-    fn split(&mut self, depth: usize, key: &[u8], cell: usize) -> Result<()> {
+    pub(crate) fn split(&mut self, depth: usize, key: &[u8], cell: usize) -> Result<()> {
         let id = self.page_at(depth)?;
         let page_bytes = self.tree.page_bytes;
         let right = self.ids.take(&self.turn)?;

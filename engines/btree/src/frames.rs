@@ -31,6 +31,7 @@
 //! lock, allocates nothing, and writes to its own slot alone, and once to a page that was not used for long. Called by
 //! `tree`, `edit` and the checkpointer; `pin` reads, `evict` makes room.
 
+use std::collections::BTreeMap;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -45,6 +46,7 @@ use crate::pin::Pin;
 use crate::places::Places;
 use crate::reclaim::{Reclaimer, Superseded};
 use crate::slots::Slots;
+use crate::space::Extent;
 use crate::sync::{AtomicPtr, AtomicU64, Hint, Mutex, Number, lock};
 use crate::views::{State, Ticket, Views};
 
@@ -292,6 +294,18 @@ impl Frames {
         std::mem::take(&mut reclaimer.free_ids)
     }
 
+    /// Pages that lie in the file, and that no page names yet, may be found from now on. Their numbers are free.
+    pub(crate) fn put_ahead(&self, pages: &BTreeMap<PageId, Place>) {
+        let Some((last, _)) = pages.last_key_value() else { return };
+        self.places.put_ahead(pages.iter().map(|(id, place)| (*id, *place)));
+        let _reclaimer = lock(&self.reclaimer);
+        self.numbers.end.fetch_max(u64::from(*last) + 1, Ordering::Relaxed);
+        self.numbers.stored_pages.fetch_add(pages.len() as u64, Ordering::Relaxed);
+        for id in pages.keys() {
+            self.table.entry(*id).store(STORED, Ordering::Release);
+        }
+    }
+
     /// Puts a frame in front of what there is of its page.
     fn put(&self, reclaimer: &mut Reclaimer, id: PageId, frame: Frame) {
         let (to, bytes) = (frame.version, frame.bytes());
@@ -358,7 +372,7 @@ impl Frames {
         self.numbers.resident_bytes.fetch_sub(reclaimer.take_unlinked_bytes(), Ordering::Relaxed);
         self.numbers.dirty_bytes.store(reclaimer.dirty.bytes(), Ordering::Relaxed);
         if !reclaimer.holds.free.is_empty() {
-            self.places.give_back(std::mem::take(&mut reclaimer.holds.free));
+            self.places.give_back(reclaimer.holds.free.drain(..));
         }
     }
 
@@ -367,8 +381,8 @@ impl Frames {
         lock(&self.reclaimer).dirty.begin(version);
     }
 
-    /// The checkpoint that was begun last is durable, and has put pages where it says.
-    pub(crate) fn end_checkpoint(&self, changes: &Changes) {
+    /// The checkpoint that was begun last is durable, and has put pages where it says. It has no need of `spent`.
+    pub(crate) fn end_checkpoint(&self, changes: &Changes, spent: Vec<Extent>) {
         for changes in changes.chunks(CHANGES_AT_ONCE) {
             let mut reclaimer = lock(&self.reclaimer);
             let published = self.published.load(Ordering::Relaxed);
@@ -376,6 +390,8 @@ impl Frames {
             replaced.into_iter().for_each(|extent| reclaimer.holds.replace(extent, published));
         }
         let mut reclaimer = lock(&self.reclaimer);
+        let published = self.published.load(Ordering::Relaxed);
+        spent.into_iter().for_each(|extent| reclaimer.holds.replace(extent, published));
         reclaimer.dirty.end();
         self.publish_nothing();
         self.collect(&mut reclaimer);

@@ -2,19 +2,21 @@
 //!
 //! ```text
 //! apply       edit copies of pages ─▶ append to the log ─▶ make durable ─▶ publish        redo only
+//! ingest      leaves into free blocks ─▶ sync ─▶ append where they are to the log ─▶ make durable ─▶ publish
 //! get         slot ─▶ root ─▶ branches ─▶ leaf ─▶ value                     no lock; one read for a page not in memory
 //! background  lane log         prepare segments ahead of need, use old ones again, sync what is due
 //!             lane checkpoint  changed pages into free blocks ─▶ map ─▶ sync ─▶ superblock ─▶ retire the log
 //! open        newest superblock ─▶ map ─▶ the log behind it, done again; pages when they are needed
 //!
 //! a directory    data           two superblocks, pages and maps of pages       (`superblock`, `map`, the crate `page`)
-//!                log-…, spare-… the log; a record is a batch, as `adapter_api::batch` draws it      (the crate `wal`)
+//!                log-…, spare-… the log                                       (`record`, the crate `wal`)
 //! ```
 //!
-//! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places` and
-//! `page_writer` are the file; `frames`, `pin`, `reclaim`, `evict`, `dirty` and `holds` keep pages in versions, in
-//! memory or not; `ids`, `tree`, `changed`, `edit`, `balance` and `range_delete` make a tree of them; `ahead`, `cursor`, `estimate`,
-//! `ingest` and `check` read it; `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together.
+//! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places`,
+//! `page_writer` and `ahead_writer` are the file, `record` is what the log says; `frames`, `pin`, `reclaim`, `evict`,
+//! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `changed`, `edit`, `balance`, `range_delete`
+//! and `graft` make a tree of them; `ahead`, `cursor`, `estimate` and `check` read it; `leaf_writer` and `ingest` fill it; `pending`,
+//! `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together.
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
 //! `cache_bytes`: what is clean leaves it, and `apply` waits before too much is dirty. Beyond that may go what cannot
@@ -25,6 +27,7 @@
 #![deny(unsafe_code)]
 
 mod ahead;
+mod ahead_writer;
 mod balance;
 mod changed;
 mod check;
@@ -38,19 +41,23 @@ mod estimate;
 mod evict;
 #[allow(unsafe_code, reason = "frames are found without a lock, and freed once nobody can look at them")]
 mod frames;
+mod graft;
 mod guarantees;
 mod holds;
 mod ids;
 mod ingest;
+mod leaf_writer;
 mod maintenance;
 mod map;
 mod page_writer;
+mod pending;
 #[allow(unsafe_code, reason = "the part of `frames` that reads")]
 mod pin;
 mod places;
 mod range_delete;
 #[allow(unsafe_code, reason = "the part of `frames` that frees")]
 mod reclaim;
+mod record;
 mod recovery;
 mod redo;
 mod slots;
@@ -222,8 +229,7 @@ impl StorageEngine for BtreeEngine {
     }
 
     fn ingest(&self, entries: &mut dyn Cursor) -> Result<()> {
-        let batch = ingest::read_sorted(entries)?;
-        if batch.is_empty() { Ok(()) } else { self.store.commit_into_empty(&batch) }
+        ingest::ingest(&self.store, entries)
     }
 
     fn background(&self, lane: Lane) -> Result<Step> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Cause, Directory};
 use adapter_api::{Durability, EngineError, Result, Watch};
-use page::{PageId, PageRef};
+use page::{PageId, PageRef, UNNAMED};
 use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
 
 use crate::check::{Source, census};
@@ -17,6 +17,8 @@ use crate::checkpointer::{Basis, Checkpointer, Stored};
 use crate::data_file::{DataFile, Found, corrupt};
 use crate::map::encode;
 use crate::page_writer::{PageWriter, failure};
+use crate::places::Places;
+use crate::record::{Item, Record};
 use crate::space::{BLOCK, Space};
 use crate::store::Store;
 use crate::superblock::{SUPERBLOCKS, Superblock};
@@ -27,7 +29,7 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
     if !names.is_empty() {
         return Err(EngineError::rejected("a backup needs an empty directory"));
     }
-    let Basis { view, position, size, .. } = store.basis_of_copy();
+    let (Basis { view, position, size, .. }, ids) = store.basis_of_copy()?;
     let options = LogOptions {
         segment_bytes: SEGMENT_BYTES_LEAST,
         durability: Durability::Always,
@@ -37,13 +39,9 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
     // The log first: without the superblock it is refused, for it does not begin at the beginning.
     Log::create_at(target, &store.clock, options, position + 1)?.close()?;
     let file = DataFile::create(&**target).map_err(failure)?;
-    let ids: Vec<PageId> = {
-        let (pin, end) = (view.pin()?, store.tree.take_turn().end());
-        (0..end).filter(|id| pin.may_have(*id)).collect()
-    };
-    let mut space = Space::besides(vec![SUPERBLOCKS]).unwrap_or_default();
+    let space = Mutex::new(Space::besides(vec![SUPERBLOCKS]).unwrap_or_default());
     let mut writer = PageWriter::new(file.clone(), ids, Some(Cause::Backup));
-    while !writer.step(&view, &mut space)? {
+    while !writer.step(&view, &space)? {
         let (done, total) = writer.progress();
         if watch.progress(done, total).is_break() {
             return Err(EngineError::rejected("cancelled by its caller"));
@@ -51,9 +49,9 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
     }
     let too_large = || EngineError::full("the data file cannot have more than 16 TiB");
     let bytes = encode(&writer.changes, None).ok_or_else(too_large)?;
-    let map = writer.add_map(bytes, &mut space);
-    while !writer.step(&view, &mut space)? {}
-    file.file().sync_data().map_err(failure)?;
+    let map = writer.add_map(bytes, &space);
+    while !writer.step(&view, &space)? {}
+    writer.sync()?;
     let superblock = Superblock { generation: 1, position, version: view.version(), size, map };
     file.write_superblock(&Found { superblock, slot: 0 }).map_err(failure)
 }
@@ -130,13 +128,31 @@ impl Source for Stored {
 
 fn verify_log(store: &Store, newest: Lsn, findings: &Findings<'_>) -> Result<()> {
     let (durable, mut last) = (store.log.durable(), newest);
-    wal::salvage(&store.directory, newest + 1, findings, &mut |lsn, _| {
+    let places = &store.tree.frames.places;
+    wal::salvage(&store.directory, newest + 1, findings, &mut |lsn, record| {
         last = lsn;
-        Ok(())
+        verify_record(places, record, findings)
     })?;
     if last < durable {
         let message = format!("the log ends at record {last}, those to {durable} were acknowledged");
         findings.finding(EngineError::corrupt("the log", 0, message));
+    }
+    Ok(())
+}
+
+/// Reads the pages that a record names.
+fn verify_record(places: &Places, record: &[u8], findings: &Findings<'_>) -> Result<()> {
+    let Ok(Record::Ahead { items, .. }) = Record::parse(record) else { return Ok(()) };
+    for item in items {
+        let place = match item? {
+            Item::Leaf(leaf) => leaf.place,
+            Item::Value { place, .. } => place,
+            Item::Batch(_) => continue,
+        };
+        match places.read_at(UNNAMED, place) {
+            Err(damage @ EngineError::Corrupt { .. }) => findings.finding(damage),
+            outcome => drop(outcome?),
+        }
     }
     Ok(())
 }

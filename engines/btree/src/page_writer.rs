@@ -4,13 +4,15 @@
 //! page. Called by the checkpointer and by `backup`.
 
 use std::io::IoSlice;
+use std::sync::Mutex;
 use std::vec;
 
 use adapter_api::environment::{Cause, is_full};
 use adapter_api::{EngineError, Result};
 use page::{Kind, PageId, PageRef};
+use wal::lock;
 
-use crate::data_file::DataFile;
+use crate::data_file::{DataFile, Since};
 use crate::map::{Changes, MapRef, Place};
 use crate::space::{BLOCK, Extent, Space, blocks};
 use crate::tree::View;
@@ -40,6 +42,7 @@ impl Run {
 /// Writes pages, and then maps of them.
 pub(crate) struct PageWriter {
     file: DataFile,
+    since: Since,
     ids: vec::IntoIter<PageId>,
     total: usize,
     run: Run,
@@ -58,8 +61,8 @@ impl PageWriter {
     /// Begins with the pages of these numbers.
     pub(crate) fn new(file: DataFile, ids: Vec<PageId>, cause: Option<Cause>) -> Self {
         let (total, changes, taken) = (ids.len(), Vec::new(), Vec::new());
-        let (run, next, bytes_written) = (Run::default(), None, 0);
-        Self { file, ids: ids.into_iter(), total, run, next, cause, changes, taken, bytes_written }
+        let (since, run, next, bytes_written) = (file.begin(), Run::default(), None, 0);
+        Self { file, since, ids: ids.into_iter(), total, run, next, cause, changes, taken, bytes_written }
     }
 
     /// How many pages were written, and how many there are.
@@ -68,7 +71,7 @@ impl PageWriter {
     }
 
     /// Writes a bounded part; answers whether every page is written.
-    pub(crate) fn step(&mut self, view: &View, space: &mut Space) -> Result<bool> {
+    pub(crate) fn step(&mut self, view: &View, space: &Mutex<Space>) -> Result<bool> {
         if self.run.is_drained() {
             self.run = self.next.take().unwrap_or_default();
             while self.next.is_none() && self.run.bytes.len() < STEP_BYTES {
@@ -80,10 +83,15 @@ impl PageWriter {
         Ok(self.run.is_drained() && self.next.is_none() && self.ids.len() == 0)
     }
 
+    /// Makes durable what was written.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync(self.since).map_err(failure)
+    }
+
     /// Adds a map to what is written; `step` is called until it is.
-    pub(crate) fn add_map(&mut self, bytes: Vec<u8>, space: &mut Space) -> MapRef {
+    pub(crate) fn add_map(&mut self, bytes: Vec<u8>, space: &Mutex<Space>) -> MapRef {
         let checksum = crc32fast::hash(&bytes);
-        let extent = space.take(blocks(bytes.len() as u64));
+        let extent = lock(space).take(blocks(bytes.len() as u64));
         self.taken.push(extent);
         let map = MapRef { start: extent.start, bytes: bytes.len() as u64, checksum };
         self.next = Some(Run { start: extent.start, bytes, written: 0, cause: Some(Cause::Metadata) });
@@ -91,7 +99,7 @@ impl PageWriter {
     }
 
     /// Adds a page as the view has it, or notes that it is gone.
-    fn add_page(&mut self, view: &View, id: PageId, space: &mut Space) -> Result<()> {
+    fn add_page(&mut self, view: &View, id: PageId, space: &Mutex<Space>) -> Result<()> {
         view.pin()?.look_at(id, |page| {
             match page {
                 Some(page) => self.add(page, space),
@@ -101,8 +109,8 @@ impl PageWriter {
         })
     }
 
-    fn add(&mut self, page: PageRef<'_>, space: &mut Space) {
-        let extent = space.take(blocks(page.bytes().len() as u64));
+    fn add(&mut self, page: PageRef<'_>, space: &Mutex<Space>) {
+        let extent = lock(space).take(blocks(page.bytes().len() as u64));
         self.taken.push(extent);
         let by_kind = if page.kind() == Kind::Value { Cause::Blob } else { Cause::Checkpoint };
         let cause = self.cause.unwrap_or(by_kind);

@@ -27,7 +27,7 @@ pub(crate) struct Pin<'a> {
 
 /// Pages that were read for one pin alone, one behind the other.
 #[derive(Default)]
-struct Own(OnceCell<Box<(PageId, Page, Own)>>);
+struct Own(OnceCell<Box<(Place, Page, Own)>>);
 
 /// Where a page is.
 enum Found<'a> {
@@ -98,6 +98,14 @@ impl Pin<'_> {
         self.get(id)?.map(Page::view).ok_or_else(|| self.missing(id))
     }
 
+    /// A page that lies in the file and that no version has yet.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub(crate) fn page_at(&self, id: PageId, place: Place) -> Result<PageRef<'_>> {
+        self.own.find_or_read(place, || self.frames.places.read_at(id, place)).map(Page::view)
+    }
+
     /// A page as it is in this version; `None` if only a device can tell.
     ///
     /// # Errors
@@ -105,7 +113,7 @@ impl Pin<'_> {
     pub(crate) fn resident(&self, id: PageId) -> Result<Option<PageRef<'_>>> {
         match self.find(id) {
             Found::Memory(page) => Ok(Some(page.view())),
-            Found::StoredAt(_) => Ok(self.own.find(id).map(Page::view)),
+            Found::StoredAt(place) => Ok(self.own.find(place).map(Page::view)),
             Found::Stored => Ok(None),
             Found::Nowhere => Err(self.missing(id)),
         }
@@ -157,7 +165,7 @@ impl Pin<'_> {
                 Found::Memory(page) => break page,
                 Found::Nowhere => return Ok(None),
                 Found::StoredAt(place) => {
-                    break self.own.find_or_read(id, || self.frames.places.read_at(id, place))?;
+                    break self.own.find_or_read(place, || self.frames.places.read_at(id, place))?;
                 }
                 Found::Stored => {
                     let Some(page) = self.read_stored(id)? else { continue };
@@ -212,13 +220,13 @@ impl Pin<'_> {
 }
 
 impl Own {
-    fn find(&self, id: PageId) -> Option<&Page> {
+    fn find(&self, place: Place) -> Option<&Page> {
         let pages = std::iter::successors(self.0.get(), |read| read.2.0.get());
-        pages.map(|read| (read.0, &read.1)).find(|(read, _)| *read == id).map(|(_, page)| page)
+        pages.map(|read| (read.0, &read.1)).find(|(read, _)| *read == place).map(|(_, page)| page)
     }
 
-    fn find_or_read(&self, id: PageId, read: impl FnOnce() -> Result<Page>) -> Result<&Page> {
-        if let Some(page) = self.find(id) {
+    fn find_or_read(&self, place: Place, read: impl FnOnce() -> Result<Page>) -> Result<&Page> {
+        if let Some(page) = self.find(place) {
             return Ok(page);
         }
         let page = read()?;
@@ -226,6 +234,6 @@ impl Own {
         while let Some(read) = last.0.get() {
             last = &read.2;
         }
-        Ok(&last.0.get_or_init(|| Box::new((id, page, Self::default()))).1)
+        Ok(&last.0.get_or_init(|| Box::new((place, page, Self::default()))).1)
     }
 }

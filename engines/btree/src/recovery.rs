@@ -6,18 +6,21 @@
 //! on from an older one, whose pages are all read then, or from nothing; else `Corrupt` names it. A superblock that counts is written again, durably:
 //! after a kill the page cache may show one that is on no disk.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use adapter_api::environment::Environment;
 use adapter_api::{Batch, EngineError, Mutation, Result};
-use page::{Kind, PageId, PageRef};
+use page::{Kind, PageRef, UNNAMED};
 use wal::{Log, LogOptions, Lsn};
 
 use crate::checkpointer::Stored;
 use crate::data_file::{DataFile, Found, corrupt};
+use crate::edit::Edit;
 use crate::frames::Bounds;
+use crate::map::Place;
+use crate::pending::Pending;
 use crate::places::Places;
+use crate::record::{Item, Items, Record};
 use crate::redo::Redone;
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
@@ -36,8 +39,8 @@ pub(crate) struct Recovered {
     pub(crate) tree: Tree,
     pub(crate) log: Log,
     pub(crate) stored: Stored,
-    /// Pages that differ from those in the data file.
-    pub(crate) dirty: BTreeSet<PageId>,
+    /// What the next checkpoint has to take in.
+    pub(crate) pending: Pending,
     /// Bytes of the records behind the checkpoint.
     pub(crate) backlog: u64,
 }
@@ -73,7 +76,15 @@ pub(crate) fn open(
     let Loaded { stored, size, position, version } = loaded;
     let TreeOptions { page_bytes, bounds } = options;
     let tree = Tree::new(version, Arc::clone(&stored.places), size, page_bytes, bounds);
-    let mut redo = Redo { tree: &tree, gathered: Redone::default(), bytes: 0, dirty: BTreeSet::new() };
+    let is_doubtful = damage.is_some();
+    let mut redo = Redo {
+        tree: &tree,
+        version,
+        is_doubtful,
+        gathered: Redone::default(),
+        bytes: 0,
+        pending: Pending::default(),
+    };
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
     let (log, recovery) = match (opened, damage) {
@@ -89,10 +100,10 @@ pub(crate) fn open(
         }
         (Err(error), _) => return Err(error),
     };
-    let (mut dirty, backlog) = redo.finish()?;
+    let (mut pending, backlog) = redo.finish()?;
     if stored.found.is_none() {
         // Not even the empty root is in the file.
-        dirty.insert(ROOT);
+        pending.rewrite([ROOT]);
     }
     if let (Some(file), Some(found)) = (stored.places.file(), &stored.found) {
         file.write_superblock(found).map_err(crate::page_writer::failure)?;
@@ -100,7 +111,7 @@ pub(crate) fn open(
     if recovery.replayed > 0 {
         log::info!("did {} log records again behind record {position}", recovery.replayed);
     }
-    Ok(Recovered { tree, log, stored, dirty, backlog })
+    Ok(Recovered { tree, log, stored, pending, backlog })
 }
 
 /// Reads the newest checkpoint that is whole, and what is wrong with a newer one.
@@ -125,14 +136,14 @@ fn load(file: &DataFile) -> Result<(Loaded, Option<EngineError>)> {
 
 fn load_one(file: &DataFile, found: Found) -> Result<Loaded> {
     let (map, maps, space) = file.read_map(found.superblock.map)?;
-    let places = Arc::new(Places::new(file.clone(), map));
+    let places = Arc::new(Places::new(file.clone(), map, space));
     let is_root =
         |page: PageRef<'_>| page.kind() != Kind::Value && page.lower().is_empty() && page.upper().is_none();
     if !places.read(ROOT)?.is_some_and(|page| is_root(page.view())) {
         return Err(corrupt(found.superblock.map.start.saturating_mul(BLOCK), "the map names no root"));
     }
     let Superblock { position, version, size, .. } = found.superblock;
-    let stored = Stored { found: Some(found), places, maps, space };
+    let stored = Stored { found: Some(found), places, maps };
     Ok(Loaded { stored, size, position, version })
 }
 
@@ -145,54 +156,100 @@ fn read_every_page(file: &DataFile, stored: &Stored) -> Result<()> {
 /// Does records again, many at once.
 struct Redo<'a> {
     tree: &'a Tree,
+    /// That of the checkpoint.
+    version: u64,
+    /// Whether the checkpoint is not the newest one: blocks that the log names may have been used again.
+    is_doubtful: bool,
     gathered: Redone,
     /// Bytes of all records.
     bytes: u64,
-    dirty: BTreeSet<PageId>,
+    pending: Pending,
 }
 
 impl Redo<'_> {
     fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
-        let batch = Batch::parse(record).map_err(|error| {
-            let message = format!("{error}; the log itself is whole, so the record was written like this");
-            EngineError::corrupt(format!("log record {lsn}"), 0, message)
-        })?;
+        let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
+        let parsed = Record::parse(record).map_err(|error| {
+            wrong(format!("{error}; the log itself is whole, so the record was written like this"))
+        });
         self.bytes += record.len() as u64;
-        if record.len() as u64 > self.at_most(REDO_BYTES) {
+        match parsed? {
             // As it came, for it is in memory already.
-            self.publish()?;
-            let mut edit = self.tree.edit();
-            edit.apply(batch)?;
-            self.dirty.extend(edit.publish());
-            return Ok(());
+            Record::Batch(batch) if record.len() as u64 > self.at_most(REDO_BYTES) => {
+                self.at_once(|edit| edit.apply(batch))
+            }
+            Record::Batch(batch) => self.gather(batch),
+            Record::Ahead { version, .. } if version > self.version => {
+                Err(wrong("it goes on from a checkpoint that is not there; restore a backup".to_string()))
+            }
+            Record::Ahead { items, .. } => {
+                self.take_blocks(items)?;
+                self.at_once(|edit| edit.take_ahead(items))
+            }
         }
+    }
+
+    fn gather(&mut self, batch: Batch<'_>) -> Result<()> {
         for mutation in batch {
             match mutation {
                 Mutation::Put { key, value } => self.gathered.add(key, Some(value)),
                 Mutation::Delete { key } => self.gathered.add(key, None),
-                Mutation::DeleteRange(range) => {
-                    self.publish()?;
-                    let mut edit = self.tree.edit();
-                    edit.delete_range(range)?;
-                    self.dirty.extend(edit.publish());
-                }
+                Mutation::DeleteRange(range) => self.at_once(|edit| edit.delete_range(range))?,
             }
         }
         if self.gathered.bytes() >= self.at_most(REDO_BYTES) { self.publish() } else { Ok(()) }
+    }
+
+    /// The blocks that a record names hold what it says, and are not free.
+    fn take_blocks(&self, items: Items<'_>) -> Result<()> {
+        for item in items {
+            match item? {
+                Item::Leaf(leaf) => self.take_place(leaf.place)?,
+                Item::Value { place, .. } => self.take_place(place)?,
+                Item::Batch(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take_place(&self, place: Place) -> Result<()> {
+        let places = &self.tree.frames.places;
+        let Some(file) = places.file().filter(|file| file.has(place)) else {
+            return Err(corrupt(
+                place.extent.offset(),
+                "a record of the log names a page here, and the file ends before",
+            ));
+        };
+        if !places.space().take_at(place.extent) {
+            return Err(corrupt(
+                place.extent.offset(),
+                "a record of the log and the map both have a page here",
+            ));
+        }
+        if self.is_doubtful { file.read_page(UNNAMED, place).map(drop) } else { Ok(()) }
     }
 
     fn at_most(&self, bytes: u64) -> u64 {
         bytes.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
     }
 
-    fn publish(&mut self) -> Result<()> {
-        let changed_max = self.at_most(CHANGED_BYTES);
-        self.gathered.finish(self.tree, changed_max, |edit| self.dirty.extend(edit.publish()))
+    /// Shows a change by itself, behind everything that was gathered.
+    fn at_once(&mut self, change: impl FnOnce(&mut Edit<'_>) -> Result<()>) -> Result<()> {
+        self.publish()?;
+        let mut edit = self.tree.edit();
+        change(&mut edit)?;
+        self.pending.add(edit.publish(), &self.tree.frames.places);
+        Ok(())
     }
 
-    /// Shows everything that was done. Returns the pages that changed, and the bytes of the records.
-    fn finish(mut self) -> Result<(BTreeSet<PageId>, u64)> {
+    fn publish(&mut self) -> Result<()> {
+        let (tree, changed_max, pending) = (self.tree, self.at_most(CHANGED_BYTES), &mut self.pending);
+        self.gathered.finish(tree, changed_max, |edit| pending.add(edit.publish(), &tree.frames.places))
+    }
+
+    /// Shows everything that was done. Returns what the next checkpoint has to take in, and the bytes of the records.
+    fn finish(mut self) -> Result<(Pending, u64)> {
         self.publish()?;
-        Ok((self.dirty, self.bytes))
+        Ok((self.pending, self.bytes))
     }
 }

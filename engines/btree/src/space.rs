@@ -80,6 +80,28 @@ impl Space {
         Extent { start, blocks }
     }
 
+    /// Takes these blocks; answers whether all of them were free.
+    pub(crate) fn take_at(&mut self, extent: Extent) -> bool {
+        if extent.start >= self.end {
+            if extent.start > self.end {
+                self.free.insert(self.end, extent.start - self.end);
+            }
+            self.end = extent.end();
+            return true;
+        }
+        let found = self.free.range(..=extent.start).next_back().map(|(start, blocks)| (*start, *blocks));
+        let Some((start, blocks)) = found.filter(|(start, blocks)| start + blocks >= extent.end()) else {
+            return false;
+        };
+        self.free.remove(&start);
+        for (from, to) in [(start, extent.start), (extent.end(), start + blocks)] {
+            if from < to {
+                self.free.insert(from, to - from);
+            }
+        }
+        true
+    }
+
     /// Blocks are free again.
     pub(crate) fn give_back(&mut self, extent: Extent) {
         let (mut start, mut end) = (extent.start, extent.end());
@@ -121,6 +143,12 @@ mod tests {
         for _ in 0..if cfg!(miri) { 100 } else { 5_000 } {
             if dice.roll(2) == 0 {
                 held.push(space.take(1 + dice.roll(5)));
+            } else if dice.roll(4) == 0 {
+                let at = Extent { start: dice.roll(space.end() + 9), blocks: 1 + dice.roll(5) };
+                let is_free =
+                    at.start >= 2 && held.iter().all(|held| held.end() <= at.start || at.end() <= held.start);
+                assert_eq!(space.take_at(at), is_free, "{at:?}");
+                held.extend(is_free.then_some(at));
             } else if !held.is_empty() {
                 space.give_back(held.swap_remove(dice.roll(held.len() as u64) as usize));
             }

@@ -9,19 +9,22 @@
 //! them, and one of what is not looks at the map, and at the reclaimer if nobody else has it; nobody holds `published` or
 //! what comes behind it during I/O.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use adapter_api::environment::{Clock, Directory, Environment, Lanes};
+use adapter_api::environment::{Cause, Clock, Directory, Environment, Lanes};
 use adapter_api::{Batch, BatchBuilder, EngineError, Lane, Metric, Mutation, Pressure, Result, Step, Watch};
 use page::PageId;
 use wal::{Log, Lsn, SEGMENT_BYTES_LEAST, lock};
 
+use crate::ahead_writer::AheadWriter;
 use crate::checkpointer::{Basis, Checkpointer, Done};
+use crate::data_file::DataFile;
 use crate::edit::Edit;
 use crate::ingest::check_empty;
+use crate::pending::Pending;
+use crate::record::Record;
 use crate::recovery::Recovered;
 use crate::tree::Tree;
 
@@ -37,6 +40,8 @@ const STALL_FACTOR: u64 = 4;
 /// A checkpoint is due when so much of the cache is dirty; `apply` waits when this much is.
 const DIRTY_DUE_PART: u64 = 4;
 const DIRTY_STALL_PERCENT: u64 = 75;
+/// Values of so many pages are written once: into the data file, ahead of the log.
+const LONG_VALUE_PAGES: usize = 32;
 /// How long after a failed checkpoint the next one begins.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -44,8 +49,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 struct Published {
     /// The last record whose effect the tree shows.
     position: Lsn,
-    /// Pages that differ from those of the newest checkpoint, or of the one that is being written.
-    dirty: BTreeSet<PageId>,
+    /// What happened since the newest checkpoint, or the one that is being written.
+    pending: Pending,
 }
 
 pub(crate) struct Store {
@@ -120,12 +125,12 @@ fn percent(amount: u64, from: u64, to: u64) -> u64 {
 impl Store {
     pub(crate) fn new(environment: Environment, recovered: Recovered, checkpoint_log_bytes: u64) -> Self {
         let Environment { directory, clock, lanes } = environment;
-        let Recovered { tree, log, stored, dirty, backlog } = recovered;
+        let Recovered { tree, log, stored, pending, backlog } = recovered;
         let log = Arc::new(log);
         let checkpointer = Checkpointer::new(Arc::clone(&directory), Arc::clone(&log), stored);
         let store = Self {
             tree: Arc::new(tree),
-            published: Mutex::new(Published { position: log.last(), dirty }),
+            published: Mutex::new(Published { position: log.last(), pending }),
             log,
             directory,
             clock,
@@ -150,29 +155,105 @@ impl Store {
 
     /// Makes a batch durable and then visible; or nothing of it, if it is refused.
     pub(crate) fn commit(&self, batch: Batch<'_>) -> Result<()> {
-        self.commit_edit(self.tree.edit(), batch)
+        if let Some(written) = self.write_long_values(batch)? {
+            return self.commit_ahead(written, None);
+        }
+        let mut edit = self.tree.edit();
+        edit.apply(batch)?;
+        let has_puts = batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. }));
+        self.log_and_publish(edit, batch.as_bytes(), has_puts, || {})
     }
 
     /// The same for sorted puts, if there is no key from the first to the last of them.
-    pub(crate) fn commit_into_empty(&self, batch: &BatchBuilder) -> Result<()> {
-        let edit = self.tree.edit();
-        check_empty(&self.tree, edit.base(), batch)?;
-        self.commit_edit(edit, batch.as_batch())
+    pub(crate) fn commit_into_empty(&self, batch: &BatchBuilder, first: &[u8], last: &[u8]) -> Result<()> {
+        let mut edit = self.tree.edit();
+        check_empty(&self.tree, edit.base(), first, last)?;
+        edit.apply(batch.as_batch())?;
+        self.log_and_publish(edit, batch.as_batch().as_bytes(), true, || {})
     }
 
-    fn commit_edit(&self, mut edit: Edit<'_>, batch: Batch<'_>) -> Result<()> {
-        edit.apply(batch)?;
-        let bytes = batch.as_bytes();
-        if batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. })) {
-            self.refuse_what_no_checkpoint_takes()?;
-            self.log.leave_reserve(bytes.len() as u64)?;
+    /// The same for what was written ahead of the log; if keys are given, then only if there is none from one to the
+    /// other.
+    pub(crate) fn commit_ahead(
+        &self,
+        mut written: AheadWriter<'_>,
+        empty: Option<(&[u8], &[u8])>,
+    ) -> Result<()> {
+        let mut edit = self.tree.edit();
+        if let Some((first, last)) = empty {
+            check_empty(&self.tree, edit.base(), first, last)?;
         }
-        let lsn = self.log.append(&[bytes])?;
+        let record = written.take_record();
+        if let Record::Ahead { items, .. } = Record::parse(&record)? {
+            edit.take_ahead(items)?;
+        }
+        self.log_and_publish(edit, &record, true, || written.keep())
+    }
+
+    /// Begins to write pages ahead of the log.
+    pub(crate) fn write_ahead(&self, cause: Cause) -> Result<AheadWriter<'_>> {
+        let (file, version) = self.durable_checkpoint()?;
+        Ok(AheadWriter::new(&self.tree.frames.places, file, version, cause))
+    }
+
+    /// Writes the values of a batch that are very long, and makes them durable; `None` if there is none.
+    fn write_long_values(&self, batch: Batch<'_>) -> Result<Option<AheadWriter<'_>>> {
+        let least = LONG_VALUE_PAGES * self.tree.page_bytes;
+        let is_long =
+            |mutation: &Mutation<'_>| matches!(mutation, Mutation::Put { value, .. } if value.len() >= least);
+        if !batch.iter().any(|mutation| is_long(&mutation)) {
+            return Ok(None);
+        }
+        let (mut writer, mut others) = (self.write_ahead(Cause::Blob)?, BatchBuilder::new());
+        for mutation in batch {
+            match mutation {
+                Mutation::Put { key, value } if value.len() >= least => {
+                    writer.batch(&others);
+                    others.clear();
+                    writer.value(key, value)?;
+                    writer.write_run()?;
+                }
+                Mutation::Put { key, value } => others.put(key, value)?,
+                Mutation::Delete { key } => others.delete(key)?,
+                Mutation::DeleteRange(range) => others.delete_range(range)?,
+            }
+        }
+        writer.batch(&others);
+        writer.finish()?;
+        Ok(Some(writer))
+    }
+
+    /// The data file, and the version of its checkpoint; writes one if there is none.
+    fn durable_checkpoint(&self) -> Result<(DataFile, u64)> {
+        loop {
+            let mut checkpointer = lock(&self.checkpointer);
+            if let (Some(found), Some(file)) = (checkpointer.stored.found, checkpointer.stored.places.file())
+            {
+                return Ok((file.clone(), found.superblock.version));
+            }
+            self.checkpoint_step(&mut checkpointer)?;
+        }
+    }
+
+    /// Writes the record of an edit and makes both count. `logged` is called when the log may have the record.
+    fn log_and_publish(
+        &self,
+        edit: Edit<'_>,
+        record: &[u8],
+        has_puts: bool,
+        logged: impl FnOnce(),
+    ) -> Result<()> {
+        if has_puts {
+            self.refuse_what_no_checkpoint_takes()?;
+            self.log.leave_reserve(record.len() as u64)?;
+        }
+        let lsn = self.log.append(&[record])?;
+        logged();
         self.log.make_durable(lsn)?;
         let mut published = lock(&self.published);
-        published.dirty.extend(edit.publish());
+        published.pending.add(edit.publish(), &self.tree.frames.places);
         published.position = lsn;
-        self.backlog.fetch_add(backlog_bytes(bytes.len()), Ordering::Relaxed);
+        self.backlog.fetch_add(backlog_bytes(record.len()), Ordering::Relaxed);
         drop(published);
         if self.log.needs_preparation() {
             self.lanes.wake(LOG_LANE);
@@ -243,18 +324,23 @@ impl Store {
     /// The tree as it is now, with the position of the log that belongs to it. What was dirty is no longer.
     fn basis(&self) -> Basis {
         let mut published = lock(&self.published);
-        let dirty = std::mem::take(&mut published.dirty);
+        let pending = std::mem::take(&mut published.pending);
         let log_bytes = self.backlog.load(Ordering::Relaxed);
         let view = self.tree.view(false);
         self.tree.frames.begin_checkpoint(view.version());
-        Basis { view, position: published.position, size: self.tree.size(), dirty, log_bytes }
+        Basis { view, position: published.position, size: self.tree.size(), pending, log_bytes }
     }
 
-    /// The tree as it is now, for a copy.
-    pub(crate) fn basis_of_copy(&self) -> Basis {
+    /// The tree as it is now, for a copy, and the numbers of its pages. Nothing is written while they are looked for:
+    /// pages that were written ahead look older than they are.
+    pub(crate) fn basis_of_copy(&self) -> Result<(Basis, Vec<PageId>)> {
+        let turn = self.tree.take_turn();
         let published = lock(&self.published);
-        let (view, size, dirty) = (self.tree.view(false), self.tree.size(), BTreeSet::new());
-        Basis { view, position: published.position, size, dirty, log_bytes: 0 }
+        let (view, size, pending) = (self.tree.view(false), self.tree.size(), Pending::default());
+        let pin = view.pin()?;
+        let ids = (0..turn.end()).filter(|id| pin.may_have(*id)).collect();
+        drop(pin);
+        Ok((Basis { view, position: published.position, size, pending, log_bytes: 0 }, ids))
     }
 
     /// One step of a lane.
@@ -321,7 +407,7 @@ impl Store {
         let is_moving = {
             let mut checkpointer = lock(&self.checkpointer);
             let pages = checkpointer.pages_to_move();
-            lock(&self.published).dirty.extend(&pages);
+            lock(&self.published).pending.rewrite(pages);
             checkpointer.is_wanted()
         };
         if is_moving {
@@ -350,7 +436,7 @@ impl Store {
     }
 
     fn note_space(&self, checkpointer: &Checkpointer) {
-        let space = &checkpointer.stored.space;
+        let space = checkpointer.stored.places.space();
         self.numbers.file_blocks.store(space.end(), Ordering::Relaxed);
         self.numbers.free_blocks.store(space.free_blocks(), Ordering::Relaxed);
     }

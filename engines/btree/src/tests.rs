@@ -10,14 +10,15 @@ mod orders;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter_api::{BatchBuilder, Buffer, Cursor, Direction, EngineError, KeyRange};
-
-use page::PageId;
+use adapter_api::{BatchBuilder, Buffer, Cursor, Direction, EngineError, KEY_BYTES_MAX, KeyRange};
 
 use crate::check::census;
 use crate::cursor::TreeCursor;
 use crate::estimate::estimate;
 use crate::frames::Bounds;
+use crate::leaf_writer::LeafWriter;
+use crate::pending::Pending;
+use crate::record::Record;
 use crate::tree::{Size, Tree, View};
 use filed::Filed;
 
@@ -70,35 +71,33 @@ struct Pair {
     tree: Arc<Tree>,
     model: Model,
     file: Option<Filed>,
-    /// Pages that no checkpoint has.
-    dirty: Vec<PageId>,
+    /// What no checkpoint has.
+    pending: Pending,
 }
 
 impl Pair {
     fn new(view_bytes: u64) -> Self {
         let tree = Arc::new(tree(u64::MAX, view_bytes));
-        Self { tree, model: Model::new(), file: None, dirty: Vec::new() }
+        Self { tree, model: Model::new(), file: None, pending: Pending::default() }
     }
 
     /// Over a file, with a cache of so many bytes.
     fn filed(cache_bytes: u64) -> Self {
         let file = Filed::new(cache_bytes);
-        let (tree, model, dirty) = (Arc::clone(&file.tree), Model::new(), Vec::new());
-        Self { tree, model, file: Some(file), dirty }
+        let (tree, model, pending) = (Arc::clone(&file.tree), Model::new(), Pending::default());
+        Self { tree, model, file: Some(file), pending }
     }
 
     fn checkpoint(&mut self) {
         if let Some(file) = &self.file {
-            self.dirty.sort_unstable();
-            self.dirty.dedup();
-            file.checkpoint(std::mem::take(&mut self.dirty));
+            file.take_in(std::mem::take(&mut self.pending));
         }
     }
 
     fn apply(&mut self, batch: &BatchBuilder) {
         let mut edit = self.tree.edit();
         edit.apply(batch.as_batch()).unwrap();
-        self.dirty.extend(edit.publish());
+        self.pending.add(edit.publish(), &self.tree.frames.places);
         for mutation in batch.as_batch() {
             match mutation {
                 adapter_api::Mutation::Put { key, value } => {
@@ -107,6 +106,23 @@ impl Pair {
                 adapter_api::Mutation::Delete { key } => drop(self.model.remove(key)),
                 adapter_api::Mutation::DeleteRange(range) => self.model.retain(|key, _| !range.contains(key)),
             }
+        }
+    }
+
+    /// Writes entries that no other lies between ahead, and takes them in, or gives that up.
+    fn ingest(&mut self, entries: Model, is_kept: bool) {
+        let Some(file) = &self.file else { return };
+        let mut writer = LeafWriter::new(file.write_ahead(), 4096);
+        entries.iter().for_each(|(key, value)| writer.add(key, value).unwrap());
+        let mut written = writer.finish().unwrap();
+        let record = written.take_record();
+        let Ok(Record::Ahead { items, .. }) = Record::parse(&record) else { panic!("another record") };
+        let mut edit = self.tree.edit();
+        edit.take_ahead(items).unwrap();
+        if is_kept {
+            written.keep();
+            self.pending.add(edit.publish(), &self.tree.frames.places);
+            self.model.extend(entries);
         }
     }
 
@@ -156,6 +172,16 @@ fn batch(dice: &mut Dice, puts: u64) -> BatchBuilder {
         }
     }
     batch
+}
+
+/// Keys that ascend, and that the model has none between.
+fn stretch(model: &Model, dice: &mut Dice) -> Model {
+    let start = dice.key();
+    let key = |number: u64| [&start[..], &(number as u16).to_be_bytes()].concat();
+    let keys = (0..dice.roll(300)).map(|number| key(number * 7)).filter(|key| key.len() <= KEY_BYTES_MAX);
+    let end = model.range(key(0)..).next().map(|(key, _)| key);
+    let values = keys.take_while(|key| end.is_none_or(|end| key < end)).map(|key| (key, dice.value()));
+    values.collect()
 }
 
 fn check_reads(pair: &Pair, dice: &mut Dice) {
@@ -222,6 +248,11 @@ fn live(mut pair: Pair, seed: u64, rounds: u64) {
             }
             4..8 => {
                 pair.checkpoint();
+                pair.check();
+            }
+            8..10 => {
+                let entries = stretch(&pair.model, &mut dice);
+                pair.ingest(entries, dice.roll(4) > 0);
                 pair.check();
             }
             _ => {}

@@ -11,7 +11,7 @@ use crash::environment::Disk;
 use crash::findings::Findings;
 use crash::image::mix;
 use engine_btree::BtreeEngine;
-use store::{CHECKPOINT, LOG, batch, open, open_on, request};
+use store::{CHECKPOINT, LOG, Sorted, batch, open, open_on, request};
 
 fn findings(engine: &BtreeEngine) -> Vec<String> {
     let watch = Findings::default();
@@ -116,14 +116,13 @@ fn a_file_that_was_cut_opens_again_whatever_lay_at_its_end_before() {
 fn a_checkpoint_is_written_in_bounded_steps_and_makes_the_next_start_short() {
     let disk = Disk::default();
     let engine = BtreeEngine::open(request(disk.root(), 1)).unwrap();
-    put(&engine, b"large", &vec![7; 3 << 20]).unwrap();
     let mut batch = BatchBuilder::new();
-    (0..20_000_u32).for_each(|key| batch.put(&key.to_be_bytes(), &key.to_le_bytes().repeat(20)).unwrap());
+    (0..60_000_u32).for_each(|key| batch.put(&key.to_be_bytes(), &key.to_le_bytes().repeat(20)).unwrap());
     engine.apply(batch.as_batch()).unwrap();
     let expected = state(&engine);
     let length =
         || disk.contents().iter().find(|(name, _)| name == "data").map_or(0, |(_, bytes)| bytes.len());
-    let (mut steps, mut largest, mut before) = (0, 0, 0);
+    let (mut steps, mut largest, mut before) = (0, 0, length());
     while engine.background(CHECKPOINT).unwrap() == Step::More {
         let now = length();
         largest = largest.max(now.saturating_sub(before));
@@ -137,6 +136,40 @@ fn a_checkpoint_is_written_in_bounded_steps_and_makes_the_next_start_short() {
     let again = open(&disk.cut_to_durable());
     assert!(state(&again) == expected);
     assert_eq!(metric(&again, "checkpoint_backlog_log_bytes"), 0.0);
+}
+
+#[test]
+fn what_is_ingested_and_a_long_value_are_written_once() {
+    let disk = Disk::default();
+    let open_it = |disk: &Disk| BtreeEngine::open(request(disk.root(), 1 << 30)).unwrap();
+    let engine = open_it(&disk);
+    let marked = |number: u32| [b"<mark>".repeat(8), format!("{number:08}").into_bytes()].concat();
+    engine
+        .ingest(&mut Sorted(
+            (0..2_000).map(|key| (format!("{key:08}").into_bytes(), marked(key))).collect(),
+            0,
+        ))
+        .unwrap();
+    let long = [marked(7_777), vec![5; 200_000]].concat();
+    put(&engine, b"long", &long).unwrap();
+    let expected = state(&engine);
+    let written = |disk: &Disk, number: u32| -> usize {
+        let marks = |bytes: &[u8]| bytes.windows(56).filter(|bytes| *bytes == marked(number)).count();
+        disk.contents().iter().map(|(_, bytes)| marks(bytes)).sum()
+    };
+    let check = |disk: &Disk| {
+        for number in [0, 1, 999, 1_998, 1_999, 7_777] {
+            assert_eq!(written(disk, number), 1, "entry {number}");
+        }
+    };
+    check(&disk);
+    let killed = disk.killed();
+    assert!(state(&open_it(&killed)) == expected);
+    run(&engine, CHECKPOINT);
+    engine.compact(KeyRange::all(), &Findings::default()).unwrap();
+    assert!(state(&engine) == expected && findings(&engine).is_empty());
+    drop(engine);
+    assert!(state(&open_it(&disk.cut_to_durable())) == expected);
 }
 
 #[test]
@@ -196,16 +229,6 @@ fn filling_and_emptying_again_and_again_does_not_grow_the_file_and_compact_gives
 
 #[test]
 fn entries_are_ingested_as_one_durable_record_or_not_at_all() {
-    struct Sorted(Vec<(Vec<u8>, Vec<u8>)>, usize);
-    impl Cursor for Sorted {
-        fn next(&mut self) -> Result<Option<Entry<'_>>> {
-            self.1 += 1;
-            Ok(self.0.get(self.1 - 1).map(|(key, value)| Entry { key, value }))
-        }
-        fn seek(&mut self, _: &[u8]) -> Result<()> {
-            Err(EngineError::unsupported("seek"))
-        }
-    }
     let disk = Disk::default();
     let engine = open(&disk);
     put(&engine, b"k05", b"in the way").unwrap();

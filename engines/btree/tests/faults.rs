@@ -11,7 +11,7 @@ use crash::by_hand::{State, applied, put, run, state};
 use crash::environment::{Disk, SimulatedClock};
 use crash::findings::Findings;
 use engine_btree::BtreeEngine;
-use store::{CHECKPOINT, Files, LOG, batch, open, open_on, request, request_at};
+use store::{CHECKPOINT, Files, LOG, batch, open, open_on, request, request_at, stretch};
 
 /// What a store may hold: the batches that were answered OK, and one whose outcome is unknown.
 struct Outcome {
@@ -257,5 +257,25 @@ fn a_failing_call_while_opening_fails_the_open_and_harms_nothing() {
             assert!(at > 2);
             break;
         }
+    }
+}
+
+#[test]
+fn a_failed_sync_of_an_ingest_is_one_of_the_checkpoint_that_is_being_written_too() {
+    // The checkpoint is in each of its stages when the ingest comes.
+    for steps in 1..7 {
+        let disk = Disk::default();
+        let engine = BtreeEngine::open(request(disk.root(), 1)).unwrap();
+        put(&engine, b"first", b"v").unwrap();
+        run(&engine, CHECKPOINT);
+        (0..60).for_each(|number| engine.apply(batch(5, number).as_batch()).unwrap());
+        (0..steps).for_each(|_| assert!(engine.background(CHECKPOINT).is_ok()));
+        disk.fail_sync(1);
+        assert!(engine.ingest(&mut stretch("z", 200)).is_err());
+        run(&engine, CHECKPOINT);
+        let expected = state(&engine);
+        assert!(state(&open(&disk.cut_to_durable())) == expected, "behind {steps} steps");
+        engine.ingest(&mut stretch("z", 200)).unwrap();
+        assert!(state(&open(&disk.cut_to_durable())) == state(&engine), "and then it is taken");
     }
 }

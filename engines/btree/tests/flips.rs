@@ -11,7 +11,7 @@ use crash::by_hand::{State, put, run, state};
 use crash::environment::Disk;
 use crash::findings::Findings;
 use engine_btree::BtreeEngine;
-use store::{CHECKPOINT, LOG, open, open_on, request};
+use store::{CHECKPOINT, LOG, open, open_on, request, stretch};
 
 type Contents = Vec<(String, Arc<Vec<u8>>)>;
 
@@ -30,6 +30,7 @@ fn small_store(close: bool) -> (Disk, State) {
     batch.delete(b"c").unwrap();
     batch.delete_range(KeyRange::new(b"e", b"g")).unwrap();
     engine.apply(batch.as_batch()).unwrap();
+    engine.ingest(&mut stretch("k", 36)).unwrap();
     put(&engine, b"x", b"last").unwrap();
     let state = state(&engine);
     if close {

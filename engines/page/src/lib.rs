@@ -6,7 +6,7 @@
 //!      4     2  magic          "EP"
 //!      6     1  kind           1 leaf · 2 branch · 3 value
 //!      7     1  level          0 for leaves and values, else the distance to the leaves
-//!      8     4  id             what other pages call this one
+//!      8     4  id             what other pages call this one; all ones: whoever names it decides, it names no other
 //!     12     4  length         of the page, a multiple of 4,096 bytes, at most 1 MiB; of a value up to 513 MiB
 //!     16     8  version        of the tree that the page was last changed in
 //!     24     2  count          of cells
@@ -64,3 +64,6 @@ pub use view::{PageRef, Payload};
 
 /// The number that other pages know a page by.
 pub type PageId = u32;
+
+/// Stands where the number does in a page that was written before it had one. No page is called this.
+pub const UNNAMED: PageId = PageId::MAX;

@@ -156,8 +156,9 @@ impl Dice {
             26 | 27 => Operation::Settle,
             28 => Operation::Ingest {
                 first: 100 + self.roll(60) as u16,
-                count: 1 + self.roll(8) as u16,
-                len: self.roll(200) as u32,
+                count: 1 + [self.roll(8), self.roll(40)][self.roll(2) as usize] as u16,
+                len: [self.roll(200), 300 + self.roll(600), 2_000 + self.roll(3_000)][self.roll(3) as usize]
+                    as u32,
                 tag: self.roll(1 << 20) as u32,
             },
             // Room for the next ingest.

@@ -28,7 +28,7 @@ fn put_round(tree: &Tree, round: u32) -> Vec<PageId> {
     }
     let mut edit = tree.edit();
     edit.apply(batch.as_batch()).unwrap();
-    edit.publish()
+    edit.publish().changed
 }
 
 fn round_of(value: &[u8]) -> u32 {

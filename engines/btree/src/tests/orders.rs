@@ -16,7 +16,7 @@ fn put(tree: &Tree, number: u8) -> Vec<page::PageId> {
     batch.put(KEY, &[number]).unwrap();
     let mut edit = tree.edit();
     edit.apply(batch.as_batch()).unwrap();
-    edit.publish()
+    edit.publish().changed
 }
 
 fn read(pin: &crate::pin::Pin<'_>) -> u8 {

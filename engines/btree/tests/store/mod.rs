@@ -69,3 +69,22 @@ pub fn batch(seed: u64, number: u64) -> BatchBuilder {
     }
     batch
 }
+
+/// Entries for an ingest.
+pub struct Sorted(pub Vec<(Vec<u8>, Vec<u8>)>, pub usize);
+
+impl Cursor for Sorted {
+    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        self.1 += 1;
+        Ok(self.0.get(self.1 - 1).map(|(key, value)| Entry { key, value }))
+    }
+
+    fn seek(&mut self, _: &[u8]) -> Result<()> {
+        Err(EngineError::unsupported("seek"))
+    }
+}
+
+/// So many entries behind a key, which are enough to be written ahead of the log.
+pub fn stretch(first: &str, count: u32) -> Sorted {
+    Sorted((0..count).map(|at| (format!("{first}{at:05}").into_bytes(), vec![at as u8; 500])).collect(), 0)
+}

@@ -1,0 +1,141 @@
+//! Writes pages into free blocks, ahead of the record of the log that says that they count, and of the checkpoint that
+//! will name them.
+//!
+//! ```text
+//! pages ─▶ run of 1 MiB ─▶ free blocks ─▶ sync ─▶ record of the log ─▶ published
+//!                          └── given back, if it does not come so far ──┘
+//! ```
+//!
+//! Promises: nothing that counts is written over; what is not logged is free again; memory is that of a run, of the
+//! longest value and of the record. Called by `leaf_writer` and the store.
+
+use std::io::IoSlice;
+
+use adapter_api::environment::Cause;
+use adapter_api::{BatchBuilder, Result};
+use page::{Page, UNNAMED};
+
+use crate::data_file::{DataFile, Since};
+use crate::map::Place;
+use crate::page_writer::failure;
+use crate::places::Places;
+use crate::record::{AheadLeaf, RecordBuilder};
+use crate::space::{BLOCK, Extent, blocks};
+use crate::tree::Size;
+
+/// How many bytes are gathered before they are written.
+const RUN_BYTES: usize = 1 << 20;
+
+/// What a page of the run is.
+enum Kind {
+    Leaf { size: Size, lower: Vec<u8>, upper: Option<Vec<u8>> },
+    Value { key: Vec<u8>, bytes: u32 },
+}
+
+/// A page of the run: where it begins there, and how many blocks it has.
+struct InRun {
+    at: usize,
+    blocks: u64,
+    checksum: u32,
+    kind: Kind,
+}
+
+/// Pages on their way into the file, and the record that will name them.
+pub(crate) struct AheadWriter<'a> {
+    places: &'a Places,
+    file: DataFile,
+    since: Since,
+    version: u64,
+    cause: Cause,
+    record: RecordBuilder,
+    run: Vec<u8>,
+    in_run: Vec<InRun>,
+    /// What was written into, and is free again if nobody keeps it.
+    taken: Vec<Extent>,
+}
+
+impl<'a> AheadWriter<'a> {
+    /// Begins, beside a durable checkpoint of a version.
+    pub(crate) fn new(places: &'a Places, file: DataFile, version: u64, cause: Cause) -> Self {
+        let record = RecordBuilder::new(version);
+        let (since, run, in_run, taken) = (file.begin(), Vec::new(), Vec::new(), Vec::new());
+        Self { places, file, since, version, cause, record, run, in_run, taken }
+    }
+
+    /// Adds a leaf without a number.
+    pub(crate) fn leaf(&mut self, leaf: Page, size: Size) -> Result<()> {
+        let page = leaf.view();
+        let (lower, upper) = (page.lower().to_vec(), page.upper().map(<[u8]>::to_vec));
+        self.add(leaf, Kind::Leaf { size, lower, upper })
+    }
+
+    /// Adds a value, for a page of its own.
+    pub(crate) fn value(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let kind = Kind::Value { key: key.to_vec(), bytes: value.len() as u32 };
+        self.add(Page::of_value(UNNAMED, value), kind)
+    }
+
+    /// Adds mutations that are in the record itself, in front of the pages of the run.
+    pub(crate) fn batch(&mut self, batch: &BatchBuilder) {
+        if !batch.is_empty() {
+            self.record.batch(batch);
+        }
+    }
+
+    fn add(&mut self, mut page: Page, kind: Kind) -> Result<()> {
+        page.set_version(self.version);
+        let checksum = page.seal();
+        let (at, bytes) = (self.run.len(), page.view().bytes());
+        self.in_run.push(InRun { at, blocks: blocks(bytes.len() as u64), checksum, kind });
+        self.run.extend_from_slice(bytes);
+        if self.run.len() >= RUN_BYTES { self.write_run() } else { Ok(()) }
+    }
+
+    /// Writes what was gathered, and puts it into the record.
+    pub(crate) fn write_run(&mut self) -> Result<()> {
+        if self.run.is_empty() {
+            return Ok(());
+        }
+        let extent = self.places.space().take(blocks(self.run.len() as u64));
+        self.taken.push(extent);
+        let file = self.file.file();
+        file.write_at(&[IoSlice::new(&self.run)], extent.offset(), self.cause).map_err(failure)?;
+        // A hint, so that the sync at the end finds little left to do.
+        let _ = file.write_back(extent.offset(), extent.bytes());
+        self.run.clear();
+        for InRun { at, blocks, checksum, kind } in self.in_run.drain(..) {
+            let start = extent.start + at as u64 / BLOCK;
+            let place = Place { extent: Extent { start, blocks }, checksum };
+            match &kind {
+                Kind::Leaf { size, lower, upper } => {
+                    self.record.leaf(AheadLeaf { place, size: *size, lower, upper: upper.as_deref() })?;
+                }
+                Kind::Value { key, bytes } => self.record.value(key, *bytes, place)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        self.write_run()?;
+        // What has no page needs none.
+        if self.taken.is_empty() { Ok(()) } else { self.file.sync(self.since).map_err(failure) }
+    }
+
+    /// The record that names what was written.
+    pub(crate) fn take_record(&mut self) -> Vec<u8> {
+        self.record.take()
+    }
+
+    /// The log may name what was written: it is not free again.
+    pub(crate) fn keep(&mut self) {
+        self.taken.clear();
+    }
+}
+
+impl Drop for AheadWriter<'_> {
+    fn drop(&mut self) {
+        self.places.give_back(self.taken.drain(..));
+    }
+}
