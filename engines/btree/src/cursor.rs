@@ -8,7 +8,7 @@ use std::ops::Range;
 use adapter_api::{Cursor, Direction, Entry, KeyRange, Result};
 use page::{Page, Payload};
 
-use crate::tree::{ROOT, View};
+use crate::tree::View;
 
 /// The memory for a large value that a cursor keeps between calls.
 const VALUE_MEMORY_BYTES: usize = 1 << 20;
@@ -19,7 +19,8 @@ pub(crate) struct TreeCursor<'a> {
     start: Box<[u8]>,
     end: Option<Box<[u8]>>,
     direction: Direction,
-    leaf: Page,
+    /// `None` until the first one is looked up: most walks are over one or two.
+    leaf: Option<Page>,
     /// The cells of the leaf that lie ahead.
     ahead: Range<usize>,
     /// Where the walk goes on behind them: at or above the key, or in reverse below it; in reverse without a key at
@@ -43,7 +44,7 @@ impl<'a> TreeCursor<'a> {
             start: range.start().into(),
             end: range.end().map(Into::into),
             direction,
-            leaf: Page::empty(ROOT, 0),
+            leaf: None,
             ahead: 0..0,
             bound,
             is_last: range.is_empty(),
@@ -80,7 +81,10 @@ impl<'a> TreeCursor<'a> {
                 leaf.lower()
             }
         };
-        self.leaf.copy_from(leaf);
+        match &mut self.leaf {
+            Some(copy) => copy.copy_from(leaf),
+            None => self.leaf = Some(leaf.to_page()),
+        }
         let bound = self.bound.get_or_insert_default();
         bound.clear();
         bound.extend_from_slice(fence);
@@ -101,8 +105,8 @@ impl<'a> TreeCursor<'a> {
 
 impl Cursor for TreeCursor<'_> {
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
-        let Some(at) = self.advance()? else { return Ok(None) };
-        let leaf = self.leaf.view();
+        let (Some(at), Some(leaf)) = (self.advance()?, &self.leaf) else { return Ok(None) };
+        let leaf = leaf.view();
         leaf.key_into(at, &mut self.key);
         let value = match leaf.payload(at) {
             Payload::Here(value) => value,

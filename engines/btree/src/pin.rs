@@ -132,6 +132,11 @@ impl Pin<'_> {
         }
     }
 
+    /// A page will be looked at soon: its bytes are on their way, if it is in memory.
+    pub(crate) fn fetch(&self, id: PageId) {
+        self.frames.table.newest_to_search(id);
+    }
+
     /// Whether the page may be there in this version; it is, if the version is the newest.
     pub(crate) fn may_have(&self, id: PageId) -> bool {
         !matches!(self.find(id), Found::Nowhere)

@@ -95,3 +95,56 @@ impl Redone {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use adapter_api::Buffer;
+
+    use super::*;
+    use crate::frames::Bounds;
+    use crate::tests::Dice;
+    use crate::tree::Size;
+
+    #[test]
+    fn what_is_done_in_the_order_of_keys_leaves_what_its_own_order_would() {
+        let (seed, rounds) = (11, if cfg!(miri) { 2 } else { 40 });
+        let bounds = Bounds { cache_bytes: u64::MAX, retained_bytes: 0 };
+        let tree = Tree::new(0, Arc::default(), Size::default(), 4096, bounds);
+        let (mut dice, mut redone, mut model) = (Dice(seed), Redone::default(), BTreeMap::new());
+        for round in 0..rounds {
+            for _ in 0..1 + dice.roll(300) {
+                // Alike in the first eight bytes, or shorter than those, so that whole keys are compared.
+                let mut key = b"key:0000".to_vec();
+                key.truncate(1 + dice.roll(8) as usize);
+                key.extend((0..dice.roll(3)).map(|_| dice.roll(3) as u8));
+                let value = (dice.roll(4) > 0).then(|| vec![round as u8; dice.roll(1_500) as usize]);
+                redone.add(&key, value.as_deref());
+                match value {
+                    Some(value) => drop(model.insert(key, value)),
+                    None => drop(model.remove(&key)),
+                }
+            }
+            let mut published = 0;
+            let count = |edit: Edit<'_>| {
+                published += 1;
+                edit.publish();
+            };
+            redone.finish(&tree, 1 + dice.roll(20_000), count).unwrap();
+            assert!(published > 0 && redone.bytes() == 0, "seed {seed}, round {round}");
+            let bytes = model.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
+            assert_eq!(
+                tree.size(),
+                Size { entries: model.len() as u64, bytes },
+                "seed {seed}, round {round}"
+            );
+            for (key, expected) in &model {
+                let mut value = Buffer::new();
+                assert!(tree.frames.pin().read(key, &mut value).unwrap(), "seed {seed}, round {round}");
+                assert!(value[..] == expected[..], "seed {seed}, round {round}");
+            }
+        }
+    }
+}

@@ -216,8 +216,17 @@ impl Pin<'_> {
             check_level(page, child)?;
             page = child;
         }
-        let Ok(index) = page.find_inside(key) else { return Ok(Some(None)) };
-        match page.payload(index) {
+        self.value_here_in(page, key)
+    }
+
+    /// The same for a key of a leaf.
+    pub(crate) fn value_here_in<'v>(
+        &'v self,
+        leaf: PageRef<'v>,
+        key: &[u8],
+    ) -> Result<Option<Option<&'v [u8]>>> {
+        let Ok(index) = leaf.find_inside(key) else { return Ok(Some(None)) };
+        match leaf.payload(index) {
             Payload::Away { id, bytes } => {
                 let page = self.resident(id)?;
                 page.map(|page| value_in(page, bytes).map(Some)).transpose()

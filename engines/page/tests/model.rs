@@ -101,7 +101,10 @@ impl Row {
                 page.key_into(index, &mut key);
                 let (known, value) = expected.next().unwrap();
                 assert_eq!((&key, page.payload(index)), (known, Payload::Here(value)));
-                assert_eq!(page.find(&key), Ok(index));
+                assert_eq!((page.find(&key), page.find_inside(&key)), (Ok(index), Ok(index)));
+                // The key behind it is not there, or is the next one.
+                key.push(0);
+                assert!(!page.is_between_fences(&key) || page.find(&key) == page.find_inside(&key));
             }
         }
         assert!(lower.is_none() && expected.next().is_none());

@@ -17,7 +17,7 @@ use crate::mutex::lock;
 use crate::recovery::{self, Recovery};
 use crate::spare::{Pool, Preparer};
 use crate::syncs::Syncs;
-use crate::writer::{Start, Surroundings, Writer};
+use crate::writer::{PendingSync, Start, Surroundings, Writer};
 use crate::{LogOptions, Lsn, Replay};
 
 /// How long the lane waits after preparation failed.
@@ -152,8 +152,12 @@ impl Log {
         pool.retire(self.durable());
     }
 
-    /// Whether `prepare` has work: the lane should be woken.
+    /// Whether the lane has work, and should be woken: segments to prepare, or much to sync.
     pub fn needs_preparation(&self) -> bool {
+        let unsynced = self.counters.unsynced_bytes.load(Ordering::Relaxed);
+        if self.options.durability == Durability::Os && unsynced >= self.sync_ahead_bytes() {
+            return true;
+        }
         let mut pool = lock(&self.pool);
         pool.retire(self.durable());
         pool.ready.len() < self.options.ready_segments
@@ -214,24 +218,41 @@ impl Log {
         Ok(())
     }
 
-    /// In a lane, in the class `Interval`: makes durable what has waited for its time. Does nothing in the
-    /// other classes.
+    /// So many bytes are synced beside the writer in the class `Os`: the sync at the end of a segment, which the writer
+    /// waits for, then finds little left to do.
+    fn sync_ahead_bytes(&self) -> u64 {
+        self.options.segment_len() / 4
+    }
+
+    /// In a lane, in the class `Interval`: makes durable what has waited for its time; in the class `Os` what has
+    /// become much. Does nothing in the class `Always`.
     ///
     /// # Errors
     /// `Failed` if the sync failed; as final as a failed `make_durable`.
     pub fn sync_due(&self) -> Result<Step> {
-        let Durability::Interval(interval) = self.options.durability else { return Ok(Step::Idle) };
         let now = self.clock.monotonic();
+        let interval = match self.options.durability {
+            Durability::Always => return Ok(Step::Idle),
+            Durability::Os => {
+                let pending = lock(&self.writer).pending_sync_of(self.sync_ahead_bytes());
+                let step = if pending.is_some() { Step::More } else { Step::Idle };
+                return self.sync_beside(pending, now).map(|()| step);
+            }
+            Durability::Interval(interval) => interval,
+        };
         let pending =
             now.checked_sub(interval).and_then(|written_by| lock(&self.writer).pending_sync(written_by));
-        if let Some(pending) = pending {
-            // Without the lock of the writer, so that it goes on meanwhile.
-            let outcome = self.syncs.run(|| pending.run(&self.counters));
-            lock(&self.writer).synced(&pending, now, outcome)?;
-        }
+        self.sync_beside(pending, now)?;
         let since = lock(&self.writer).unsynced_since();
         let due = since.map_or(interval, |since| (since + interval).saturating_sub(now));
         Ok(Step::IdleFor(due))
+    }
+
+    /// Syncs without the lock of the writer, so that it goes on meanwhile.
+    fn sync_beside(&self, pending: Option<PendingSync>, now: Duration) -> Result<()> {
+        let Some(pending) = pending else { return Ok(()) };
+        let outcome = self.syncs.run(|| pending.run(&self.counters));
+        lock(&self.writer).synced(&pending, now, outcome)
     }
 
     /// One bounded step of the lane that serves the log: [`Log::sync_due`], and then [`Log::prepare`] with `preparing`

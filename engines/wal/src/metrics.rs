@@ -70,6 +70,8 @@ pub(crate) struct Counters {
     /// The last record appended, and the last one durable.
     pub last: AtomicU64,
     pub durable: AtomicU64,
+    /// Bytes of the current segment that no sync has covered.
+    pub unsynced_bytes: AtomicU64,
 }
 
 impl Counters {

@@ -454,7 +454,7 @@ impl Files<'_> {
             Arc::clone(&pool),
             Arc::clone(&counters),
             log_id,
-            self.options.segment_len(),
+            self.options,
         );
         (pool, counters, preparer)
     }

@@ -4,7 +4,7 @@
 //! bytes mean nothing, or a whole segment:
 //!
 //! ```text
-//! new       create spare-K, fill it with zeros
+//! new       create spare-K, fill it with zeros; or reserve its room, where writes do not wait for syncs
 //! recycled  rename log-J to spare-K, sync the directory: the file is no part of the log any more
 //! both      write the header of K, sync the file, rename spare-K to log-K, sync the directory: ready
 //! ```
@@ -13,7 +13,8 @@
 //! was written under it.
 //!
 //! Zeros and recycled bytes are on the device before the first group is: a group changes data only, neither
-//! length nor extents, and its sync is one flush. `Preparer` does this in bounded steps in a lane, or in one
+//! length nor extents, and its sync is one flush. Where nobody waits for syncs, room that is reserved reads as zeros
+//! too, and costs no bytes. `Preparer` does this in bounded steps in a lane, or in one
 //! go when the writer finds nothing ready. Retired files are taken oldest first, and the directory is synced
 //! between any two, so that a crash leaves no gap.
 
@@ -21,12 +22,13 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
-use adapter_api::Step;
 use adapter_api::environment::{Cause, Clock, Directory, File, OpenFile, is_full};
+use adapter_api::{Durability, Step};
 
 use crate::Lsn;
 use crate::metrics::Counters;
 use crate::mutex::lock;
+use crate::options::LogOptions;
 use crate::segment::{FORMAT, Segment, SegmentHeader, segment_name, spare_name};
 
 /// How many zeros one step writes.
@@ -132,6 +134,8 @@ pub(crate) struct Preparer {
     counters: Arc<Counters>,
     log_id: u64,
     segment_len: u64,
+    /// Whether room is reserved instead of filled: zeros make each sync cheaper, and are as many bytes again.
+    only_reserves: bool,
     /// What the lane is at.
     work: Option<Blank>,
     zeros: Vec<u8>,
@@ -144,9 +148,11 @@ impl Preparer {
         pool: Arc<Mutex<Pool>>,
         counters: Arc<Counters>,
         log_id: u64,
-        segment_len: u64,
+        options: LogOptions,
     ) -> Self {
-        Self { directory, clock, pool, counters, log_id, segment_len, work: None, zeros: Vec::new() }
+        let (segment_len, only_reserves) = (options.segment_len(), options.durability != Durability::Always);
+        let (work, zeros) = (None, Vec::new());
+        Self { directory, clock, pool, counters, log_id, segment_len, only_reserves, work, zeros }
     }
 
     /// Does one bounded step towards `ready` segments that are ready and at most `recycled` retired files.
@@ -247,6 +253,16 @@ impl Preparer {
 
     /// Writes the next zeros; says whether the file is full of them.
     fn fill(&mut self, blank: &mut Blank) -> io::Result<bool> {
+        if self.only_reserves && blank.filled == 0 {
+            match blank.file.allocate(0, blank.len) {
+                // Then zeros have to do.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                reserved => {
+                    self.or_give_up(reserved, blank)?;
+                    blank.filled = blank.len;
+                }
+            }
+        }
         let count = (blank.len - blank.filled).min(STEP_BYTES);
         if count > 0 {
             self.zeros.resize((count as usize).max(self.zeros.len()), 0);

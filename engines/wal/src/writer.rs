@@ -57,6 +57,8 @@ pub(crate) struct Writer {
     /// The last record written.
     written: Lsn,
     durable: Lsn,
+    /// Up to where a sync has covered the segment.
+    synced_to: u64,
     /// When the oldest bytes of the segment were written that no sync has covered.
     unsynced_since: Option<Duration>,
     /// Why nothing is written any more.
@@ -72,6 +74,7 @@ enum Ended {
 pub(crate) struct PendingSync {
     file: Arc<dyn File>,
     segment: u64,
+    position: u64,
     written: Lsn,
 }
 
@@ -98,6 +101,7 @@ impl Writer {
             next: start.chain.next,
             written: last,
             durable: last,
+            synced_to: start.position,
             unsynced_since: None,
             ended: None,
         }
@@ -171,12 +175,22 @@ impl Writer {
     /// What a sync must cover if the oldest bytes that need one were written at or before `written_by`.
     /// Nothing once the log has ended: after a failure no sync can make up for it.
     pub(crate) fn pending_sync(&self, written_by: Duration) -> Option<PendingSync> {
-        let due = self.ended.is_none() && self.unsynced_since.is_some_and(|since| since <= written_by);
-        due.then(|| PendingSync {
+        self.unsynced_since().filter(|since| *since <= written_by).map(|_| self.sync_of_all())
+    }
+
+    /// The same if so many bytes need a sync.
+    pub(crate) fn pending_sync_of(&self, bytes: u64) -> Option<PendingSync> {
+        let is_due = self.position - self.synced_to >= bytes;
+        self.unsynced_since().filter(|_| is_due).map(|_| self.sync_of_all())
+    }
+
+    fn sync_of_all(&self) -> PendingSync {
+        PendingSync {
             file: Arc::clone(&self.segment.file),
             segment: self.segment.number,
+            position: self.position,
             written: self.written,
-        })
+        }
     }
 
     /// When the oldest bytes were written that need a sync, and can have one.
@@ -194,6 +208,7 @@ impl Writer {
         self.or_fail("sync", outcome)?;
         if self.segment.number == pending.segment {
             self.unsynced_since = (self.written > pending.written).then_some(begun);
+            self.note_synced_to(pending.position);
         }
         self.note_durable(pending.written);
         Ok(())
@@ -271,9 +286,11 @@ impl Writer {
         if at_once {
             Counters::add(&self.around.counters.syncs, 1);
             self.note_durable(self.written);
+            self.note_synced_to(self.position);
         } else {
             let now = self.around.clock.monotonic();
             self.unsynced_since.get_or_insert(now);
+            self.note_synced_to(self.synced_to);
         }
         if durable && !at_once { self.sync() } else { Ok(()) }
     }
@@ -291,7 +308,9 @@ impl Writer {
         };
         let old = std::mem::replace(&mut self.segment, next);
         pool.live.push_back(Live { name: old.name, len: old.len, last: self.written });
+        drop(pool);
         self.position = FIRST_POSITION;
+        self.note_synced_to(FIRST_POSITION);
         self.around.counters.current_len.store(self.segment.len, Ordering::Relaxed);
         Ok(())
     }
@@ -301,8 +320,14 @@ impl Writer {
         self.or_fail("sync", outcome)?;
         Counters::add(&self.around.counters.syncs, 1);
         self.unsynced_since = None;
+        self.note_synced_to(self.position);
         self.note_durable(self.written);
         Ok(())
+    }
+
+    fn note_synced_to(&mut self, position: u64) {
+        self.synced_to = position;
+        self.around.counters.unsynced_bytes.store(self.position - position, Ordering::Relaxed);
     }
 
     fn note_durable(&mut self, lsn: Lsn) {

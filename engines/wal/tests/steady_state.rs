@@ -135,6 +135,25 @@ fn the_classes_sync_when_they_say() {
 }
 
 #[test]
+fn in_the_class_os_a_quarter_of_a_segment_is_synced_by_the_lane_and_no_zeros_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(folder.path());
+    let options = LogOptions { segment_bytes: 1 << 20, durability: Durability::Os, ..LogOptions::default() };
+    let log = place.open(options);
+    run_lane(&log);
+    let written = place.counters.counts().written_bytes[Cause::Log as usize];
+    assert!(written < options.segment_bytes / 4, "{written} bytes before the first record");
+    for lsn in 1..=80 {
+        assert_eq!(log.append(&[&[7; 4000]]).unwrap(), lsn);
+        log.make_durable(lsn).unwrap();
+        let (asks, durable) = (log.needs_preparation(), log.durable());
+        assert_eq!(log.sync_due().unwrap() == Step::More, asks, "record {lsn}");
+        assert_eq!(log.durable(), if asks { lsn } else { durable }, "record {lsn}");
+    }
+    assert_eq!(log.durable(), 64);
+}
+
+#[test]
 fn numbers_are_read_while_another_thread_writes() {
     let folder = tempfile::tempdir().unwrap();
     let place = place(folder.path());
