@@ -86,7 +86,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "engine",
         kind: Kind::Text(|settings, value| settings.engine = value),
-        default: r#""logmap""#,
+        default: r#""btree""#,
         flag: Some("--engine"),
         help: "The storage engine: a name, found as libengine_NAME.so in plugins.dirs, or the path of a plugin. \
                A data directory remembers its engine and refuses another one.",

@@ -25,7 +25,7 @@ fn refusal(text: &str) -> String {
 fn without_a_file_every_setting_has_its_default() {
     let config = Config::load(None, Vec::new()).unwrap();
     let settings = &config.settings;
-    assert_eq!(settings.engine, "logmap");
+    assert_eq!(settings.engine, "btree");
     assert_eq!(settings.server.listen, ["127.0.0.1:6379".parse().unwrap()]);
     assert_eq!((settings.server.unix_socket.as_ref(), settings.server.idle_timeout), (None, None));
     assert_eq!(settings.storage.dir, Path::new("./enginebay-data"));
