@@ -169,7 +169,8 @@ impl Survivors {
         let newest = |pages: Option<&'_ mut Vec<ValuePage>>| {
             let pages = pages.into_iter().flatten().filter(|page| page.version <= version);
             let meant = pages.max_by_key(|page| page.version)?;
-            meant.place.take_if(|_| meant.bytes == bytes && meant.owner == owner)
+            // Before pages said whose they are, they said 0.
+            meant.place.take_if(|_| meant.bytes == bytes && [0, owner].contains(&meant.owner))
         };
         newest(self.values.get_mut(&id)).or_else(|| newest(self.unnamed.get_mut(&(owner, bytes))))
     }
