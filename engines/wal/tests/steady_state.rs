@@ -188,8 +188,8 @@ fn whoever_wants_the_room_gets_what_would_be_used_again() {
     for _ in 0..200 {
         let lsn = log.append(&[&[1; 2000]]).unwrap();
         log.make_durable(lsn).unwrap();
-        log.retire_before(lsn);
     }
+    log.retire_before(log.last());
     while log.prepare() == Step::More {}
     assert!(log.metrics().segments_retired > 0);
     log.remove_retired().unwrap();
