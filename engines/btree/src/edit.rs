@@ -140,15 +140,16 @@ impl<'a> Edit<'a> {
     pub(crate) fn page_mut(&mut self, id: PageId) -> Result<&mut Page> {
         if !self.changed.contains_key(&id) {
             let page = self.page(id)?.to_page();
-            self.set(page);
+            self.forget_ahead(id);
+            self.changed.insert(id, Some(page));
         }
         self.changed.get_mut(&id).and_then(Option::as_mut).ok_or_else(|| missing(id))
     }
 
     /// Puts a page in the place of what has its number.
     pub(crate) fn set(&mut self, page: Page) {
-        self.leaf = None;
         let id = page.view().id();
+        self.leaf = None;
         self.forget_ahead(id);
         self.changed.insert(id, Some(page));
     }

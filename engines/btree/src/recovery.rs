@@ -77,14 +77,8 @@ pub(crate) fn open(
     let TreeOptions { page_bytes, bounds } = options;
     let tree = Tree::new(version, Arc::clone(&stored.places), size, page_bytes, bounds);
     let is_doubtful = damage.is_some();
-    let mut redo = Redo {
-        tree: &tree,
-        version,
-        is_doubtful,
-        gathered: Redone::default(),
-        bytes: 0,
-        pending: Pending::default(),
-    };
+    let (gathered, pending) = (Redone::default(), Pending::default());
+    let mut redo = Redo { tree: &tree, version, is_doubtful, gathered, bytes: 0, pending };
     let opened =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record));
     let (log, recovery) = match (opened, damage) {
@@ -166,17 +160,17 @@ struct Redo<'a> {
     pending: Pending,
 }
 
-impl Redo<'_> {
+impl<'a> Redo<'a> {
     fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
+        self.bytes += record.len() as u64;
         let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
         let parsed = Record::parse(record).map_err(|error| {
             wrong(format!("{error}; the log itself is whole, so the record was written like this"))
         });
-        self.bytes += record.len() as u64;
         match parsed? {
             // As it came, for it is in memory already.
             Record::Batch(batch) if record.len() as u64 > self.at_most(REDO_BYTES) => {
-                self.at_once(|edit| edit.apply(batch))
+                self.redo_at_once(|edit| edit.apply(batch))
             }
             Record::Batch(batch) => self.gather(batch),
             Record::Ahead { version, .. } if version > self.version => {
@@ -184,7 +178,7 @@ impl Redo<'_> {
             }
             Record::Ahead { items, .. } => {
                 self.take_blocks(items)?;
-                self.at_once(|edit| edit.take_ahead(items))
+                self.redo_at_once(|edit| edit.take_ahead(items))
             }
         }
     }
@@ -194,10 +188,29 @@ impl Redo<'_> {
             match mutation {
                 Mutation::Put { key, value } => self.gathered.add(key, Some(value)),
                 Mutation::Delete { key } => self.gathered.add(key, None),
-                Mutation::DeleteRange(range) => self.at_once(|edit| edit.delete_range(range))?,
+                Mutation::DeleteRange(range) => self.redo_at_once(|edit| edit.delete_range(range))?,
             }
         }
-        if self.gathered.bytes() >= self.at_most(REDO_BYTES) { self.publish() } else { Ok(()) }
+        if self.gathered.bytes() >= self.at_most(REDO_BYTES) { self.redo_gathered() } else { Ok(()) }
+    }
+
+    /// Does something again behind what was gathered.
+    fn redo_at_once(&mut self, change: impl FnOnce(&mut Edit<'a>) -> Result<()>) -> Result<()> {
+        self.redo_gathered()?;
+        let mut edit = self.tree.edit();
+        change(&mut edit)?;
+        self.pending.add(edit.publish(), &self.tree.frames.places);
+        Ok(())
+    }
+
+    fn redo_gathered(&mut self) -> Result<()> {
+        let (changed_max, pending) = (self.at_most(CHANGED_BYTES), &mut self.pending);
+        let published = |edit: Edit<'a>| pending.add(edit.publish(), &self.tree.frames.places);
+        self.gathered.finish(self.tree, changed_max, published)
+    }
+
+    fn at_most(&self, bytes: u64) -> u64 {
+        bytes.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
     }
 
     /// The blocks that a record names hold what it says, and are not free.
@@ -229,27 +242,9 @@ impl Redo<'_> {
         if self.is_doubtful { file.read_page(UNNAMED, place).map(drop) } else { Ok(()) }
     }
 
-    fn at_most(&self, bytes: u64) -> u64 {
-        bytes.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
-    }
-
-    /// Shows a change by itself, behind everything that was gathered.
-    fn at_once(&mut self, change: impl FnOnce(&mut Edit<'_>) -> Result<()>) -> Result<()> {
-        self.publish()?;
-        let mut edit = self.tree.edit();
-        change(&mut edit)?;
-        self.pending.add(edit.publish(), &self.tree.frames.places);
-        Ok(())
-    }
-
-    fn publish(&mut self) -> Result<()> {
-        let (tree, changed_max, pending) = (self.tree, self.at_most(CHANGED_BYTES), &mut self.pending);
-        self.gathered.finish(tree, changed_max, |edit| pending.add(edit.publish(), &tree.frames.places))
-    }
-
     /// Shows everything that was done. Returns what the next checkpoint has to take in, and the bytes of the records.
     fn finish(mut self) -> Result<(Pending, u64)> {
-        self.publish()?;
+        self.redo_gathered()?;
         Ok((self.pending, self.bytes))
     }
 }
