@@ -395,18 +395,21 @@ impl Store {
         step
     }
 
-    /// Writes a checkpoint of what is there now, unless there is one already; then, once, one more that moves what
-    /// lies at the end of the file into free blocks, so that the file can be cut.
+    /// Writes a checkpoint of what is there now, unless there is one already; then more of them that move what lies at the
+    /// end of the file into free blocks, so that the file can be cut.
     pub(crate) fn compact(&self, watch: &dyn Watch) -> Result<()> {
         self.force_checkpoint(watch)?;
-        let is_moving = {
-            let mut checkpointer = lock(&self.checkpointer);
-            let pages = checkpointer.pages_to_move();
-            lock(&self.published).pending.rewrite(pages);
-            checkpointer.is_wanted()
-        };
-        if is_moving {
-            self.force_checkpoint(watch)?;
+        // One that moves pages, and one for its map: that is in one piece, and has room in front only when they are gone.
+        for _ in 0..2 {
+            let is_moving = {
+                let mut checkpointer = lock(&self.checkpointer);
+                let pages = checkpointer.pages_to_move();
+                lock(&self.published).pending.rewrite(pages);
+                checkpointer.is_wanted()
+            };
+            if is_moving {
+                self.force_checkpoint(watch)?;
+            }
         }
         lock(&self.checkpointer).cut_file();
         let _preparing = lock(&self.preparing);
