@@ -106,7 +106,7 @@ impl Pin<'_> {
         if with_values {
             let value = |(id, key): (&PageId, &&[u8])| -> Result<Option<PageId>> {
                 let leaf = self.page(*id)?;
-                Ok(match leaf.find(key).map(|index| leaf.payload(index)) {
+                Ok(match leaf.find_inside(key).map(|index| leaf.payload(index)) {
                     Ok(Payload::Away { id, .. }) => Some(id),
                     _ => None,
                 })

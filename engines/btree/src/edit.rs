@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use adapter_api::{Batch, EngineError, Mutation, Result};
 use page::{Page, PageId, PageRef, Payload, Split};
 
+use crate::changed::Changed;
 use crate::ids::{Ids, TakenIds};
 use crate::map::Place;
 use crate::pin::Pin;
@@ -36,8 +37,7 @@ pub(crate) struct Step {
 pub(crate) struct Edit<'a> {
     pub(crate) tree: &'a Tree,
     base: Pin<'a>,
-    /// Pages that are new or changed; `None` are those that are removed.
-    changed: BTreeMap<PageId, Option<Page>>,
+    changed: Changed,
     /// Pages that are new and lie in the file already; they are in `changed` once they are changed.
     pub(crate) ahead: BTreeMap<PageId, Place>,
     /// Where such pages were that are not there any more.
@@ -46,6 +46,8 @@ pub(crate) struct Edit<'a> {
     pub(crate) turn: MutexGuard<'a, Ids>,
     pub(crate) size: Size,
     pub(crate) path: Vec<Step>,
+    /// The leaf that the path leads to, until pages come or go.
+    leaf: Option<PageId>,
 }
 
 /// What came of an edit.
@@ -62,22 +64,28 @@ impl<'a> Edit<'a> {
     pub(crate) fn new(tree: &'a Tree) -> Self {
         let turn = tree.take_turn();
         let (base, size, ids) = (tree.frames.pin(), tree.size(), turn.begin());
-        let (changed, ahead) = (BTreeMap::new(), BTreeMap::new());
-        Self { tree, base, changed, ahead, spent: Vec::new(), ids, turn, size, path: Vec::new() }
+        let (changed, ahead, spent) = (Changed::default(), BTreeMap::new(), Vec::new());
+        Self { tree, base, changed, ahead, spent, ids, turn, size, path: Vec::new(), leaf: None }
     }
 
     /// Adds every mutation of a batch.
     pub(crate) fn apply(&mut self, batch: Batch<'_>) -> Result<()> {
-        batch.into_iter().try_for_each(|mutation| match mutation {
+        batch.into_iter().try_for_each(|mutation| self.apply_one(mutation))
+    }
+
+    /// Adds one mutation.
+    pub(crate) fn apply_one(&mut self, mutation: Mutation<'_>) -> Result<()> {
+        match mutation {
             Mutation::Put { key, value } => self.put(key, value),
             Mutation::Delete { key } => self.delete(key),
             Mutation::DeleteRange(range) => self.delete_range(range),
-        })
+        }
     }
 
     /// Makes all of it visible at one instant.
     pub(crate) fn publish(mut self) -> Published {
-        let changed = self.changed.keys().copied().collect();
+        let mut changed: Vec<_> = self.changed.keys().copied().collect();
+        changed.sort_unstable();
         // The numbers must not be used again, and our own read must be over, before what is superseded can go.
         self.turn.keep(self.ids);
         drop(self.base);
@@ -132,7 +140,8 @@ impl<'a> Edit<'a> {
     pub(crate) fn page_mut(&mut self, id: PageId) -> Result<&mut Page> {
         if !self.changed.contains_key(&id) {
             let page = self.page(id)?.to_page();
-            self.set(page);
+            self.forget_ahead(id);
+            self.changed.insert(id, Some(page));
         }
         self.changed.get_mut(&id).and_then(Option::as_mut).ok_or_else(|| missing(id))
     }
@@ -140,12 +149,14 @@ impl<'a> Edit<'a> {
     /// Puts a page in the place of what has its number.
     pub(crate) fn set(&mut self, page: Page) {
         let id = page.view().id();
+        self.leaf = None;
         self.forget_ahead(id);
         self.changed.insert(id, Some(page));
     }
 
     /// Removes a page.
     pub(crate) fn discard(&mut self, id: PageId) {
+        self.leaf = None;
         if self.base.may_have(id) {
             self.changed.insert(id, None);
         } else {
@@ -192,7 +203,7 @@ impl<'a> Edit<'a> {
         loop {
             let leaf = self.descend(key)?;
             let page = self.page_mut(leaf)?;
-            let found = page.view().find(key);
+            let found = page.view().find_inside(key);
             let gone = found.ok().map(|index| Gone::of(page.view().payload(index)));
             let fits = match found {
                 Ok(index) => page.replace(index, payload),
@@ -210,7 +221,7 @@ impl<'a> Edit<'a> {
     pub(crate) fn delete(&mut self, key: &[u8]) -> Result<()> {
         let id = self.descend(key)?;
         let leaf = self.page(id)?;
-        let Ok(index) = leaf.find(key) else { return Ok(()) };
+        let Ok(index) = leaf.find_inside(key) else { return Ok(()) };
         let gone = Gone::of(leaf.payload(index));
         let leaf = self.page_mut(id)?;
         leaf.remove(index);
@@ -229,19 +240,25 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Goes down to the leaf of a key, and notes the way.
+    /// Goes down to the leaf of a key, and notes the way. The next key often belongs to the same leaf.
     pub(crate) fn descend(&mut self, key: &[u8]) -> Result<PageId> {
+        if let Some(leaf) = self.leaf
+            && self.page(leaf)?.is_between_fences(key)
+        {
+            return Ok(leaf);
+        }
         let mut path = std::mem::take(&mut self.path);
         path.clear();
         let leaf = self.way_to(key, &mut path);
         self.path = path;
+        self.leaf = leaf.as_ref().ok().copied();
         leaf
     }
 
     fn way_to(&self, key: &[u8], path: &mut Vec<Step>) -> Result<PageId> {
         let mut page = self.page(ROOT)?;
         while page.level() > 0 {
-            let index = page.child_index(key);
+            let index = page.child_index_inside(key);
             path.push(Step { id: page.id(), index });
             page = self.below(page, page.child(index))?;
         }

@@ -7,7 +7,7 @@
 //!                     next time
 //! ```
 //!
-//! Numbers whose page is not in memory cost the hand an eighth of a cache line each, so it needs no list of the others.
+//! Numbers whose page is not in memory cost the hand a quarter of a cache line each, so it needs no list of the others.
 //!
 //! Promises: what goes is the newest of its page, with nothing older behind it, and exactly what the durable checkpoint
 //! has. Pages go many at a time, so that empty versions are few. Called behind each cold read and each write.
@@ -25,7 +25,7 @@ use crate::sync::Number;
 /// little longer, until reads are over.
 const PART: u64 = 64;
 /// Memory that it takes to know where a page is, in the table and in the map.
-const BYTES_A_NUMBER: u64 = 20;
+const BYTES_A_NUMBER: u64 = 28;
 /// The hand goes past so many numbers at once at most. What it did not find then, it finds the next time.
 const STEPS_MAX: u64 = 1 << 16;
 /// The hand goes around so often at most.

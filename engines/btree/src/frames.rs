@@ -47,7 +47,7 @@ use crate::places::Places;
 use crate::reclaim::{Reclaimer, Superseded};
 use crate::slots::Slots;
 use crate::space::Extent;
-use crate::sync::{AtomicPtr, AtomicU64, Mutex, Number, lock};
+use crate::sync::{AtomicPtr, AtomicU64, Hint, Mutex, Number, lock};
 use crate::views::{State, Ticket, Views};
 
 /// The numbers in the first piece of the table; each further one is twice as large.
@@ -62,6 +62,9 @@ pub(crate) const STORED: *mut Frame = ptr::without_provenance_mut(1);
 const ROUNDS: (u8, u8) = (1, 3);
 /// So many changes of places are taken in at once: readers and the writer wait for that long.
 const CHANGES_AT_ONCE: usize = 1024;
+
+/// What a search looks at first: the header of a page, and heads and slots of some 50 keys.
+const SEARCHED_BYTES: usize = 512;
 
 /// A page as it was from one version on, or the lack of it.
 pub(crate) struct Frame {
@@ -141,7 +144,14 @@ impl Drop for Frame {
 
 /// Which frame is the newest of each page.
 pub(crate) struct Table {
-    pieces: [OnceLock<Box<[AtomicPtr<Frame>]>>; PIECES],
+    pieces: [OnceLock<Box<[Entry]>>; PIECES],
+}
+
+/// What the table has of a page.
+struct Entry {
+    newest: AtomicPtr<Frame>,
+    /// Where the bytes of the newest page begin, or of one that was: a hint to fetch them while the frame is looked at.
+    bytes: Hint<u8>,
 }
 
 impl Table {
@@ -154,14 +164,33 @@ impl Table {
         #[cfg(not(loom))]
         let empty = || unsafe { Box::new_zeroed_slice(len).assume_init() };
         #[cfg(loom)]
-        let empty = || (0..len).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-        &self.pieces[piece].get_or_init(empty)[at]
+        let empty = || {
+            let entry = |_| Entry { newest: AtomicPtr::new(ptr::null_mut()), bytes: Hint::default() };
+            (0..len).map(entry).collect()
+        };
+        &self.pieces[piece].get_or_init(empty)[at].newest
+    }
+
+    /// The bytes of a page that is about to be put into the table begin here.
+    pub(crate) fn note_bytes(&self, id: PageId, page: &Page) {
+        let (piece, at) = Self::place(id);
+        if let Some(piece) = self.pieces[piece].get() {
+            piece[at].bytes.store(page.view().bytes().as_ptr().cast_mut(), Ordering::Relaxed);
+        }
+    }
+
+    /// The newest frame of a page, as `newest` does, for a search: its bytes are on their way then.
+    pub(crate) fn newest_to_search(&self, id: PageId) -> *mut Frame {
+        let (piece, at) = Self::place(id);
+        let Some(piece) = self.pieces[piece].get() else { return ptr::null_mut() };
+        page::prefetch(piece[at].bytes.load(Ordering::Relaxed), SEARCHED_BYTES);
+        piece[at].newest.load(Ordering::Acquire)
     }
 
     /// The newest frame of a page, or STORED; null if there is none.
     pub(crate) fn newest(&self, id: PageId) -> *mut Frame {
         let (piece, at) = Self::place(id);
-        self.pieces[piece].get().map_or(ptr::null_mut(), |piece| piece[at].load(Ordering::Acquire))
+        self.pieces[piece].get().map_or(ptr::null_mut(), |piece| piece[at].newest.load(Ordering::Acquire))
     }
 
     fn place(id: PageId) -> (usize, usize) {
@@ -284,7 +313,11 @@ impl Frames {
         reclaimer.dirty.add(bytes);
         self.numbers.resident_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.numbers.end.fetch_max(u64::from(id) + 1, Ordering::Relaxed);
-        let (entry, frame) = (self.table.entry(id), Box::into_raw(Box::new(frame)));
+        let entry = self.table.entry(id);
+        if let Content::Page(page) = &frame.content {
+            self.table.note_bytes(id, page);
+        }
+        let frame = Box::into_raw(Box::new(frame));
         loop {
             let newest = entry.load(Ordering::Acquire);
             let older = if newest == STORED { self.stored_frame(id) } else { newest };
@@ -376,10 +409,12 @@ impl Frames {
         views.open(published, may_end)
     }
 
-    /// Forgets a view, and frees what only it held, unless the writer is about to do so.
+    /// Forgets a view, and frees what only it held, unless the writer is about to do so. Most views hold nothing.
     pub(crate) fn close_view(&self, ticket: Ticket) {
         lock(&self.views).close(ticket);
-        if let Ok(mut reclaimer) = self.reclaimer.try_lock() {
+        if let Ok(mut reclaimer) = self.reclaimer.try_lock()
+            && reclaimer.may_go_on(ticket.0, self.published.load(Ordering::Relaxed))
+        {
             self.collect(&mut reclaimer);
         }
     }
@@ -421,7 +456,7 @@ impl Drop for Frames {
     fn drop(&mut self) {
         let entries = self.table.pieces.iter().filter_map(OnceLock::get);
         for entry in entries.flat_map(|piece| piece.iter()) {
-            let mut next = entry.load(Ordering::Relaxed);
+            let mut next = entry.newest.load(Ordering::Relaxed);
             while !next.is_null() && next != STORED {
                 // SAFETY: nobody reads any more, and a frame is in one chain only: those that were unlinked are in
                 // none, and belong to the reclaimer.

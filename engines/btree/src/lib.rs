@@ -14,10 +14,10 @@
 //!
 //! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places`,
 //! `page_writer` and `ahead_writer` are the file, `record` is what the log says; `frames`, `pin`, `reclaim`, `evict`,
-//! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `edit`, `balance`, `range_delete` and `graft`
-//! make a tree of them; `ahead`, `cursor`, `estimate` `shape` and `check` read it; `leaf_writer` and `ingest` fill it; `pending`,
-//! `checkpointer`, `recovery`, `maintenance` and `store` put it together. `salvage` opens what is damaged, with `survivors`,
-//! `cover`, `rebuild` and `losses`.
+//! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `changed`, `edit`, `balance`, `range_delete`
+//! and `graft` make a tree of them; `ahead`, `cursor`, `estimate`, `shape` and `check` read it; `leaf_writer` and `ingest` fill it; `pending`,
+//! `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together. `salvage`
+//! opens what is damaged, with `survivors`, `cover`, `rebuild` and `losses`.
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
 //! `cache_bytes`: what is clean leaves it, and `apply` waits before too much is dirty. Beyond that may go what cannot
@@ -30,6 +30,7 @@
 mod ahead;
 mod ahead_writer;
 mod balance;
+mod changed;
 mod check;
 mod checkpointer;
 mod cover;
@@ -62,6 +63,7 @@ mod rebuild;
 mod reclaim;
 mod record;
 mod recovery;
+mod redo;
 mod salvage;
 mod shape;
 mod slots;
@@ -134,7 +136,7 @@ impl Plugin for BtreeEngine {
             1 << 30,
             1 << 14,
             1 << 44,
-            "The memory for pages, and for knowing where the others are: 20 bytes for each. What does not fit is read \
+            "The memory for pages, and for knowing where the others are: 28 bytes for each. What does not fit is read \
              from the data file when it is needed. Less than a few MiB makes sense in tests alone.",
         ));
         about.options.push(OptionSpec::integer(

@@ -69,7 +69,7 @@ impl Pin<'_> {
     }
 
     fn find_and(&self, id: PageId, note: impl FnOnce(&Frame)) -> Found<'_> {
-        let mut next = self.frames.table.newest(id);
+        let mut next = self.frames.table.newest_to_search(id);
         if next == STORED {
             return Found::Stored;
         }
@@ -208,6 +208,7 @@ impl Pin<'_> {
     /// Puts a page that was read where STORED is; `None` if somebody was faster.
     fn install(&self, id: PageId, page: Page) -> Option<&Page> {
         let (version, bytes) = (page.view().version(), page.view().bytes().len() as u64);
+        self.frames.table.note_bytes(id, &page);
         let frame = Box::into_raw(Box::new(Frame::new(version, ptr::null_mut(), Content::Page(page))));
         let (entry, numbers) = (self.frames.table.entry(id), &self.frames.numbers);
         numbers.misses.fetch_add(1, Ordering::Relaxed);

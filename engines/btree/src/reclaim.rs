@@ -80,6 +80,13 @@ impl Reclaimer {
         self.superseded.push_back(frame);
     }
 
+    /// Whether frames may be free to go on, now that a view of a version is closed or a read through it is over.
+    pub(crate) fn may_go_on(&self, version: u64, published: u64) -> bool {
+        !self.superseded.is_empty()
+            || self.retained.contains_key(&version)
+            || self.unlinked.front().is_some_and(|(at, _)| *at < published)
+    }
+
     /// A frame that is in no chain since now.
     pub(crate) fn push_unlinked(&mut self, frame: NonNull<Frame>, bytes: u64, published: u64) {
         self.unlinked_bytes += bytes;

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use adapter_api::environment::Environment;
-use adapter_api::{EngineError, Result};
+use adapter_api::{Batch, EngineError, Mutation, Result};
 use page::{Kind, PageRef, UNNAMED};
 use wal::{Log, LogOptions, Lsn};
 
@@ -21,15 +21,17 @@ use crate::map::Place;
 use crate::pending::Pending;
 use crate::places::Places;
 use crate::record::{Item, Items, Record};
+use crate::redo::Redone;
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
 use crate::tree::{ROOT, Size, Tree};
 
-/// How many bytes of records are gathered before they become visible.
-const REDO_BYTES: u64 = 16 << 20;
-
-/// They become visible, too, when the pages that they changed take this part of the budget: as they were they may be
-/// evicted then.
+/// How many bytes of records are gathered before they are done, at most.
+const REDO_BYTES: u64 = 64 << 20;
+/// How many bytes of pages are changed before they become visible, at most. As they were, they are freed then, and
+/// their memory is used again while the processor's caches still have it.
+const CHANGED_BYTES: u64 = 4 << 20;
+/// Neither takes more than this part of the budget: as they were, pages may be evicted then.
 const REDO_PART: u64 = 16;
 
 /// The store as it was found.
@@ -90,7 +92,7 @@ pub(crate) fn open(
         }
         (Err(error), _) => return Err(error),
     };
-    let (mut pending, backlog) = redo.finish();
+    let (mut pending, backlog) = redo.finish()?;
     if stored.found.is_none() {
         // Not even the empty root is in the file.
         pending.rewrite([ROOT]);
@@ -150,9 +152,8 @@ pub(crate) struct Redo<'a> {
     version: u64,
     /// Whether the checkpoint is not the newest one: blocks that the log names may have been used again.
     is_doubtful: bool,
-    edit: Option<Edit<'a>>,
-    /// Bytes of records in `edit`, and in all.
-    gathered: u64,
+    gathered: Redone,
+    /// Bytes of all records.
     bytes: u64,
     pending: Pending,
 }
@@ -160,36 +161,61 @@ pub(crate) struct Redo<'a> {
 impl<'a> Redo<'a> {
     /// Nothing yet; `version` is that of the checkpoint, which may not be the newest one if `is_doubtful`.
     pub(crate) fn new(tree: &'a Tree, version: u64, is_doubtful: bool) -> Self {
-        let (edit, pending) = (None, Pending::default());
-        Self { tree, version, is_doubtful, edit, gathered: 0, bytes: 0, pending }
+        let (gathered, pending) = (Redone::default(), Pending::default());
+        Self { tree, version, is_doubtful, gathered, bytes: 0, pending }
     }
 
     /// Does a record again.
     pub(crate) fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
+        self.bytes += record.len() as u64;
         let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
         let parsed = Record::parse(record).map_err(|error| {
             wrong(format!("{error}; the log itself is whole, so the record was written like this"))
         });
         match parsed? {
-            Record::Batch(batch) => self.edit.get_or_insert_with(|| self.tree.edit()).apply(batch)?,
+            // As it came, for it is in memory already.
+            Record::Batch(batch) if record.len() as u64 > self.at_most(REDO_BYTES) => {
+                self.redo_at_once(|edit| edit.apply(batch))
+            }
+            Record::Batch(batch) => self.gather(batch),
             Record::Ahead { version, .. } if version > self.version => {
-                return Err(wrong(
-                    "it goes on from a checkpoint that is not there; restore a backup".to_string(),
-                ));
+                Err(wrong("it goes on from a checkpoint that is not there; restore a backup".to_string()))
             }
             Record::Ahead { items, .. } => {
                 self.take_blocks(items)?;
-                self.edit.get_or_insert_with(|| self.tree.edit()).take_ahead(items)?;
-                // Its leaves were read for this edit alone, if they were.
-                self.publish();
+                self.redo_at_once(|edit| edit.take_ahead(items))
             }
         }
-        self.gathered += record.len() as u64;
-        let changed = self.edit.as_ref().map_or(0, Edit::changed_pages) * self.tree.page_bytes as u64;
-        if self.gathered >= REDO_BYTES || changed >= self.tree.frames.bounds.cache_bytes / REDO_PART {
-            self.publish();
+    }
+
+    fn gather(&mut self, batch: Batch<'_>) -> Result<()> {
+        for mutation in batch {
+            match mutation {
+                Mutation::Put { key, value } => self.gathered.add(key, Some(value)),
+                Mutation::Delete { key } => self.gathered.add(key, None),
+                Mutation::DeleteRange(range) => self.redo_at_once(|edit| edit.delete_range(range))?,
+            }
         }
+        if self.gathered.bytes() >= self.at_most(REDO_BYTES) { self.redo_gathered() } else { Ok(()) }
+    }
+
+    /// Does something again behind what was gathered.
+    fn redo_at_once(&mut self, change: impl FnOnce(&mut Edit<'a>) -> Result<()>) -> Result<()> {
+        self.redo_gathered()?;
+        let mut edit = self.tree.edit();
+        change(&mut edit)?;
+        self.pending.add(edit.publish(), &self.tree.frames.places);
         Ok(())
+    }
+
+    fn redo_gathered(&mut self) -> Result<()> {
+        let (changed_max, pending) = (self.at_most(CHANGED_BYTES), &mut self.pending);
+        let published = |edit: Edit<'a>| pending.add(edit.publish(), &self.tree.frames.places);
+        self.gathered.finish(self.tree, changed_max, published)
+    }
+
+    fn at_most(&self, bytes: u64) -> u64 {
+        bytes.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
     }
 
     /// The blocks that a record names hold what it says, and are not free.
@@ -221,16 +247,9 @@ impl<'a> Redo<'a> {
         if self.is_doubtful { file.read_page(UNNAMED, place).map(drop) } else { Ok(()) }
     }
 
-    fn publish(&mut self) {
-        if let Some(edit) = self.edit.take() {
-            self.pending.add(edit.publish(), &self.tree.frames.places);
-        }
-        self.bytes += std::mem::take(&mut self.gathered);
-    }
-
     /// Shows everything that was done. Returns what the next checkpoint has to take in, and the bytes of the records.
-    pub(crate) fn finish(mut self) -> (Pending, u64) {
-        self.publish();
-        (self.pending, self.bytes)
+    pub(crate) fn finish(mut self) -> Result<(Pending, u64)> {
+        self.redo_gathered()?;
+        Ok((self.pending, self.bytes))
     }
 }

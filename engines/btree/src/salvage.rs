@@ -54,7 +54,7 @@ pub(crate) fn open(directory: &Arc<dyn Directory>, options: TreeOptions, watch: 
             Ok(())
         }
     })?;
-    redo.finish();
+    redo.finish()?;
     let entries = tree.size().entries;
     log::info!("salvaged {entries} entries, {} log records among what was read", recovery.replayed);
     Ok(tree)

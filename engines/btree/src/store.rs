@@ -42,7 +42,7 @@ const STALL_FACTOR: u64 = 4;
 const DIRTY_DUE_PART: u64 = 4;
 const DIRTY_STALL_PERCENT: u64 = 75;
 /// Values of so many pages are written once: into the data file, ahead of the log.
-const LONG_VALUE_PAGES: usize = 32;
+const LONG_VALUE_PAGES: usize = 16;
 /// How long after a failed checkpoint the next one begins.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -3,6 +3,8 @@
 //!
 //! Called by `slots`, `frames`, `evict` and `reclaim`. The test is `tests::orders`.
 
+/// An address that is looked at by nobody but the processor, so loom need not look at it either.
+pub(crate) use std::sync::atomic::AtomicPtr as Hint;
 /// A number that is counted in and orders nothing, so loom need not look at it.
 pub(crate) use std::sync::atomic::AtomicU64 as Number;
 

@@ -216,7 +216,7 @@ impl Pin<'_> {
             check_level(page, child)?;
             page = child;
         }
-        let Ok(index) = page.find(key) else { return Ok(Some(None)) };
+        let Ok(index) = page.find_inside(key) else { return Ok(Some(None)) };
         match page.payload(index) {
             Payload::Away { id, bytes } => {
                 let page = self.resident(id)?;
@@ -229,7 +229,7 @@ impl Pin<'_> {
     /// Appends the value of a key; answers whether there is one.
     pub(crate) fn read(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
         let leaf = self.leaf(key)?;
-        match leaf.find(key) {
+        match leaf.find_inside(key) {
             Ok(index) => {
                 value.extend_from_slice(self.value(leaf.payload(index))?);
                 Ok(true)

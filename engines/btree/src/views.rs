@@ -4,7 +4,6 @@
 //! until the reads that had begun by then are over: they finish on what they see, and later ones are told
 //! `ViewTooOld`. Taking and dropping a view takes a short lock; reading through it takes none. Called by `frames`.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +34,8 @@ struct Registered {
 #[derive(Default)]
 pub(crate) struct Views {
     next: u64,
-    open: BTreeMap<Ticket, Registered>,
+    /// By their tickets. New ones go to the end, so opening and closing the newest moves nothing.
+    open: Vec<(Ticket, Registered)>,
     /// Versions of ended views, and what was published when they ended.
     ending: Vec<(u64, u64)>,
 }
@@ -45,13 +45,15 @@ impl Views {
     pub(crate) fn open(&mut self, published: u64, may_end: bool) -> (Ticket, Arc<State>) {
         let (ticket, state) = ((published, self.next), Arc::<State>::default());
         self.next += 1;
-        self.open.insert(ticket, Registered { state: Arc::clone(&state), may_end });
+        self.open.push((ticket, Registered { state: Arc::clone(&state), may_end }));
         (ticket, state)
     }
 
     /// Forgets a view that nobody reads through any more.
     pub(crate) fn close(&mut self, ticket: Ticket) {
-        self.open.remove(&ticket);
+        if let Ok(at) = self.open.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
+            self.open.remove(at);
+        }
     }
 
     /// How many views are open.
@@ -61,7 +63,8 @@ impl Views {
 
     /// The newest version within a range that somebody holds.
     pub(crate) fn newest_in(&self, versions: Range<u64>) -> Option<u64> {
-        let open = self.open.range((versions.start, 0)..(versions.end, 0)).next_back();
+        let below = self.open.partition_point(|((version, _), _)| *version < versions.end);
+        let open = self.open[..below].last().filter(|((version, _), _)| *version >= versions.start);
         let ending = self.ending.iter().map(|(version, _)| *version).filter(|it| versions.contains(it)).max();
         open.map(|((version, _), _)| *version).max(ending)
     }
@@ -73,12 +76,11 @@ impl Views {
 
     /// Ends the oldest view that may be, unless one is ending already; answers whether it did.
     pub(crate) fn end_oldest(&mut self, published: u64) -> bool {
-        let oldest = self.open.iter().find(|(_, view)| view.may_end).map(|(ticket, _)| *ticket);
+        let oldest = self.open.iter().position(|(_, view)| view.may_end);
         let Some(oldest) = oldest.filter(|_| self.ending.is_empty()) else { return false };
-        if let Some(view) = self.open.remove(&oldest) {
-            self.ending.push((oldest.0, published));
-            view.state.is_ended.store(true, Ordering::SeqCst);
-        }
+        let ((version, _), view) = self.open.remove(oldest);
+        self.ending.push((version, published));
+        view.state.is_ended.store(true, Ordering::SeqCst);
         true
     }
 

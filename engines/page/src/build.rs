@@ -6,6 +6,7 @@
 use crate::PageId;
 use crate::edit::Page;
 use crate::layout::*;
+use crate::memory::Memory;
 use crate::view::{PageRef, Payload};
 
 /// Who a page is, and which keys may come there.
@@ -94,7 +95,7 @@ impl<'a> PageRef<'a> {
 
     /// A copy, to be changed.
     pub fn to_page(&self) -> Page {
-        Page { bytes: self.bytes.into() }
+        Page { bytes: Memory::copy_of(self.bytes) }
     }
 
     /// The cell at `index`.
@@ -107,7 +108,7 @@ impl Page {
     /// Writes a page of `least` bytes, or as many more as the cells need. The cells ascend and lie between the fences.
     pub fn build<'a>(head: Head<'a>, cells: impl Iterator<Item = Cell<'a>> + Clone, least: usize) -> Self {
         let needed = head.bytes_with(cells.clone()).max(least).next_multiple_of(BLOCK_BYTES);
-        let mut bytes = vec![0; needed].into_boxed_slice();
+        let mut bytes = Memory::zeroed(needed);
         let prefix = head.prefix();
         write_head(&mut bytes, head, prefix);
         let (mut heap, count) = (needed - head.bytes() + HEADER_BYTES, cells.clone().count());
@@ -133,7 +134,8 @@ impl Page {
     /// A page that holds the value of a key.
     pub fn of_value(id: PageId, key: &[u8], value: &[u8]) -> Self {
         let length = (HEADER_BYTES + value.len()).next_multiple_of(BLOCK_BYTES);
-        let mut bytes = vec![0; length].into_boxed_slice();
+        // Long, and read from one end to the other: such pages gain nothing from lying in pieces.
+        let mut bytes = Memory::from(vec![0; length].into_boxed_slice());
         write_head(&mut bytes, Head { id, level: 0, lower: &[], upper: None }, 0);
         bytes[KIND] = Kind::Value as u8;
         put_u32(&mut bytes, HEAP, length as u32);

@@ -70,8 +70,11 @@ impl Page {
     /// # Errors
     /// What is wrong with them.
     pub fn from_bytes(bytes: Box<[u8]>) -> Result<Self, Damage> {
-        PageRef::open(&bytes)?;
-        Ok(Self { bytes })
+        let page = PageRef::open(&bytes)?;
+        match page.kind() {
+            Kind::Value => Ok(Self { bytes: bytes.into() }),
+            _ => Ok(page.to_page()),
+        }
     }
 }
 

@@ -6,16 +6,18 @@
 use crate::PageId;
 use crate::build::{Cell, write_cell};
 use crate::layout::*;
+use crate::memory::Memory;
 use crate::view::{PageRef, Payload};
 
 /// A page that may be changed.
 #[derive(Clone)]
 pub struct Page {
-    pub(crate) bytes: Box<[u8]>,
+    pub(crate) bytes: Memory,
 }
 
 impl Page {
     /// The page to read.
+    #[inline]
     pub fn view(&self) -> PageRef<'_> {
         PageRef { bytes: &self.bytes }
     }
@@ -24,7 +26,7 @@ impl Page {
     pub fn copy_from(&mut self, page: PageRef<'_>) {
         match self.bytes.len() == page.bytes.len() {
             true => self.bytes.copy_from_slice(page.bytes),
-            false => self.bytes = page.bytes.into(),
+            false => self.bytes = Memory::copy_of(page.bytes),
         }
     }
 

@@ -48,20 +48,29 @@ pub enum Kind {
 }
 
 impl Kind {
+    #[inline]
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Leaf, Self::Branch, Self::Value].into_iter().find(|kind| *kind as u8 == byte)
+        match byte {
+            1 => Some(Self::Leaf),
+            2 => Some(Self::Branch),
+            3 => Some(Self::Value),
+            _ => None,
+        }
     }
 }
 
+#[inline]
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> usize {
     usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
 }
 
+#[inline]
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let bytes = &bytes[at..at + 4];
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
+#[inline]
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
@@ -80,6 +89,7 @@ pub(crate) fn put_u64(bytes: &mut [u8], at: usize, number: u64) {
 }
 
 /// The first four bytes of a key as a number that has the order of the bytes.
+#[inline]
 pub(crate) fn head_of(key: &[u8]) -> u32 {
     match key.first_chunk::<4>() {
         Some(first) => u32::from_be_bytes(*first),
@@ -88,6 +98,7 @@ pub(crate) fn head_of(key: &[u8]) -> u32 {
 }
 
 /// How many bytes two keys begin with alike.
+#[inline]
 pub(crate) fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }

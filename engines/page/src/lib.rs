@@ -43,13 +43,15 @@
 //! accepts cannot make any other call read outside the page, panic or loop. A page that is changed stays one that
 //! `open` accepts. Called by the trees of the engines; knows no file.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod balance;
 mod build;
 mod check;
 mod edit;
 mod layout;
+#[allow(unsafe_code, reason = "memory in huge pages, shared by pages of one length")]
+mod memory;
 mod search;
 mod view;
 
@@ -58,6 +60,7 @@ pub use build::{Cell, Head, owner_of};
 pub use check::{Beginning, Damage, seal};
 pub use edit::Page;
 pub use layout::{BLOCK_BYTES, HEADER_BYTES, Kind, PAGE_BYTES_MAX};
+pub use memory::prefetch;
 pub use view::{PageRef, Payload};
 
 /// The number that other pages know a page by.

@@ -40,59 +40,76 @@ impl Payload<'_> {
 
 impl<'a> PageRef<'a> {
     /// The bytes.
+    #[inline]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// What the page holds.
+    #[inline]
     pub fn kind(&self) -> Kind {
         Kind::from_byte(self.bytes[KIND]).unwrap_or(Kind::Value)
     }
 
     /// 0 for leaves, else the distance to them.
+    #[inline]
     pub fn level(&self) -> u8 {
         self.bytes[LEVEL]
     }
 
     /// What other pages call this one.
+    #[inline]
     pub fn id(&self) -> PageId {
         u32_at(self.bytes, ID)
     }
 
     /// The version of the tree that the page was last changed in.
+    #[inline]
     pub fn version(&self) -> u64 {
         u64_at(self.bytes, VERSION)
     }
 
     /// How many keys the page has.
+    #[inline]
     pub fn count(&self) -> usize {
         u16_at(self.bytes, COUNT)
     }
 
     /// What every key begins with.
+    #[inline]
     pub fn prefix(&self) -> &'a [u8] {
-        &self.lower()[..u16_at(self.bytes, PREFIX)]
+        &self.lower()[..self.prefix_bytes()]
+    }
+
+    /// How many bytes that is.
+    #[inline]
+    pub(crate) fn prefix_bytes(&self) -> usize {
+        u16_at(self.bytes, PREFIX)
     }
 
     /// The lower fence: no key is less. Empty if nothing bounds the keys.
+    #[inline]
     pub fn lower(&self) -> &'a [u8] {
         let end = self.bytes.len() - u16_at(self.bytes, UPPER);
         &self.bytes[end - u16_at(self.bytes, LOWER)..end]
     }
 
     /// The upper fence, which every key is less than, if there is one.
+    #[inline]
     pub fn upper(&self) -> Option<&'a [u8]> {
         let fence = &self.bytes[self.bytes.len() - u16_at(self.bytes, UPPER)..];
         (self.bytes[BOUNDED] != 0).then_some(fence)
     }
 
     /// What the key at `index` has behind the prefix.
+    #[inline]
     pub fn suffix(&self, index: usize) -> &'a [u8] {
         let cell = self.slot(index);
         &self.bytes[cell + CELL_BYTES..][..u16_at(self.bytes, cell)]
     }
 
     /// Puts the key at `index` into a buffer.
+    #[inline]
     pub fn key_into(&self, index: usize, key: &mut Vec<u8>) {
         key.clear();
         key.extend_from_slice(self.prefix());
@@ -100,6 +117,7 @@ impl<'a> PageRef<'a> {
     }
 
     /// What stands behind the key at `index`.
+    #[inline]
     pub fn payload(&self, index: usize) -> Payload<'a> {
         let cell = self.slot(index);
         let word = u32_at(self.bytes, cell + 2);
@@ -112,11 +130,13 @@ impl<'a> PageRef<'a> {
     }
 
     /// The child at `index` of a branch.
+    #[inline]
     pub fn child(&self, index: usize) -> PageId {
         u32_at(self.bytes, self.slot(index) + 2)
     }
 
     /// The value in a value page.
+    #[inline]
     pub fn value(&self) -> &'a [u8] {
         &self.bytes[HEADER_BYTES..][..u32_at(self.bytes, VALUE_LENGTH) as usize]
     }
@@ -127,20 +147,24 @@ impl<'a> PageRef<'a> {
     }
 
     /// How many bytes of the page are in use: header, fences, and all that belongs to the cells.
+    #[inline]
     pub fn used_bytes(&self) -> usize {
         let heap = self.bytes.len() - u32_at(self.bytes, HEAP) as usize;
         HEADER_BYTES + self.count() * ENTRY_BYTES + heap - u32_at(self.bytes, GARBAGE) as usize
     }
 
     /// How many of the last insertions came behind all others.
+    #[inline]
     pub(crate) fn run(&self) -> u8 {
         self.bytes[RUN]
     }
 
+    #[inline]
     pub(crate) fn heads(&self) -> &'a [u8] {
         &self.bytes[HEADER_BYTES..][..4 * self.count()]
     }
 
+    #[inline]
     pub(crate) fn slot(&self, index: usize) -> usize {
         debug_assert!(index < self.count());
         u32_at(self.bytes, HEADER_BYTES + 4 * (self.count() + index)) as usize

@@ -144,7 +144,7 @@ impl<R: Replies + Send + 'static> Submission for Pipeline<R> {
         let mut key = Vec::new();
         for item in &self.items {
             if let Kind::Request { row, caller, .. } = item.kind
-                && row.reads_keys
+                && row.reads_keys(item.words.len())
             {
                 let arguments = self.arguments(item);
                 for place in row.key_places(arguments.len()) {

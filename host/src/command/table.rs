@@ -61,8 +61,8 @@ pub struct Row {
     pub group: &'static str,
     /// The version of Redis that has it first; of Enginebay for our own.
     pub since: &'static str,
-    /// Whether it reads the values of its keys: they are fetched before its group is evaluated.
-    pub(super) reads_keys: bool,
+    /// With so many words at most it does not look at the values of its keys.
+    blind_words_max: usize,
     /// Whether rows of subcommands follow; then the row itself runs only if no subcommand is given.
     pub(super) has_subcommands: bool,
     /// Whether its flags say that it takes about the same short time whatever is stored.
@@ -91,11 +91,11 @@ impl Row {
         since: &'static str,
         handler: Handler,
     ) -> Self {
-        let (class, reads_keys) = match handler {
-            Handler::Local(_) => (Class::Local, false),
-            Handler::Read(_) => (Class::Read, true),
-            Handler::Scan(_) => (Class::Scan, false),
-            Handler::Write(_) => (Class::Write, true),
+        let (class, blind_words_max) = match handler {
+            Handler::Local(_) => (Class::Local, usize::MAX),
+            Handler::Read(_) => (Class::Read, 0),
+            Handler::Scan(_) => (Class::Scan, usize::MAX),
+            Handler::Write(_) => (Class::Write, 0),
         };
         let (first_key, last_key, step) = (0, 0, 0);
         let (flags, summary) = (&[], "");
@@ -110,7 +110,7 @@ impl Row {
             summary,
             group,
             since,
-            reads_keys,
+            blind_words_max,
             has_subcommands: false,
             is_fast: false,
             is_read_only: false,
@@ -141,9 +141,14 @@ impl Row {
         Self { summary, ..self }
     }
 
-    /// Says that it writes its keys without looking at them.
-    const fn blind(self) -> Self {
-        Self { reads_keys: false, ..self }
+    /// Says that it writes its keys without looking at them if it has so many words at most.
+    const fn blind_up_to(self, words: usize) -> Self {
+        Self { blind_words_max: words, ..self }
+    }
+
+    /// Whether it reads the values of its keys if it has so many words: they are fetched before its group is evaluated.
+    pub(super) fn reads_keys(&self, words: usize) -> bool {
+        words > self.blind_words_max
     }
 
     /// Its place in the table; a row that stands elsewhere has that of its name.
@@ -430,7 +435,7 @@ pub(super) static TABLE: [Row; 132] = placed([
         .does("Shows every request that the server receives"),
     Row::new("move", 3, "generic", "1.0.0", Handler::Write(keys::move_key)).flags(WRITE_NOT_GROWING).keys(1, 1, 1)
         .does("Moves a key to another database"),
-    Row::new("mset", -3, "string", "1.0.1", Handler::Write(strings::mset)).flags(WRITE_GROWING).keys(1, -1, 2).blind()
+    Row::new("mset", -3, "string", "1.0.1", Handler::Write(strings::mset)).flags(WRITE_GROWING).keys(1, -1, 2).blind_up_to(usize::MAX)
         .does("Sets several values at one instant"),
     Row::new("msetnx", -3, "string", "1.0.1", Handler::Write(strings::msetnx)).flags(WRITE_GROWING).keys(1, -1, 2)
         .does("Sets several values at one instant unless one of the keys exists"),
@@ -470,7 +475,7 @@ pub(super) static TABLE: [Row; 132] = placed([
         .does("The keys of the database, a few at a time"),
     Row::new("select", 2, "connection", "1.0.0", Handler::Local(connection::select)).flags(ANY_TIME)
         .does("Chooses the database"),
-    Row::new("set", -3, "string", "1.0.0", Handler::Write(strings::set)).flags(WRITE_GROWING).keys(1, 1, 1).blind()
+    Row::new("set", -3, "string", "1.0.0", Handler::Write(strings::set)).flags(WRITE_GROWING).keys(1, 1, 1).blind_up_to(3)
         .does("Sets a value"),
     Row::new("setbit", 4, "bitmap", "2.2.0", Handler::Write(bits::setbit)).flags(WRITE_GROWING).keys(1, 1, 1)
         .does("Sets or clears one bit of a value"),

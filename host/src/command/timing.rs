@@ -65,7 +65,7 @@ impl<'a> Timing<'a> {
 
 /// Whether the request is worth two looks at the clock.
 fn may_be_slow(row: &Row, arguments: Arguments<'_>) -> bool {
-    let blind_write = row.class == Class::Write && !row.reads_keys;
+    let blind_write = row.class == Class::Write && !row.reads_keys(arguments.len());
     let quick = row.is_fast || blind_write;
     !quick || arguments.len() > QUICK_WORDS_MAX || arguments.whole().len() > QUICK_BYTES_MAX
 }

@@ -1,5 +1,7 @@
 //! The sequencer over a scripted engine, mostly without its thread: each test says when a group is taken.
 
+mod cold;
+
 use std::iter::once;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;

@@ -223,6 +223,14 @@ impl Storage {
         self.engine.multi_get_resident(keys, bytes_max, values)
     }
 
+    /// Appends the values of several engine keys as of one instant, absent ones as absent. May wait for a device.
+    ///
+    /// # Errors
+    /// What the engine says; nothing is appended then. `Unsupported` if it has no read views and no way of its own.
+    pub fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<(), EngineError> {
+        self.engine.multi_get(keys, values)
+    }
+
     /// Everything as of one instant, and the slot that a database has in it. Its reads may wait for a device.
     ///
     /// # Errors

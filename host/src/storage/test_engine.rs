@@ -42,8 +42,10 @@ pub(crate) struct State {
     gates: Mutex<VecDeque<(Sender<()>, Receiver<()>)>>,
     /// The number of mutations of each batch that was applied.
     pub(crate) applied: Mutex<Vec<usize>>,
-    /// How many keys each read of several was asked for.
+    /// How many keys each read of several from memory was asked for.
     pub(crate) read_together: Mutex<Vec<usize>>,
+    /// The same of those that may wait for a device, in which a read of one key counts as one.
+    pub(crate) waited_for: Mutex<Vec<usize>>,
     /// The most bytes that the memory of a reader held when it had read.
     pub(crate) held_max: AtomicUsize,
 }
@@ -100,6 +102,11 @@ impl TestEngine {
     /// One with the mandatory primitives alone; every read waits for a device.
     pub(crate) fn plain() -> Self {
         Self { capabilities: Capabilities::NONE, ..Self::new() }
+    }
+
+    /// One with read views whose every read waits for a device.
+    pub(crate) fn cold() -> Self {
+        Self { capabilities: Capabilities::READ_VIEW, ..Self::new() }
     }
 
     /// The same, saying that it is durable.
@@ -239,6 +246,7 @@ impl StorageEngine for TestEngine {
     }
 
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
+        self.state.waited_for.lock().unwrap().push(1);
         Ok(self.state.read(&self.state.map(), key, value))
     }
 
@@ -246,7 +254,17 @@ impl StorageEngine for TestEngine {
         if !self.capabilities.has(Capabilities::RESIDENT) {
             return Ok(Resident::WouldBlock);
         }
-        Ok(if self.get(key, value)? { Resident::Hit } else { Resident::Absent })
+        let found = self.state.read(&self.state.map(), key, value);
+        Ok(if found { Resident::Hit } else { Resident::Absent })
+    }
+
+    fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
+        if !self.capabilities.has(Capabilities::READ_VIEW) {
+            return Err(EngineError::unsupported("multi_get"));
+        }
+        self.state.waited_for.lock().unwrap().push(keys.len());
+        let map = self.state.map();
+        keys.iter().try_for_each(|key| values.push_with(|value| Ok(self.state.read(&map, key, value))))
     }
 
     fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {

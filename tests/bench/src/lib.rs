@@ -2,7 +2,7 @@
 //!
 //! Promises: a figure is never that of a run that went wrong: every reply is checked, and an error ends the
 //! measurement. A claim is a ratio to a rival, from interleaved pairs of runs on the same machine. Latency counts from the
-//! moment at which a request was meant to be sent. The example `server` and later measurements call it.
+//! moment at which a request was meant to be sent. The examples `server` and `engine` call it.
 //!
 //! ```text
 //! process   a server under measurement: its start, end, CPU time, memory
@@ -13,12 +13,15 @@
 //! pairs     A B A B …, ratios          judge   targets, verdicts
 //! report    results as JSON and text   plot    results as SVG
 //! server    the rows of the server's table, beside redis-server
+//! engine    experiments on an engine by itself        chart  their pictures
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod chart;
 pub mod client;
 pub mod driver;
+pub mod engine;
 pub mod judge;
 pub mod latency;
 pub mod load;

@@ -7,13 +7,13 @@ use std::fmt::Write as _;
 use crate::latency::{PERCENTILES, Summary};
 use crate::report::Row;
 
-const WIDTH: f64 = 900.0;
+pub(crate) const WIDTH: f64 = 900.0;
 /// Room for titles on the left, and for the end of the last label on the right.
 const LEFT: f64 = 330.0;
 const RIGHT: f64 = 40.0;
-const TOP: f64 = 40.0;
-const ROW_HEIGHT: f64 = 24.0;
-const COLOURS: [&str; 6] = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b"];
+pub(crate) const TOP: f64 = 40.0;
+pub(crate) const ROW_HEIGHT: f64 = 24.0;
+pub(crate) const COLOURS: [&str; 6] = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b"];
 
 /// The ratios ours / rival: a dot at the median, a line from the smallest to the largest, a tick in red where
 /// it must be and in green where we want it.
@@ -81,7 +81,7 @@ pub fn latencies(title: &str, curves: &[(String, &Summary)]) -> String {
     out + "</svg>\n"
 }
 
-fn begin(title: &str, height: f64) -> String {
+pub(crate) fn begin(title: &str, height: f64) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
@@ -90,7 +90,7 @@ fn begin(title: &str, height: f64) -> String {
     out
 }
 
-fn line(out: &mut String, from: (f64, f64), to: (f64, f64), colour: &str, width: f64) {
+pub(crate) fn line(out: &mut String, from: (f64, f64), to: (f64, f64), colour: &str, width: f64) {
     let ((x1, y1), (x2, y2)) = (from, to);
     let _ = writeln!(
         out,
@@ -98,7 +98,7 @@ fn line(out: &mut String, from: (f64, f64), to: (f64, f64), colour: &str, width:
     );
 }
 
-fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
+pub(crate) fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
     let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>");
 }

@@ -243,7 +243,7 @@ fn write_files(out: &mut String, row: &Row) {
 }
 
 /// A figure with about four digits.
-fn figure(value: Option<f64>) -> String {
+pub(crate) fn figure(value: Option<f64>) -> String {
     match value {
         None => "–".to_string(),
         Some(value) if value.abs() >= 100.0 => format!("{value:.0}"),

@@ -3,12 +3,15 @@
 //! ```text
 //! cargo run --release -p crash --example judge -- ENGINE [--option NAME=VALUE]… [--durability always|os|interval:MS]
 //!     [--states N] [--seed S] [--failing-syncs | --damage] [--planted BUG] [--caught] [--script FILE]
+//!     [--keys N] [--count COUNTER]…
 //! cargo run -p crash --example judge -- --replay FILE
 //! ```
 //!
 //! ENGINE is one of ours by its name, or the path of a shared library. A BUG is one of `crash::planted`, or a feature
 //! `planted_…` of an engine of ours. With `--damage` stores are damaged, not crashed. Ends with 0 if no violation was found; with
-//! `--caught`, if one was. A violation is made small, explained, and written to the FILE of `--script`.
+//! `--caught`, if one was. A violation is made small, explained, and written to the FILE of `--script`. Batches use N keys, 24
+//! unless set: more make trees deeper. It says in how many states a COUNTER among the engine's metrics grew in the call that the
+//! crash cut short.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +26,7 @@ use crash::script::Script;
 use crash::shrink::shrink;
 use crash::stranger::watch;
 use crash::subject::Subject;
+use crash::workload::KEYS;
 use e2e::build::{own_engine, planted_engine};
 
 /// How many places of each file are damaged.
@@ -34,11 +38,13 @@ struct Arguments {
     durability: Durability,
     states: u64,
     seed: u64,
+    keys: u64,
     failing_syncs: bool,
     is_damaged: bool,
     planted: Option<String>,
     is_to_be_caught: bool,
     script: Option<String>,
+    counted: Vec<String>,
     replay: Option<String>,
 }
 
@@ -50,11 +56,13 @@ impl Default for Arguments {
             durability: Durability::Always,
             states: 100_000,
             seed: 1,
+            keys: KEYS,
             failing_syncs: false,
             is_damaged: false,
             planted: None,
             is_to_be_caught: false,
             script: None,
+            counted: Vec::new(),
             replay: None,
         }
     }
@@ -87,11 +95,13 @@ fn arguments() -> Result<Arguments, String> {
             "--durability" => arguments.durability = durability(&value()?)?,
             "--states" => arguments.states = number(&value()?)?,
             "--seed" => arguments.seed = number(&value()?)?,
+            "--keys" => arguments.keys = number(&value()?)?,
             "--failing-syncs" => arguments.failing_syncs = true,
             "--damage" => arguments.is_damaged = true,
             "--planted" => arguments.planted = Some(value()?),
             "--caught" => arguments.is_to_be_caught = true,
             "--script" => arguments.script = Some(value()?),
+            "--count" => arguments.counted.push(value()?),
             "--replay" => arguments.replay = Some(value()?),
             engine if !engine.starts_with("--") => arguments.engine = engine.to_string(),
             _ => return Err(format!("{word:?} is no option of the judge")),
@@ -186,7 +196,8 @@ fn run() -> Result<bool, String> {
         return run_script(file);
     }
     let subject =
-        subject(&arguments.engine, &arguments.options, arguments.durability, arguments.planted.as_ref())?;
+        subject(&arguments.engine, &arguments.options, arguments.durability, arguments.planted.as_ref())?
+            .with_counted(arguments.counted.iter().map(String::as_str));
     let settings: Vec<_> = subject.options().map(|(name, value)| format!("{name}={value}")).collect();
     println!("{} {} {:?}, seed {}", subject.name(), settings.join(" "), subject.durability, arguments.seed);
     if arguments.planted.is_none() {
@@ -199,7 +210,8 @@ fn run() -> Result<bool, String> {
     if arguments.is_damaged {
         return damage(&subject, &arguments);
     }
-    let effort = Effort { failing_syncs: arguments.failing_syncs, ..Effort::of(arguments.states) };
+    let Arguments { states, keys, failing_syncs, .. } = arguments;
+    let effort = Effort { keys, failing_syncs, ..Effort::of(states) };
     let mut judge = Judge::new(&subject, effort);
     let begun = Instant::now();
     let verdict = judge.judge(arguments.seed);
@@ -214,6 +226,7 @@ fn run() -> Result<bool, String> {
         tally.lives,
         tally.states as f64 / seconds
     );
+    print!("{}", judge.activity);
     match verdict {
         Ok(()) => println!("0 violations"),
         Err(violation) => {

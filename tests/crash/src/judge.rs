@@ -15,6 +15,7 @@ use std::collections::hash_map::Entry;
 use adapter_api::environment::FileFeatures;
 use adapter_api::environment::fault::Fault;
 
+use crate::activity::{Activity, Doing};
 use crate::enumerate::{crashes, few_crashes};
 use crate::environment::Disk;
 use crate::image::mix;
@@ -24,7 +25,7 @@ use crate::power_cut::Crash;
 use crate::script::{LifeScript, Point, Script};
 use crate::state::State;
 use crate::subject::Subject;
-use crate::workload::{Dice, Operation};
+use crate::workload::{Dice, KEYS, Operation};
 
 /// How thorough a judge is.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub struct Effort {
     pub states: u64,
     /// Operations of the first life.
     pub operations: usize,
+    /// Keys that batches use, up to 100.
+    pub keys: u64,
     /// After so many distinct states of one first life only a few crashes are tried at each later moment: many lives
     /// show more than every state of a few.
     pub states_of_life: u64,
@@ -47,7 +50,15 @@ pub struct Effort {
 impl Effort {
     /// What a judge does unless told otherwise, for so many states.
     pub fn of(states: u64) -> Self {
-        Self { states, operations: 40, states_of_life: 1_500, random: 4, failing_syncs: false, thorough: 40 }
+        Self {
+            states,
+            operations: 40,
+            keys: KEYS,
+            states_of_life: 1_500,
+            random: 4,
+            failing_syncs: false,
+            thorough: 40,
+        }
     }
 }
 
@@ -97,6 +108,10 @@ pub struct Judge<'a> {
     seen: HashMap<u64, u64>,
     /// What was seen so far.
     pub tally: Tally,
+    /// What the store was doing when it was crashed, by distinct states.
+    pub activity: Activity,
+    /// The same of the crashes that led here.
+    doing: Vec<Doing>,
     /// What the store did wrong without any crash, where that is not judged.
     pub stray: Option<Complaint>,
     /// How many states were seen when the first life began.
@@ -131,6 +146,8 @@ impl<'a> Judge<'a> {
             effort,
             seen: HashMap::new(),
             tally: Tally::default(),
+            activity: Activity::default(),
+            doing: Vec::new(),
             stray: None,
             before_life: 0,
             path: Vec::new(),
@@ -140,7 +157,7 @@ impl<'a> Judge<'a> {
     /// Judges workloads of one seed after the other, until enough states were seen.
     pub fn judge(&mut self, seed: u64) -> Verdict {
         for seed in seed.. {
-            let operations = Dice::new(seed).operations(self.effort.operations);
+            let operations = self.dice(seed).operations(self.effort.operations);
             let (fault, without) = (self.fault_of(seed), absent_features(seed));
             self.judge_life(LifeScript { without, fault, operations, ..LifeScript::default() })?;
             if self.is_enough() {
@@ -162,6 +179,10 @@ impl<'a> Judge<'a> {
             3 => call(Fault::NoSpace, dice.roll(2) == 0),
             _ => None,
         }
+    }
+
+    fn dice(&self, seed: u64) -> Dice {
+        Dice::new(seed).with_keys(self.effort.keys)
     }
 
     fn is_enough(&self) -> bool {
@@ -197,8 +218,12 @@ impl<'a> Judge<'a> {
             self.stray = self.stray.take().or(life.stray.take());
         }
         if case.is_thorough {
-            for (at, moment) in disk.take_recording().moments.into_iter().enumerate() {
+            let recording = disk.take_recording();
+            let doings = Doing::at_moments(&recording);
+            for (at, (moment, doing)) in recording.moments.into_iter().zip(doings).enumerate() {
+                self.doing.push(doing);
                 self.crash_at(case, &moment.history, &moment.state, Point::Moment(at))?;
+                self.doing.pop();
                 if self.is_enough() {
                     break;
                 }
@@ -260,6 +285,9 @@ impl<'a> Judge<'a> {
         }
         self.tally.states += 1;
         self.tally.nested += u64::from(case.depth > 0);
+        if let (Point::Moment(_), Some(doing)) = (point, self.doing.last()) {
+            self.activity.add(doing);
+        }
         self.look(case, state, history, digest)
     }
 
@@ -285,7 +313,7 @@ impl<'a> Judge<'a> {
 
     /// What a store does in its life after a crash.
     fn next_life(&self, case: &Case, digest: u64) -> LifeScript {
-        let mut dice = Dice::new(digest);
+        let mut dice = self.dice(digest);
         let hours = [0, 0, 1, -1][dice.roll(4) as usize];
         let mut operations = Vec::new();
         if case.depth == 1 {

@@ -10,6 +10,7 @@
 //!   └─▶ enumerate ─▶ power_cut: other states
 //! ```
 
+pub mod activity;
 pub mod allowed;
 pub mod by_hand;
 pub mod calls;

@@ -60,6 +60,8 @@ pub struct Life<'a> {
     views: Vec<(View, usize)>,
     /// When the last write of each version was acknowledged, in the class `interval`.
     acknowledged_at: Vec<Duration>,
+    /// The counters of the subject as they were last; of none before it was opened.
+    counts: Vec<f64>,
     /// A write had an unknown outcome.
     has_failed: bool,
     /// A write was acknowledged although no call changed the disk.
@@ -101,6 +103,7 @@ impl<'a> Life<'a> {
             history: history.with_scope(subject.scope),
             views: Vec::new(),
             acknowledged_at: Vec::new(),
+            counts: Vec::new(),
             has_failed: false,
             wrote_elsewhere: false,
             stray: None,
@@ -113,6 +116,8 @@ impl<'a> Life<'a> {
     }
 
     fn open(&mut self) -> Result<Option<Found>, Complaint> {
+        self.disk.note_growth(std::iter::empty());
+        self.counts.clear();
         let opened = self.subject.open(&self.disk, self.plan.as_ref(), &self.clock, &self.lanes);
         let engine = match opened {
             Ok(engine) => engine,
@@ -126,6 +131,7 @@ impl<'a> Life<'a> {
         };
         self.history.cut(at);
         self.engine = Some(engine);
+        self.note_growth();
         // What a store has shown must stay.
         self.bind(at, true);
         Ok(Some(found))
@@ -186,9 +192,29 @@ impl<'a> Life<'a> {
 
     fn run_next(&mut self, operation: &Operation) -> Result<(), Complaint> {
         self.run_one(operation).map_err(|complaint| format!("`{operation}`: {complaint}"))?;
+        self.note_growth();
         let mut failures = self.lanes.take_failures().into_iter();
         let unexcused = failures.find(|failure| !self.has_fault || failure.contains(PANIC));
         unexcused.map_or(Ok(()), Err)
+    }
+
+    /// Notes down which counters of the engine grew in the last call.
+    fn note_growth(&mut self) {
+        let counted = &self.subject.counted;
+        let Some(engine) = self.engine.as_ref().filter(|_| !counted.is_empty() && self.disk.is_recording())
+        else {
+            return;
+        };
+        let metrics = engine.metrics();
+        let sum = |name: &str| {
+            let some = metrics.iter().filter(|metric| metric.name == name);
+            some.map(|metric| metric.value).sum::<f64>()
+        };
+        let counts: Vec<f64> = counted.iter().map(|name| sum(name)).collect();
+        let before = self.counts.iter().copied().chain(std::iter::repeat(0.0));
+        let grown = counted.iter().zip(counts.iter().zip(before)).filter(|(_, (now, before))| *now > before);
+        self.disk.note_growth(grown.map(|(name, _)| Arc::clone(name)));
+        self.counts = counts;
     }
 
     fn run_one(&mut self, operation: &Operation) -> Result<(), Complaint> {

@@ -31,6 +31,8 @@ pub struct Subject {
     pub wrap: Option<Wrap>,
     /// What of it is judged.
     pub scope: Scope,
+    /// Counters among its metrics whose growth is noted down beside the moments of its lives.
+    pub counted: Vec<Arc<str>>,
 }
 
 impl Subject {
@@ -58,7 +60,16 @@ impl Subject {
     /// A loaded engine with all of its options.
     pub fn of(plugin: LoadedPlugin, options: Options) -> Self {
         let (durability, lie, scope) = (Durability::Always, Lie::None, Scope::Everything);
-        Self { plugin, options, durability, lie, has_honest_copies: false, wrap: None, scope }
+        Self {
+            plugin,
+            options,
+            durability,
+            lie,
+            has_honest_copies: false,
+            wrap: None,
+            scope,
+            counted: Vec::new(),
+        }
     }
 
     /// The same engine, of which one promise is judged.
@@ -79,6 +90,11 @@ impl Subject {
     /// The same engine, whose copies go to a disk that does not lie.
     pub fn with_honest_copies(self) -> Self {
         Self { has_honest_copies: true, ..self }
+    }
+
+    /// The same engine, with these counters noted down.
+    pub fn with_counted<'n>(self, counters: impl IntoIterator<Item = &'n str>) -> Self {
+        Self { counted: counters.into_iter().map(Arc::from).collect(), ..self }
     }
 
     /// The same engine, called through something that is wrong.

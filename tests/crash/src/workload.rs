@@ -103,22 +103,33 @@ pub fn value(len: u32, tag: u32) -> Vec<u8> {
     bytes
 }
 
-/// How many keys batches use. The keys of ingests come behind them.
-const KEYS: u64 = 24;
+/// How many keys batches use unless told otherwise.
+pub const KEYS: u64 = 24;
+/// The first key of ingests. Those of batches come before it.
+const INGESTED: u16 = 100;
 
 /// Numbers from a seed.
-pub struct Dice(u64);
+pub struct Dice {
+    word: u64,
+    keys: u64,
+}
 
 impl Dice {
     /// Dice that roll the same for the same seed.
     pub fn new(seed: u64) -> Self {
-        Self(mix(seed))
+        Self { word: mix(seed), keys: KEYS }
+    }
+
+    /// The same dice for operations on more keys, up to 100: batches and range deletes are larger by as much. An engine
+    /// whose pages hold two dozen keys has to split and to merge them then.
+    pub fn with_keys(self, keys: u64) -> Self {
+        Self { keys: keys.clamp(KEYS, u64::from(INGESTED)), ..self }
     }
 
     /// A number below `sides`.
     pub fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = mix(self.0);
-        (self.0 >> 11) % sides
+        self.word = mix(self.word);
+        (self.word >> 11) % sides
     }
 
     fn len(&mut self) -> u32 {
@@ -135,17 +146,17 @@ impl Dice {
     }
 
     fn edit(&mut self) -> Edit {
-        let key = self.roll(KEYS) as u16;
+        let key = self.roll(self.keys) as u16;
         match self.roll(10) {
             0 | 1 => Edit::Delete { key },
-            2 => Edit::DeleteRange { from: key, to: key + self.roll(6) as u16 },
+            2 => Edit::DeleteRange { from: key, to: key + self.roll(self.keys / 4) as u16 },
             _ => Edit::Put { key, len: self.len(), tag: self.roll(1 << 20) as u32 },
         }
     }
 
     /// One batch.
     pub fn batch(&mut self) -> Operation {
-        let count = if self.roll(3) == 0 { 2 + self.roll(5) } else { 1 };
+        let count = if self.roll(3) == 0 { 2 + self.roll(self.keys / KEYS * 5) } else { 1 };
         Operation::Apply((0..count).map(|_| self.edit()).collect())
     }
 
@@ -155,14 +166,14 @@ impl Dice {
             17..26 => Operation::Lane(self.roll(4) as u8),
             26 | 27 => Operation::Settle,
             28 => Operation::Ingest {
-                first: 100 + self.roll(60) as u16,
+                first: INGESTED + self.roll(60) as u16,
                 count: 1 + [self.roll(8), self.roll(40)][self.roll(2) as usize] as u16,
                 len: [self.roll(200), 300 + self.roll(600), 2_000 + self.roll(3_000)][self.roll(3) as usize]
                     as u32,
                 tag: self.roll(1 << 20) as u32,
             },
             // Room for the next ingest.
-            29 => Operation::Apply(vec![Edit::DeleteRange { from: 100, to: 200 }]),
+            29 => Operation::Apply(vec![Edit::DeleteRange { from: INGESTED, to: 2 * INGESTED }]),
             30 | 31 => Operation::View,
             32 => Operation::Views,
             33 => Operation::Read,
@@ -280,6 +291,19 @@ mod tests {
             assert_eq!(operation.to_string().parse::<Operation>().as_ref(), Ok(operation));
         }
         assert!("apply put 1".parse::<Operation>().is_err() && "sleep".parse::<Operation>().is_err());
+    }
+
+    #[test]
+    fn more_keys_are_all_used_and_stay_before_those_of_ingests() {
+        let mut used = std::collections::BTreeSet::new();
+        for operation in Dice::new(6).with_keys(1_000).operations(2_000) {
+            let Operation::Apply(edits) = operation else { continue };
+            used.extend(edits.into_iter().filter_map(|edit| match edit {
+                Edit::Put { key, .. } => Some(key),
+                Edit::Delete { .. } | Edit::DeleteRange { .. } => None,
+            }));
+        }
+        assert!(used.into_iter().eq(0..INGESTED));
     }
 
     #[test]

@@ -33,6 +33,21 @@ fn btree_loses_nothing_that_was_answered_ok() {
 }
 
 #[test]
+fn crashes_lie_in_splits_merges_checkpoints_and_changes_of_superblocks() {
+    let counters = ["tree_splits", "tree_merges", "checkpoints"];
+    let subject = btree().with_counted(counters);
+    let mut judge = Judge::new(&subject, Effort { keys: 96, ..Effort::of(4_000) });
+    judge.judge(401).unwrap_or_else(|violation| panic!("{violation}"));
+    let activity = &judge.activity;
+    for counter in counters {
+        assert!(activity.states_in(counter) >= 20, "{counter}: {activity}");
+    }
+    for call in ["data: checkpoint write", "data: metadata write", "data: durable metadata write"] {
+        assert!(activity.states_behind(call) >= 20, "{call}: {activity}");
+    }
+}
+
+#[test]
 fn a_btree_much_larger_than_its_cache_loses_nothing_that_was_answered_ok() {
     keeps_its_promise(&btree_that_forgets(), 4_000, 301);
 }

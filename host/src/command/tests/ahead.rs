@@ -92,3 +92,29 @@ fn a_long_value_is_left_to_a_reader_thread_without_being_copied_first() {
         }
     }
 }
+
+#[test]
+fn a_group_knows_which_keys_its_requests_will_read() {
+    let bench = Bench::new();
+    let caller = bench.session.caller();
+    let read = |request: &str| {
+        let words = Words::of(request.split(' '));
+        let row = lookup::find(words.arguments().word(0)).unwrap();
+        let mut pipeline = Pipeline::new(Recorder::default(), Arc::clone(&bench.context), drop);
+        pipeline.push_request(row, caller, false, words.arguments());
+        let (slot, mut keys) = (Databases::default().slot(caller.database), Vec::new());
+        pipeline.reads(&mut |key| keys.push(key.to_vec()));
+        assert!(keys.iter().all(|key| *key == data_key(slot, &key[key.len() - 1..])), "{keys:?}");
+        keys.iter().map(|key| char::from(key[key.len() - 1])).collect::<String>()
+    };
+    for request in ["SET a 1", "MSET a 1 b 2", "FLUSHALL"] {
+        assert_eq!(read(request), "", "{request}");
+    }
+    for request in ["SET a 1 GET", "SET a 1 NX", "SET a 1 XX", "INCR a", "APPEND a x", "GET a", "GETSET a 1"]
+    {
+        assert_eq!(read(request), "a", "{request}");
+    }
+    for request in ["MSETNX a 1 b 2", "MGET a b", "DEL a b"] {
+        assert_eq!(read(request), "ab", "{request}");
+    }
+}

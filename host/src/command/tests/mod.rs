@@ -20,7 +20,7 @@ use adapter_api::{EngineError, Mutation};
 
 use super::*;
 use crate::observe::Observe;
-use crate::sequencer::{Limits, Sequencer};
+use crate::sequencer::{Limits, Sequencer, Submission};
 use crate::storage::Databases;
 use crate::storage::keyspace::{USER_KEY_BYTES_MAX, data_key};
 use crate::storage::test_engine::{State, TestEngine, opened};

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adapter_api::environment::{Directory, DirectoryEntry, File, FileFeatures, OpenFile};
@@ -23,6 +24,8 @@ pub struct Moment {
     pub history: History,
     /// How many lines of the recording come before it.
     pub lines: usize,
+    /// Which of them is of the last call that changed something.
+    pub change: Option<usize>,
 }
 
 /// What a disk noted down.
@@ -34,6 +37,11 @@ pub struct Recording {
     pub digest: u64,
     /// A moment for each call that changed something, in order.
     pub moments: Vec<Moment>,
+    /// Moments in which a counter of the engine grew.
+    pub growth: Vec<(Range<usize>, Arc<str>)>,
+    change: Option<usize>,
+    /// The first moment since the counters were looked at.
+    unlooked: usize,
 }
 
 pub(super) struct Inner {
@@ -135,6 +143,20 @@ impl Disk {
     /// What was noted down, if anything was; nothing is from now on.
     pub fn take_recording(&self) -> Recording {
         self.inner().recording.take().unwrap_or_default()
+    }
+
+    /// Whether calls are noted down.
+    pub fn is_recording(&self) -> bool {
+        self.inner().recording.is_some()
+    }
+
+    /// Notes down that these counters of the engine grew since this was called last.
+    pub fn note_growth(&self, grown: impl Iterator<Item = Arc<str>>) {
+        if let Some(recording) = &mut self.inner().recording {
+            let moments = recording.unlooked..recording.moments.len();
+            recording.unlooked = moments.end;
+            recording.growth.extend(grown.map(|counter| (moments.clone(), counter)));
+        }
     }
 
     /// From now on this may be found after a crash.
@@ -241,6 +263,9 @@ impl Inner {
         }
         self.changes += 1;
         self.note(line);
+        if let Some(recording) = &mut self.recording {
+            recording.change = recording.lines.len().checked_sub(1);
+        }
         Ok(())
     }
 
@@ -259,7 +284,8 @@ impl Inner {
     pub(super) fn moment(&mut self) {
         if let Some(recording) = &mut self.recording {
             let (state, history) = (self.state.clone(), self.history.clone());
-            recording.moments.push(Moment { state, history, lines: recording.lines.len() });
+            let (lines, change) = (recording.lines.len(), recording.change);
+            recording.moments.push(Moment { state, history, lines, change });
         }
     }
 

@@ -1,0 +1,123 @@
+//! Experiments on an engine by itself: the shared library as the server loads it, with its lanes, on the real disk,
+//! without a server and its clients.
+//!
+//! Promises: every experiment is by the name of an engine and its options, and uses nothing but the contract, the
+//! engine's metrics, and the bytes by cause that the environment counts. What it reads it checks. An engine that cannot
+//! be asked a question is refused by name. The example `engine` calls [`run`].
+//!
+//! ```text
+//! write_amplification   bytes written for a byte of the user, by cause, beside the model of a B-tree
+//! space_amplification   room taken on disk for a byte of the user                                      ┐
+//! checkpoint_latency    times of reads and durable writes while checkpoints run, and without           ├─ findings
+//! held_view             memory while a view is held under full write load                              ┘
+//! store   the engine, open in a folder of its own        data   entries that say whether they are right
+//! ```
+
+mod checkpoint_latency;
+mod data;
+mod findings;
+mod held_view;
+mod space_amplification;
+mod store;
+mod write_amplification;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+pub use findings::{Cell, Findings};
+pub use store::Store;
+
+use crate::report::{Machine, now};
+
+const MIB: f64 = (1 << 20) as f64;
+
+/// What is to be found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Experiment {
+    /// Bytes written for each byte of the user, by cause, for several lengths of the log, beside the model
+    WriteAmplification,
+    /// Room on disk for each byte of the user: filled, overwritten twice, half of it deleted; each also compacted
+    SpaceAmplification,
+    /// Times of reads and of durable writes while checkpoints run, beside the same without any
+    CheckpointLatency,
+    /// Memory while a view is held under full write load
+    HeldView,
+}
+
+/// How much is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scale {
+    /// Entries that are there before anything is measured.
+    pub keys: u64,
+    /// Seconds of one run, where it is time that ends it.
+    pub seconds: u64,
+    /// Bytes of the log between two checkpoints, one store for each.
+    pub budgets: Vec<u64>,
+    /// Pairs of runs.
+    pub pairs: usize,
+    /// Whether figures mean nothing: it is only tried whether everything works.
+    pub is_quick: bool,
+}
+
+impl Scale {
+    /// What an experiment takes to mean something.
+    pub fn whole(experiment: Experiment) -> Self {
+        let seconds = if experiment == Experiment::HeldView { 600 } else { 20 };
+        let budgets = [1, 4, 16, 64, 256].map(|mib| mib << 20).to_vec();
+        Self { keys: 1_000_000, seconds, budgets, pairs: 3, is_quick: false }
+    }
+
+    /// Only to see whether everything works.
+    pub fn quick() -> Self {
+        let budgets = [32, 128, 512].map(|kib| kib << 10).to_vec();
+        Self { keys: 20_000, seconds: 2, budgets, pairs: 1, is_quick: true }
+    }
+}
+
+/// What is to be found out of which engine.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The question.
+    pub experiment: Experiment,
+    /// The name of an engine of ours, or the path of a plugin.
+    pub engine: String,
+    /// Options of the engine, `NAME=VALUE`.
+    pub options: Vec<String>,
+    /// Where the folder of each store is made; cargo's target folder unless set.
+    pub parent: Option<PathBuf>,
+    /// How much is done.
+    pub scale: Scale,
+    /// How the findings say that they were made.
+    pub command: String,
+}
+
+/// Makes the experiment, telling `progress` of every part. Blocks for as long as that takes.
+///
+/// # Errors
+/// If the engine does not do what it should, or lacks what the question is about.
+pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Findings> {
+    let launcher = store::Launcher::new(request)?;
+    let found = match request.experiment {
+        Experiment::WriteAmplification => write_amplification::run(&launcher, &request.scale, progress),
+        Experiment::SpaceAmplification => space_amplification::run(&launcher, &request.scale, progress),
+        Experiment::CheckpointLatency => checkpoint_latency::run(&launcher, &request.scale, progress),
+        Experiment::HeldView => held_view::run(&launcher, &request.scale, progress),
+    };
+    let found = found.with_context(|| format!("engine {}", launcher.engine()))?;
+    let experiment = request.experiment.to_possible_value();
+    Ok(Findings {
+        experiment: experiment.map_or_else(String::new, |value| value.get_name().to_string()),
+        command: request.command.clone(),
+        time: now(),
+        machine: Some(Machine::this()),
+        engine: launcher.engine(),
+        options: launcher.options()?,
+        quick: request.scale.is_quick,
+        ..found
+    })
+}
+
+#[cfg(test)]
+mod tests;
