@@ -126,7 +126,7 @@ impl Plugin for BtreeEngine {
             | Capabilities::DURABLE
             | Capabilities::SALVAGE;
         let mut segment = wal::log_segment_option();
-        segment.default = SEGMENT_BYTES.to_string().into();
+        segment.default = SEGMENT_BYTES.to_string();
         about.options.push(segment);
         about.options.push(OptionSpec::integer(
             "checkpoint_log_bytes",

@@ -363,8 +363,8 @@ fn compacting_gives_back_what_lies_between_pages_that_were_overwritten_at_random
     let put_all = |round: u32| {
         for chunk in 0..300_u32 {
             let mut batch = BatchBuilder::new();
-            (0..40_u32).for_each(|at| {
-                let key = mix(u64::from(round) << 40 | u64::from(chunk * 40 + at)) % 8_000;
+            (0..100_u32).for_each(|at| {
+                let key = mix(u64::from(round) << 40 | u64::from(chunk * 100 + at)) % 30_000;
                 batch.put(&(key as u32).to_be_bytes(), &[round as u8; 200]).unwrap();
             });
             engine.apply(batch.as_batch()).unwrap();
