@@ -128,6 +128,11 @@ impl<'a> AheadWriter<'a> {
         self.record.take()
     }
 
+    /// How much was written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.taken.iter().map(Extent::bytes).sum()
+    }
+
     /// The log may name what was written: it is not free again.
     pub(crate) fn keep(&mut self) {
         self.taken.clear();

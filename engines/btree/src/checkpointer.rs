@@ -34,6 +34,9 @@ use crate::space::{BLOCK, Extent, Space};
 use crate::superblock::Superblock;
 use crate::tree::{Size, View};
 
+/// Less than this part of the file is not worth moving pages for.
+const FREE_PART: u64 = 64;
+
 /// What a checkpoint is made of.
 pub(crate) struct Basis {
     pub(crate) view: View,
@@ -218,13 +221,17 @@ impl Checkpointer {
     }
 
     /// The pages that lie behind where the file would end if nothing in front of it were free; the next checkpoint
-    /// moves them, and the maps that lie there.
+    /// moves them, and the maps that lie there. None if what is free is not worth the writes.
     pub(crate) fn pages_to_move(&mut self) -> BTreeSet<PageId> {
         let Stored { places, maps, .. } = &self.stored;
-        let dense = {
+        let (end, free) = {
             let space = places.space();
-            space.end() - space.free_blocks()
+            (space.end(), space.free_blocks())
         };
+        let dense = end - free;
+        if free * FREE_PART < end {
+            return BTreeSet::new();
+        }
         let pages: BTreeSet<_> =
             places.map().pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect();
         let is_map_behind = maps.maps.iter().any(|map| map.extent().end() > dense);

@@ -153,7 +153,7 @@ pub(crate) struct Redo<'a> {
     /// Whether the checkpoint is not the newest one: blocks that the log names may have been used again.
     is_doubtful: bool,
     gathered: Redone,
-    /// Bytes of all records.
+    /// Bytes of all records and of what was written ahead of them.
     bytes: u64,
     pending: Pending,
 }
@@ -219,7 +219,7 @@ impl<'a> Redo<'a> {
     }
 
     /// The blocks that a record names hold what it says, and are not free.
-    fn take_blocks(&self, items: Items<'_>) -> Result<()> {
+    fn take_blocks(&mut self, items: Items<'_>) -> Result<()> {
         for item in items {
             match item? {
                 Item::Leaf(leaf) => self.take_place(leaf.place)?,
@@ -230,7 +230,8 @@ impl<'a> Redo<'a> {
         Ok(())
     }
 
-    fn take_place(&self, place: Place) -> Result<()> {
+    fn take_place(&mut self, place: Place) -> Result<()> {
+        self.bytes += place.extent.bytes();
         let places = &self.tree.frames.places;
         let Some(file) = places.file().filter(|file| file.has(place)) else {
             return Err(corrupt(

@@ -156,7 +156,7 @@ impl Store {
         let mut edit = self.tree.edit();
         edit.apply(batch)?;
         let has_puts = batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. }));
-        self.log_and_publish(edit, batch.as_bytes(), has_puts, || {})
+        self.log_and_publish(edit, batch.as_bytes(), has_puts, None)
     }
 
     /// The same for sorted puts, if there is no key from the first to the last of them.
@@ -164,7 +164,7 @@ impl Store {
         let mut edit = self.tree.edit();
         check_empty(&self.tree, edit.base(), first, last)?;
         edit.apply(batch.as_batch())?;
-        self.log_and_publish(edit, batch.as_batch().as_bytes(), true, || {})
+        self.log_and_publish(edit, batch.as_batch().as_bytes(), true, None)
     }
 
     /// The same for what was written ahead of the log; if keys are given, then only if there is none from one to the
@@ -182,7 +182,7 @@ impl Store {
         if let Record::Ahead { items, .. } = Record::parse(&record)? {
             edit.take_ahead(items)?;
         }
-        self.log_and_publish(edit, &record, true, || written.keep())
+        self.log_and_publish(edit, &record, true, Some(&mut written))
     }
 
     /// Begins to write pages ahead of the log.
@@ -230,25 +230,30 @@ impl Store {
         }
     }
 
-    /// Writes the record of an edit and makes both count. `logged` is called when the log may have the record.
+    /// Writes the record of an edit and makes both count, with what was written ahead of it.
     fn log_and_publish(
         &self,
         edit: Edit<'_>,
         record: &[u8],
         has_puts: bool,
-        logged: impl FnOnce(),
+        ahead: Option<&mut AheadWriter<'_>>,
     ) -> Result<()> {
         if has_puts {
             self.refuse_what_no_checkpoint_takes()?;
             self.log.leave_reserve(record.len() as u64)?;
         }
         let lsn = self.log.append(&[record])?;
-        logged();
+        // From here on the log may have the record. Only a checkpoint frees what is spent of what it names, so that counts
+        // like the record itself.
+        let ahead_bytes = ahead.as_ref().map_or(0, |ahead| ahead.bytes());
+        if let Some(ahead) = ahead {
+            ahead.keep();
+        }
         self.log.make_durable(lsn)?;
         let mut published = lock(&self.published);
         published.pending.add(edit.publish(), &self.tree.frames.places);
         published.position = lsn;
-        self.backlog.fetch_add(backlog_bytes(record.len()), Ordering::Relaxed);
+        self.backlog.fetch_add(backlog_bytes(record.len()) + ahead_bytes, Ordering::Relaxed);
         drop(published);
         if self.log.needs_preparation() {
             self.lanes.wake(LOG_LANE);

@@ -357,6 +357,24 @@ fn every_class_has_a_line_for_every_promise_and_a_reason() {
 }
 
 #[test]
+fn a_long_value_that_is_overwritten_again_and_again_calls_for_checkpoints_and_does_not_grow_the_file() {
+    let disk = Disk::default();
+    let engine = BtreeEngine::open(request(disk.root(), 400_000)).unwrap();
+    for round in 0..100_u8 {
+        put(&engine, b"long", &vec![round; 100_000]).unwrap();
+        run(&engine, CHECKPOINT);
+    }
+    let contents = disk.contents();
+    let length = contents.iter().find(|(name, _)| name == "data").map_or(0, |(_, bytes)| bytes.len());
+    assert!(length < 2_000_000, "{length} bytes");
+    put(&engine, b"long", &[1; 100_000]).unwrap();
+    let backlog = metric(&engine, "checkpoint_backlog_log_bytes");
+    drop(engine);
+    let again = BtreeEngine::open(request(disk.root(), 400_000)).unwrap();
+    assert!(backlog > 100_000.0 && metric(&again, "checkpoint_backlog_log_bytes") > 100_000.0);
+}
+
+#[test]
 fn compacting_gives_back_what_lies_between_pages_that_were_overwritten_at_random() {
     let disk = Disk::default();
     let engine = BtreeEngine::open(request(disk.root(), 400_000)).unwrap();
