@@ -122,7 +122,9 @@ fn verify_data(checkpointer: &Checkpointer, watch: &dyn Watch) -> Result<()> {
 impl Source for Stored {
     fn with_page<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
         let missing = || EngineError::failed(format!("page {id} is not in the map"));
-        look(self.places.read(id)?.ok_or_else(missing)?.view())
+        // What is ahead of the checkpoint may have the number of a page that is gone since.
+        let place = self.places.map().place(id).ok_or_else(missing)?;
+        look(self.places.read_at(id, place)?.view())
     }
 }
 

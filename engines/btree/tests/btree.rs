@@ -399,3 +399,17 @@ fn compacting_gives_back_what_lies_between_pages_that_were_overwritten_at_random
     assert!(free <= 0.02 * length as f64, "{free} of {length} bytes are free");
     assert_eq!(findings(&engine), [""; 0]);
 }
+
+#[test]
+fn verify_looks_at_the_checkpoint_though_a_number_of_it_is_used_again() {
+    let disk = Disk::default();
+    let engine = BtreeEngine::open(request(disk.root(), 1 << 30)).unwrap();
+    put(&engine, b"a", &[1; 5_000]).unwrap();
+    engine.compact(KeyRange::all(), &Findings::default()).unwrap();
+    let mut batch = BatchBuilder::new();
+    batch.delete(b"a").unwrap();
+    engine.apply(batch.as_batch()).unwrap();
+    // Its page has the number of the one that is gone, and the checkpoint names that one still.
+    put(&engine, b"b", &[2; 100_000]).unwrap();
+    assert_eq!(findings(&engine), [""; 0]);
+}

@@ -36,7 +36,7 @@ fn btree_loses_nothing_that_was_answered_ok() {
 fn crashes_lie_in_splits_merges_checkpoints_and_changes_of_superblocks() {
     let counters = ["tree_splits", "tree_merges", "checkpoints"];
     let subject = btree().with_counted(counters);
-    let mut judge = Judge::new(&subject, Effort { keys: 96, ..Effort::of(4_000) });
+    let mut judge = Judge::new(&subject, Effort { keys: 96, ..Effort::of(12_000) });
     judge.judge(401).unwrap_or_else(|violation| panic!("{violation}"));
     let activity = &judge.activity;
     for counter in counters {
