@@ -280,13 +280,7 @@ fn in_key_order(view: &View, pages: &BTreeSet<PageId>) -> Result<Vec<PageId>> {
     let pin = view.pin()?;
     let key = |id: PageId| {
         let leaf = pin.peek(id).filter(|page| page.kind() == Kind::Leaf);
-        let mut head = [u8::MAX; 16];
-        if let Some(page) = leaf {
-            let known = page.lower().len().min(head.len());
-            head = [0; 16];
-            head[..known].copy_from_slice(&page.lower()[..known]);
-        }
-        (leaf.is_none(), head, id)
+        (leaf.is_none(), leaf.map_or([0; 16], |page| page::first_bytes(page.lower())), id)
     };
     let mut keyed: Vec<_> = pages.iter().map(|id| key(*id)).collect();
     keyed.sort_unstable();

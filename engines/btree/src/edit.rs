@@ -16,6 +16,7 @@ use page::{Page, PageId, PageRef, Payload, Split};
 
 use crate::changed::Changed;
 use crate::ids::{Ids, TakenIds};
+use crate::key_order::in_key_order;
 use crate::map::Place;
 use crate::pin::Pin;
 use crate::space::Extent;
@@ -24,6 +25,10 @@ use crate::tree::{ROOT, Size, Tree, check_level};
 /// A page that is longer than this is split where it can be, and none is made so by sharing cells: large keys that have
 /// lost what they had in common may take many times the bytes. Pages that cannot be split are not much longer.
 pub(crate) const TOO_LONG_BYTES: usize = 256 << 10;
+
+/// Batches of so many mutations are done in the order of their keys: several may belong to one leaf, and neighbours go the
+/// same way down.
+const ORDERED_FROM: usize = 64;
 
 /// One page on the way down to a key, and which of its cells the way goes through.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +75,10 @@ impl<'a> Edit<'a> {
 
     /// Adds every mutation of a batch.
     pub(crate) fn apply(&mut self, batch: Batch<'_>) -> Result<()> {
-        batch.into_iter().try_for_each(|mutation| self.apply_one(mutation))
+        match batch.iter().nth(ORDERED_FROM - 1) {
+            Some(_) => in_key_order(batch, |mutation| self.apply_one(mutation)),
+            None => batch.into_iter().try_for_each(|mutation| self.apply_one(mutation)),
+        }
     }
 
     /// Adds one mutation.

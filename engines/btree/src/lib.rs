@@ -14,8 +14,8 @@
 //!
 //! From the bottom up: `slots` and `views` know who reads what; `space`, `superblock`, `map`, `data_file`, `places`,
 //! `page_writer` and `ahead_writer` are the file, `record` is what the log says; `frames`, `pin`, `reclaim`, `evict`,
-//! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `changed`, `edit`, `balance`, `range_delete`
-//! and `graft` make a tree of them; `ahead`, `cursor`, `estimate`, `shape` and `check` read it; `leaf_writer` and `ingest`
+//! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `changed`, `edit`, `key_order`, `balance`,
+//! `range_delete` and `graft` make a tree of them; `ahead`, `cursor`, `estimate`, `shape` and `check` read it; `leaf_writer` and `ingest`
 //! fill it; `pending`, `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together. `salvage` opens what is
 //! damaged, with `survivors`, `cover`, `rebuild` and `losses`.
 //!
@@ -48,6 +48,7 @@ mod guarantees;
 mod holds;
 mod ids;
 mod ingest;
+mod key_order;
 mod leaf_writer;
 mod losses;
 mod maintenance;

@@ -9,30 +9,19 @@
 use std::sync::Arc;
 
 use adapter_api::environment::Environment;
-use adapter_api::{Batch, EngineError, Mutation, Result};
-use page::{Kind, PageRef, UNNAMED};
+use adapter_api::{EngineError, Result};
+use page::{Kind, PageRef};
 use wal::{Log, LogOptions, Lsn};
 
 use crate::checkpointer::Stored;
 use crate::data_file::{DataFile, Found, corrupt};
-use crate::edit::Edit;
 use crate::frames::Bounds;
-use crate::map::Place;
 use crate::pending::Pending;
 use crate::places::Places;
-use crate::record::{Item, Items, Record};
-use crate::redo::Redone;
+use crate::redo::Redo;
 use crate::space::BLOCK;
 use crate::superblock::Superblock;
 use crate::tree::{ROOT, Size, Tree};
-
-/// How many bytes of records are gathered before they are done, at most.
-const REDO_BYTES: u64 = 64 << 20;
-/// How many bytes of pages are changed before they become visible, at most. As they were, they are freed then, and
-/// their memory is used again while the processor's caches still have it.
-const CHANGED_BYTES: u64 = 4 << 20;
-/// Neither takes more than this part of the budget: as they were, pages may be evicted then.
-const REDO_PART: u64 = 16;
 
 /// The store as it was found.
 pub(crate) struct Recovered {
@@ -143,114 +132,4 @@ fn load_one(file: &DataFile, found: Found) -> Result<Loaded> {
 fn read_every_page(file: &DataFile, stored: &Stored) -> Result<()> {
     let map = stored.places.map();
     map.pages().try_for_each(|(id, place)| file.read_page(id, place).map(drop))
-}
-
-/// Does records again, many at once.
-pub(crate) struct Redo<'a> {
-    tree: &'a Tree,
-    /// That of the checkpoint.
-    version: u64,
-    /// Whether the checkpoint is not the newest one: blocks that the log names may have been used again.
-    is_doubtful: bool,
-    gathered: Redone,
-    /// Bytes of all records and of what was written ahead of them.
-    bytes: u64,
-    pending: Pending,
-}
-
-impl<'a> Redo<'a> {
-    /// Nothing yet; `version` is that of the checkpoint, which may not be the newest one if `is_doubtful`.
-    pub(crate) fn new(tree: &'a Tree, version: u64, is_doubtful: bool) -> Self {
-        let (gathered, pending) = (Redone::default(), Pending::default());
-        Self { tree, version, is_doubtful, gathered, bytes: 0, pending }
-    }
-
-    /// Does a record again.
-    pub(crate) fn take(&mut self, lsn: Lsn, record: &[u8]) -> Result<()> {
-        self.bytes += record.len() as u64;
-        let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
-        let parsed = Record::parse(record).map_err(|error| {
-            wrong(format!("{error}; the log itself is whole, so the record was written like this"))
-        });
-        match parsed? {
-            // As it came, for it is in memory already.
-            Record::Batch(batch) if record.len() as u64 > self.at_most(REDO_BYTES) => {
-                self.redo_at_once(|edit| edit.apply(batch))
-            }
-            Record::Batch(batch) => self.gather(batch),
-            Record::Ahead { version, .. } if version > self.version => {
-                Err(wrong("it goes on from a checkpoint that is not there; restore a backup".to_string()))
-            }
-            Record::Ahead { items, .. } => {
-                self.take_blocks(items)?;
-                self.redo_at_once(|edit| edit.take_ahead(items))
-            }
-        }
-    }
-
-    fn gather(&mut self, batch: Batch<'_>) -> Result<()> {
-        for mutation in batch {
-            match mutation {
-                Mutation::Put { key, value } => self.gathered.add(key, Some(value)),
-                Mutation::Delete { key } => self.gathered.add(key, None),
-                Mutation::DeleteRange(range) => self.redo_at_once(|edit| edit.delete_range(range))?,
-            }
-        }
-        if self.gathered.bytes() >= self.at_most(REDO_BYTES) { self.redo_gathered() } else { Ok(()) }
-    }
-
-    /// Does something again behind what was gathered.
-    fn redo_at_once(&mut self, change: impl FnOnce(&mut Edit<'a>) -> Result<()>) -> Result<()> {
-        self.redo_gathered()?;
-        let mut edit = self.tree.edit();
-        change(&mut edit)?;
-        self.pending.add(edit.publish(), &self.tree.frames.places);
-        Ok(())
-    }
-
-    fn redo_gathered(&mut self) -> Result<()> {
-        let (changed_max, pending) = (self.at_most(CHANGED_BYTES), &mut self.pending);
-        let published = |edit: Edit<'a>| pending.add(edit.publish(), &self.tree.frames.places);
-        self.gathered.finish(self.tree, changed_max, published)
-    }
-
-    fn at_most(&self, bytes: u64) -> u64 {
-        bytes.min(self.tree.frames.bounds.cache_bytes / REDO_PART)
-    }
-
-    /// The blocks that a record names hold what it says, and are not free.
-    fn take_blocks(&mut self, items: Items<'_>) -> Result<()> {
-        for item in items {
-            match item? {
-                Item::Leaf(leaf) => self.take_place(leaf.place)?,
-                Item::Value { place, .. } => self.take_place(place)?,
-                Item::Batch(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn take_place(&mut self, place: Place) -> Result<()> {
-        self.bytes += place.extent.bytes();
-        let places = &self.tree.frames.places;
-        let Some(file) = places.file().filter(|file| file.has(place)) else {
-            return Err(corrupt(
-                place.extent.offset(),
-                "a record of the log names a page here, and the file ends before",
-            ));
-        };
-        if !places.space().take_at(place.extent) {
-            return Err(corrupt(
-                place.extent.offset(),
-                "a record of the log and the map both have a page here",
-            ));
-        }
-        if self.is_doubtful { file.read_page(UNNAMED, place).map(drop) } else { Ok(()) }
-    }
-
-    /// Shows everything that was done. Returns what the next checkpoint has to take in, and the bytes of the records.
-    pub(crate) fn finish(mut self) -> Result<(Pending, u64)> {
-        self.redo_gathered()?;
-        Ok((self.pending, self.bytes))
-    }
 }

@@ -1,5 +1,7 @@
 //! Where the fields of a page lie, and how numbers are read and written. Drawn at the top of the crate.
 
+use std::array;
+
 /// Pages are a multiple of this many bytes.
 pub const BLOCK_BYTES: usize = 4096;
 /// The bytes in front of heads and slots.
@@ -88,13 +90,18 @@ pub(crate) fn put_u64(bytes: &mut [u8], at: usize, number: u64) {
     bytes[at..at + 8].copy_from_slice(&number.to_le_bytes());
 }
 
+/// The first bytes of a key, with zeros behind one that is shorter: in the order of keys as far as they reach.
+#[inline]
+pub fn first_bytes<const N: usize>(key: &[u8]) -> [u8; N] {
+    key.first_chunk()
+        .copied()
+        .unwrap_or_else(|| array::from_fn(|at| key.get(at).copied().unwrap_or_default()))
+}
+
 /// The first four bytes of a key as a number that has the order of the bytes.
 #[inline]
 pub(crate) fn head_of(key: &[u8]) -> u32 {
-    match key.first_chunk::<4>() {
-        Some(first) => u32::from_be_bytes(*first),
-        None => key.iter().enumerate().fold(0, |head, (at, byte)| head | u32::from(*byte) << (24 - 8 * at)),
-    }
+    u32::from_be_bytes(first_bytes(key))
 }
 
 /// How many bytes two keys begin with alike.
