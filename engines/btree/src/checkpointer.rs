@@ -228,10 +228,10 @@ impl Checkpointer {
             let space = places.space();
             (space.end(), space.free_blocks())
         };
-        let dense = end - free;
         if free * FREE_PART < end {
             return BTreeSet::new();
         }
+        let dense = end - free;
         let pages: BTreeSet<_> =
             places.map().pages().filter(|(_, place)| place.extent.end() > dense).map(|(id, _)| id).collect();
         let is_map_behind = maps.maps.iter().any(|map| map.extent().end() > dense);
@@ -297,7 +297,6 @@ fn add_map(stored: &mut Stored, writer: &mut PageWriter, is_full: bool) -> Resul
         false => map::encode(changes, before),
     };
     drop(map);
-    let too_large = || adapter_api::EngineError::full("the data file cannot have more than 16 TiB");
-    let map = writer.add_map(bytes.ok_or_else(too_large)?, stored.places.free());
+    let map = writer.add_map(bytes?, stored.places.free());
     Ok(Stage::Map(map, is_full))
 }

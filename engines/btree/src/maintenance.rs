@@ -18,7 +18,7 @@ use crate::data_file::{DataFile, Found, corrupt};
 use crate::map::encode;
 use crate::page_writer::{PageWriter, failure};
 use crate::places::Places;
-use crate::record::{Item, Record};
+use crate::record::Record;
 use crate::space::{BLOCK, Space};
 use crate::store::Store;
 use crate::superblock::{SUPERBLOCKS, Superblock};
@@ -47,9 +47,7 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
             return Err(EngineError::rejected("cancelled by its caller"));
         }
     }
-    let too_large = || EngineError::full("the data file cannot have more than 16 TiB");
-    let bytes = encode(&writer.changes, None).ok_or_else(too_large)?;
-    let map = writer.add_map(bytes, &space);
+    let map = writer.add_map(encode(&writer.changes, None)?, &space);
     while !writer.step(&view, &space)? {}
     writer.sync()?;
     let superblock = Superblock { generation: 1, position, version: view.version(), size, map };
@@ -146,11 +144,7 @@ fn verify_log(store: &Store, newest: Lsn, findings: &Findings<'_>) -> Result<()>
 fn verify_record(places: &Places, record: &[u8], findings: &Findings<'_>) -> Result<()> {
     let Ok(Record::Ahead { items, .. }) = Record::parse(record) else { return Ok(()) };
     for item in items {
-        let place = match item? {
-            Item::Leaf(leaf) => leaf.place,
-            Item::Value { place, .. } => place,
-            Item::Batch(_) => continue,
-        };
+        let Some(place) = item?.place() else { continue };
         match places.read_at(UNNAMED, place) {
             Err(damage @ EngineError::Corrupt { .. }) => findings.finding(damage),
             outcome => drop(outcome?),

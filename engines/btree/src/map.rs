@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 
+use adapter_api::{EngineError, Result};
 use page::PageId;
 
 use crate::space::{Extent, blocks};
@@ -25,7 +26,9 @@ const MAGIC: &[u8; 4] = b"EBM1";
 const FULL: u32 = 1;
 const CHANGES: u32 = 2;
 const HEAD_BYTES: usize = 36;
-const ENTRY_BYTES: usize = 16;
+const ENTRY_BYTES: usize = 4 + PLACE_BYTES;
+/// How many bytes a place is encoded in.
+pub(crate) const PLACE_BYTES: usize = 12;
 /// A full map is written when there would be more maps of changes than this.
 const MAPS_MAX: usize = 16;
 
@@ -48,6 +51,27 @@ impl MapRef {
 pub(crate) struct Place {
     pub(crate) extent: Extent,
     pub(crate) checksum: u32,
+}
+
+impl Place {
+    /// Appends it, as drawn above: a start, blocks, a checksum.
+    ///
+    /// # Errors
+    /// `Full` if the file is too long for the numbers.
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) -> Result<()> {
+        let too_long = |_| EngineError::full("the data file cannot have more than 16 TiB");
+        let Self { extent, checksum } = self;
+        let start = u32::try_from(extent.start).map_err(too_long)?;
+        let blocks = u32::try_from(extent.blocks).map_err(too_long)?;
+        [start, blocks, *checksum].iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        Ok(())
+    }
+
+    /// Reads one; `None` if it has no blocks.
+    pub(crate) fn decode(bytes: &[u8; PLACE_BYTES]) -> Option<Self> {
+        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        Packed { start: number(0), blocks: number(4), checksum: number(8) }.place()
+    }
 }
 
 /// The pages that a checkpoint changed; `None` are those that are gone.
@@ -154,8 +178,11 @@ impl MapChain {
     }
 }
 
-/// The bytes of a map; `before` is `None` for a full one. `None` if the file is too large for its numbers.
-pub(crate) fn encode(changes: &Changes, before: Option<MapRef>) -> Option<Vec<u8>> {
+/// The bytes of a map; `before` is `None` for a full one.
+///
+/// # Errors
+/// `Full` if the file is too long for its numbers.
+pub(crate) fn encode(changes: &Changes, before: Option<MapRef>) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + changes.len() * ENTRY_BYTES);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&if before.is_some() { CHANGES } else { FULL }.to_le_bytes());
@@ -165,13 +192,13 @@ pub(crate) fn encode(changes: &Changes, before: Option<MapRef>) -> Option<Vec<u8
     bytes.extend_from_slice(&before.bytes.to_le_bytes());
     bytes.extend_from_slice(&before.checksum.to_le_bytes());
     for (id, place) in changes {
-        let (extent, checksum) = place.map_or_else(Default::default, |place| (place.extent, place.checksum));
-        let (start, blocks) = (u32::try_from(extent.start).ok()?, u32::try_from(extent.blocks).ok()?);
-        [*id, start, blocks, checksum]
-            .iter()
-            .for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        bytes.extend_from_slice(&id.to_le_bytes());
+        match place {
+            Some(place) => place.encode(&mut bytes)?,
+            None => bytes.extend_from_slice(&[0; PLACE_BYTES]),
+        }
     }
-    Some(bytes)
+    Ok(bytes)
 }
 
 /// Reads a map whose checksum holds; `None` if it is none all the same.
@@ -189,11 +216,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Decoded> {
         return None;
     }
     let entry = |bytes: &[u8]| {
-        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let extent = Extent { start: number(4).into(), blocks: number(8).into() };
-        (number(0), (extent.blocks > 0).then(|| Place { extent, checksum: number(12) }))
+        let (id, place) = bytes.split_first_chunk()?;
+        Some((PageId::from_le_bytes(*id), Place::decode(place.first_chunk()?)))
     };
-    Some(Decoded { changes: entries.map(entry).collect(), before })
+    Some(Decoded { changes: entries.map(entry).collect::<Option<_>>()?, before })
 }
 
 #[cfg(test)]

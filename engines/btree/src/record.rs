@@ -7,7 +7,7 @@
 //! an item   leaf   | 1 | place | entries u32 | bytes u64 | lower u16 | bounded u8 | upper u16 | both fences |
 //!           value  | 2 | place | bytes u32 | key u16 | the key |
 //!           batch  | 3 | length u64 | a batch |
-//! a place   | start in blocks u32 | blocks u32 | checksum u32 |
+//! a place   | start in blocks u32 | blocks u32 | checksum u32 |           as a map of pages has it
 //! ```
 //!
 //! What an ingest builds and values that are very long are written into free blocks of the data file and made durable,
@@ -19,7 +19,6 @@
 use adapter_api::{Batch, BatchBuilder, EngineError, Result};
 
 use crate::map::Place;
-use crate::space::Extent;
 use crate::tree::Size;
 
 const AHEAD: u8 = b'P';
@@ -133,10 +132,7 @@ impl<'a> Items<'a> {
     }
 
     fn place(&mut self) -> Option<Place> {
-        let mut number = || self.take().map(u32::from_le_bytes);
-        let extent = Extent { start: number()?.into(), blocks: number()?.into() };
-        let place = Place { extent, checksum: number()? };
-        (extent.blocks > 0).then_some(place)
+        self.take().and_then(|bytes| Place::decode(&bytes))
     }
 
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
@@ -173,7 +169,7 @@ impl RecordBuilder {
     pub(crate) fn leaf(&mut self, leaf: AheadLeaf<'_>) -> Result<()> {
         let AheadLeaf { place, size, lower, upper } = leaf;
         self.bytes.push(LEAF);
-        self.place(place)?;
+        place.encode(&mut self.bytes)?;
         self.bytes.extend_from_slice(&(size.entries as u32).to_le_bytes());
         self.bytes.extend_from_slice(&size.bytes.to_le_bytes());
         self.bytes.extend_from_slice(&(lower.len() as u16).to_le_bytes());
@@ -186,7 +182,7 @@ impl RecordBuilder {
 
     pub(crate) fn value(&mut self, key: &[u8], bytes: u32, place: Place) -> Result<()> {
         self.bytes.push(VALUE);
-        self.place(place)?;
+        place.encode(&mut self.bytes)?;
         self.bytes.extend_from_slice(&bytes.to_le_bytes());
         self.bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
         self.bytes.extend_from_slice(key);
@@ -212,21 +208,12 @@ impl RecordBuilder {
         self.bytes.extend_from_slice(&(batch.as_bytes().len() as u64).to_le_bytes());
         self.bytes.extend_from_slice(batch.as_bytes());
     }
-
-    fn place(&mut self, place: Place) -> Result<()> {
-        let too_large = |_| EngineError::full("the data file cannot have more than 16 TiB");
-        let Place { extent, checksum } = place;
-        let start = u32::try_from(extent.start).map_err(too_large)?;
-        let blocks = u32::try_from(extent.blocks).map_err(too_large)?;
-        let numbers = [start, blocks, checksum];
-        numbers.iter().for_each(|number| self.bytes.extend_from_slice(&number.to_le_bytes()));
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::space::Extent;
 
     #[test]
     fn a_record_is_read_back_and_cuts_are_refused() {
