@@ -84,7 +84,6 @@ fn visit_entry(source: &impl Source, leaf: PageRef<'_>, index: usize, census: &m
         Payload::Here(value) => value.len(),
         Payload::Child(_) => 0,
     };
-    census.size.entries += 1;
-    census.size.bytes += (key_bytes + value_bytes) as u64;
+    census.size.add_entry((key_bytes + value_bytes) as u64);
     Ok(())
 }

@@ -135,12 +135,10 @@ impl<'a> Edit<'a> {
 
     /// Looks at a page as this edit has it, without keeping it in memory if it is not.
     pub(crate) fn look_at<R>(&self, id: PageId, look: impl FnOnce(PageRef<'_>) -> Result<R>) -> Result<R> {
-        match self.changed.get(&id) {
-            Some(changed) => look(changed.as_ref().map(Page::view).ok_or_else(|| missing(id))?),
-            None if self.ahead.contains_key(&id) => {
-                look(self.tree.frames.places.read_at(id, self.ahead[&id])?.view())
-            }
-            None => self.base.look_at(id, |page| look(page.ok_or_else(|| missing(id))?)),
+        match (self.changed.get(&id), self.ahead.get(&id)) {
+            (Some(changed), _) => look(changed.as_ref().map(Page::view).ok_or_else(|| missing(id))?),
+            (None, Some(place)) => look(self.tree.frames.places.read_at(id, *place)?.view()),
+            (None, None) => self.base.look_at(id, |page| look(page.ok_or_else(|| missing(id))?)),
         }
     }
 
@@ -200,8 +198,7 @@ impl<'a> Edit<'a> {
 
     fn put_counted(&mut self, key: &[u8], payload: Payload<'_>, value_bytes: usize) -> Result<()> {
         let replaced = self.put_payload(key, payload)?;
-        self.size.bytes += (key.len() + value_bytes) as u64;
-        self.size.entries += 1;
+        self.size.add_entry((key.len() + value_bytes) as u64);
         self.forget(replaced, key.len());
         Ok(())
     }

@@ -40,10 +40,7 @@ impl Edit<'_> {
     fn take_leaf(&mut self, leaf: &AheadLeaf<'_>, cuts: &mut Vec<Vec<u8>>) -> Result<()> {
         let AheadLeaf { place, size, .. } = *leaf;
         match self.graft(leaf, cuts)? {
-            true => {
-                self.size.entries += size.entries;
-                self.size.bytes += size.bytes;
-            }
+            true => self.size += size,
             false => {
                 let page = self.tree.frames.places.read_at(page::UNNAMED, place)?;
                 for cell in page.view().cells() {

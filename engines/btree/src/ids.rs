@@ -1,7 +1,7 @@
 //! The numbers of pages: which are taken, and which an edit takes on trial.
 //!
-//! Promises: a number is given to one page at a time; an edit that is dropped has taken none. Called by `tree` and
-//! `edit`.
+//! Promises: a number is given to one page at a time; an edit that is dropped has taken none. Called by `tree`, `edit`
+//! and `rebuild`.
 
 use adapter_api::{EngineError, Result};
 use page::PageId;
@@ -77,14 +77,22 @@ impl TakenIds {
             self.taken += 1;
             return Ok(ids.free[at]);
         }
-        let id = self.next;
-        let full = || EngineError::full("the tree has no number for one more page");
-        self.next = id.checked_add(1).ok_or_else(full)?;
-        Ok(id)
+        next_id(&mut self.next)
     }
 
     /// The number is free again.
     pub(crate) fn give_back(&mut self, id: PageId) {
         self.given_back.push(id);
     }
+}
+
+/// The next of the numbers that no page ever had, which is then one.
+///
+/// # Errors
+/// `Full` if there is none.
+pub(crate) fn next_id(next: &mut PageId) -> Result<PageId> {
+    let id = *next;
+    let full = || EngineError::full("the tree has no number for one more page");
+    *next = id.checked_add(1).ok_or_else(full)?;
+    Ok(id)
 }

@@ -155,8 +155,10 @@ impl<'a> LeafWriter<'a> {
             self.write(entries, of.start..half, lower, fence)?;
             return self.write(entries, half..of.end, fence, upper);
         }
-        let bytes = of.clone().map(|index| entries.entry(index)).map(|(key, value)| key.len() + value.len());
-        let size = Size { entries: of.len() as u64, bytes: bytes.sum::<usize>() as u64 };
+        let mut size = Size::default();
+        for (key, value) in of.map(|index| entries.entry(index)) {
+            size.add_entry((key.len() + value.len()) as u64);
+        }
         self.out.leaf(Page::build(head, cells, self.page_bytes), size)
     }
 }

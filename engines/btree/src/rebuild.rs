@@ -14,12 +14,12 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use adapter_api::{EngineError, Result, Watch};
+use adapter_api::{Result, Watch};
 use page::{Cell, HEADER_BYTES, Head, Page, PageId, Payload};
 
 use crate::cover::{Cover, Stretch};
 use crate::data_file::DataFile;
-use crate::ids::Ids;
+use crate::ids::{Ids, next_id};
 use crate::losses::Losses;
 use crate::map::{PageMap, Place};
 use crate::places::Places;
@@ -91,10 +91,7 @@ impl Row {
     }
 
     fn take_id(&mut self) -> Result<PageId> {
-        let id = self.next;
-        let full = || EngineError::full("the tree has no number for one more page");
-        self.next = id.checked_add(1).ok_or_else(full)?;
-        Ok(id)
+        next_id(&mut self.next)
     }
 
     /// A number for the next leaf, which begins at a fence.
@@ -124,8 +121,7 @@ impl Row {
         let is_cut = *keys != leaf.keys;
         if !is_cut && !leaf.has_values {
             self.map.set(id, Some(leaf.place));
-            self.size.entries += leaf.size.entries;
-            self.size.bytes += leaf.size.bytes;
+            self.size += leaf.size;
             return Ok(());
         }
         let page = file.read_page(id, leaf.place)?;
@@ -145,7 +141,7 @@ impl Row {
             };
             is_changed |= value != cell.payload;
             kept.push(Cell { payload: value, ..cell });
-            self.size.add((cell.prefix.len() + cell.suffix.len() + bytes_of(value)) as u64);
+            self.size.add_entry((cell.prefix.len() + cell.suffix.len() + bytes_of(value)) as u64);
         }
         if is_cut && !kept.is_empty() {
             losses.tell_older(keys, leaf.place);

@@ -195,19 +195,11 @@ impl Leaf {
                 Payload::Here(value) => value.len() as u64,
                 Payload::Child(_) => 0,
             };
-            size.add((cell.prefix.len() + cell.suffix.len()) as u64 + value);
+            size.add_entry((cell.prefix.len() + cell.suffix.len()) as u64 + value);
         }
         let keys = Stretch { lower: page.lower().into(), upper: page.upper().map(Into::into) };
         let is_unnamed = page.id() == UNNAMED;
         Self { place, keys, version: page.version(), is_unnamed, size, has_values }
-    }
-}
-
-impl Size {
-    /// Adds an entry of so many bytes.
-    pub(crate) fn add(&mut self, bytes: u64) {
-        self.entries += 1;
-        self.bytes += bytes;
     }
 }
 

@@ -4,6 +4,7 @@
 //! engine, recovery and the checkpointer.
 
 use std::iter;
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -28,6 +29,20 @@ pub(crate) struct Size {
     pub(crate) entries: u64,
     /// Bytes of their keys and values.
     pub(crate) bytes: u64,
+}
+
+impl Size {
+    /// Adds an entry, whose key and value have so many bytes.
+    pub(crate) fn add_entry(&mut self, bytes: u64) {
+        *self += Self { entries: 1, bytes };
+    }
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+    }
 }
 
 /// How the shape of the tree came about.
