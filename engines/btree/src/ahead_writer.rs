@@ -20,22 +20,21 @@ use crate::map::Place;
 use crate::page_writer::failure;
 use crate::places::Places;
 use crate::record::{AheadLeaf, RecordBuilder};
-use crate::space::{BLOCK, Extent, blocks};
+use crate::space::{Extent, blocks};
 use crate::tree::Size;
 
 /// How many bytes are gathered before they are written.
 const RUN_BYTES: usize = 1 << 20;
 
-/// What a page of the run is.
+/// What a page does not say itself of what it holds.
 enum Kind {
-    Leaf { size: Size, lower: Vec<u8>, upper: Option<Vec<u8>> },
-    Value { key: Vec<u8>, bytes: u32 },
+    Leaf(Size),
+    Value { key: Vec<u8> },
 }
 
-/// A page of the run: where it begins there, and how many blocks it has.
+/// A page of the run.
 struct InRun {
-    at: usize,
-    blocks: u64,
+    page: Page,
     checksum: u32,
     kind: Kind,
 }
@@ -48,8 +47,8 @@ pub(crate) struct AheadWriter<'a> {
     version: u64,
     cause: Cause,
     record: RecordBuilder,
-    run: Vec<u8>,
-    in_run: Vec<InRun>,
+    run: Vec<InRun>,
+    run_bytes: usize,
     /// What was written into, and is free again if nobody keeps it.
     taken: Vec<Extent>,
 }
@@ -58,21 +57,18 @@ impl<'a> AheadWriter<'a> {
     /// Begins, beside a durable checkpoint of a version.
     pub(crate) fn new(places: &'a Places, file: DataFile, version: u64, cause: Cause) -> Self {
         let record = RecordBuilder::new(version);
-        let (since, run, in_run, taken) = (file.begin(), Vec::new(), Vec::new(), Vec::new());
-        Self { places, file, since, version, cause, record, run, in_run, taken }
+        let (since, run, taken) = (file.begin(), Vec::new(), Vec::new());
+        Self { places, file, since, version, cause, record, run, run_bytes: 0, taken }
     }
 
     /// Adds a leaf without a number.
     pub(crate) fn leaf(&mut self, leaf: Page, size: Size) -> Result<()> {
-        let page = leaf.view();
-        let (lower, upper) = (page.lower().to_vec(), page.upper().map(<[u8]>::to_vec));
-        self.add(leaf, Kind::Leaf { size, lower, upper })
+        self.add(leaf, Kind::Leaf(size))
     }
 
     /// Adds a value, for a page of its own.
     pub(crate) fn value(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let kind = Kind::Value { key: key.to_vec(), bytes: value.len() as u32 };
-        self.add(Page::of_value(UNNAMED, key, value), kind)
+        self.add(Page::of_value(UNNAMED, key, value), Kind::Value { key: key.to_vec() })
     }
 
     /// Adds mutations that are in the record itself, in front of the pages of the run.
@@ -85,10 +81,9 @@ impl<'a> AheadWriter<'a> {
     fn add(&mut self, mut page: Page, kind: Kind) -> Result<()> {
         page.set_version(self.version);
         let checksum = page.seal();
-        let (at, bytes) = (self.run.len(), page.view().bytes());
-        self.in_run.push(InRun { at, blocks: blocks(bytes.len() as u64), checksum, kind });
-        self.run.extend_from_slice(bytes);
-        if self.run.len() >= RUN_BYTES { self.write_run() } else { Ok(()) }
+        self.run_bytes += page.view().bytes().len();
+        self.run.push(InRun { page, checksum, kind });
+        if self.run_bytes >= RUN_BYTES { self.write_run() } else { Ok(()) }
     }
 
     /// Writes what was gathered, and puts it into the record.
@@ -96,21 +91,23 @@ impl<'a> AheadWriter<'a> {
         if self.run.is_empty() {
             return Ok(());
         }
-        let extent = self.places.space().take(blocks(self.run.len() as u64));
+        let extent = self.places.space().take(blocks(self.run_bytes as u64));
         self.taken.push(extent);
-        let file = self.file.file();
-        file.write_at(&[IoSlice::new(&self.run)], extent.offset(), self.cause).map_err(failure)?;
-        // A hint, so that the sync at the end finds little left to do.
-        let _ = file.write_back(extent.offset(), extent.bytes());
-        self.run.clear();
-        for InRun { at, blocks, checksum, kind } in self.in_run.drain(..) {
-            let start = extent.start + at as u64 / BLOCK;
-            let place = Place { extent: Extent { start, blocks }, checksum };
-            match &kind {
-                Kind::Leaf { size, lower, upper } => {
-                    self.record.leaf(AheadLeaf { place, size: *size, lower, upper: upper.as_deref() })?;
+        let bytes: Vec<_> = self.run.iter().map(|it| IoSlice::new(it.page.view().bytes())).collect();
+        self.file.write(&bytes, extent.offset(), self.cause).map_err(failure)?;
+        self.run_bytes = 0;
+        let mut start = extent.start;
+        for InRun { page, checksum, kind } in self.run.drain(..) {
+            let page = page.view();
+            let extent = Extent { start, blocks: blocks(page.bytes().len() as u64) };
+            let place = Place { extent, checksum };
+            start = extent.end();
+            match kind {
+                Kind::Leaf(size) => {
+                    let (lower, upper) = (page.lower(), page.upper());
+                    self.record.leaf(AheadLeaf { place, size, lower, upper })?;
                 }
-                Kind::Value { key, bytes } => self.record.value(key, *bytes, place)?,
+                Kind::Value { key } => self.record.value(&key, page.value().len() as u32, place)?,
             }
         }
         Ok(())

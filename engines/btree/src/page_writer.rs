@@ -136,10 +136,8 @@ impl PageWriter {
         if part.is_empty() {
             return Ok(());
         }
-        let (file, at) = (self.file.file(), *start * BLOCK + *written as u64);
-        file.write_at(&[IoSlice::new(part)], at, cause.unwrap_or(Cause::Checkpoint)).map_err(failure)?;
-        // A hint, so that the sync at the end finds little left to do.
-        let _ = file.write_back(at, part.len() as u64);
+        let (at, cause) = (*start * BLOCK + *written as u64, cause.unwrap_or(Cause::Checkpoint));
+        self.file.write(&[IoSlice::new(part)], at, cause).map_err(failure)?;
         self.bytes_written += part.len() as u64;
         *written = end;
         Ok(())

@@ -194,20 +194,23 @@ impl Store {
     /// Writes the values of a batch that are very long, and makes them durable; `None` if there is none.
     fn write_long_values(&self, batch: Batch<'_>) -> Result<Option<AheadWriter<'_>>> {
         let least = LONG_VALUE_PAGES * self.tree.page_bytes;
-        let is_long =
-            |mutation: &Mutation<'_>| matches!(mutation, Mutation::Put { value, .. } if value.len() >= least);
-        if !batch.iter().any(|mutation| is_long(&mutation)) {
+        let long_value = |mutation| match mutation {
+            Mutation::Put { key, value } if value.len() >= least => Some((key, value)),
+            _ => None,
+        };
+        if batch.as_bytes().len() < least || !batch.iter().any(|mutation| long_value(mutation).is_some()) {
             return Ok(None);
         }
         let (mut writer, mut others) = (self.write_ahead(Cause::Blob)?, BatchBuilder::new());
         for mutation in batch {
+            if let Some((key, value)) = long_value(mutation) {
+                writer.batch(&others);
+                others.clear();
+                writer.value(key, value)?;
+                writer.write_run()?;
+                continue;
+            }
             match mutation {
-                Mutation::Put { key, value } if value.len() >= least => {
-                    writer.batch(&others);
-                    others.clear();
-                    writer.value(key, value)?;
-                    writer.write_run()?;
-                }
                 Mutation::Put { key, value } => others.put(key, value)?,
                 Mutation::Delete { key } => others.delete(key)?,
                 Mutation::DeleteRange(range) => others.delete_range(range)?,
