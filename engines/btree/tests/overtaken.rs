@@ -13,12 +13,30 @@ use crash::environment::Disk;
 use crash::findings::Findings;
 use crash::image::mix;
 use engine_btree::BtreeEngine;
-use store::{CHECKPOINT, LOG, batch, open, request};
+use store::{CHECKPOINT, LOG, batch, open, request, stretch};
 
-/// What happens in front of one of the next reads, and how many come before that.
+/// What happens in front of one of the next reads, or of a file that is opened, and how many come before that.
 type Plan = Arc<Mutex<Option<(u64, Box<dyn FnOnce() + Send>)>>>;
 
-/// A directory in whose files reads wait for what is planned.
+/// Lets what is planned happen, if it is due.
+fn wait(plan: &Plan) {
+    let due = {
+        let mut plan = plan.lock().unwrap();
+        match &mut *plan {
+            Some((0, _)) => plan.take(),
+            Some((left, _)) => {
+                *left -= 1;
+                None
+            }
+            None => None,
+        }
+    };
+    if let Some((_, happen)) = due {
+        happen();
+    }
+}
+
+/// A directory whose files wait for what is planned before they are opened or read.
 struct Slow {
     inner: Arc<dyn Directory>,
     plan: Plan,
@@ -26,6 +44,7 @@ struct Slow {
 
 impl Directory for Slow {
     fn open_file(&self, name: &str, how: OpenFile) -> io::Result<Arc<dyn File>> {
+        wait(&self.plan);
         let inner = self.inner.open_file(name, how)?;
         Ok(Arc::new(SlowFile { inner, plan: Arc::clone(&self.plan) }))
     }
@@ -74,20 +93,7 @@ struct SlowFile {
 
 impl File for SlowFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let due = {
-            let mut plan = self.plan.lock().unwrap();
-            match &mut *plan {
-                Some((0, _)) => plan.take(),
-                Some((left, _)) => {
-                    *left -= 1;
-                    None
-                }
-                None => None,
-            }
-        };
-        if let Some((_, happen)) = due {
-            happen();
-        }
+        wait(&self.plan);
         self.inner.read_at(bytes, offset)
     }
 
@@ -249,4 +255,21 @@ fn a_backup_that_is_overtaken_is_of_the_instant_at_which_it_began() {
         happened += *store.happened.lock().unwrap();
     }
     assert!(happened > 6, "{happened}");
+}
+
+/// Leaves that are written ahead look older than the copy is, so it must not come upon their numbers.
+#[test]
+fn a_backup_that_an_ingest_overtakes_has_no_page_of_it() {
+    let (disk, target, plan) = (Disk::default(), Disk::default(), Plan::default());
+    let store = Overtaken::new(&disk, 1);
+    let (before, engine) = (store.state(), Arc::clone(&store.engine));
+    let ingest = move || engine.get().unwrap().ingest(&mut stretch("later", 100)).unwrap();
+    *plan.lock().unwrap() = Some((0, Box::new(ingest)));
+    let slow = Slow { inner: target.root(), plan: Arc::clone(&plan) };
+    store.engine().backup(Arc::new(slow), &Findings::default()).unwrap();
+    assert!(plan.lock().unwrap().is_none() && state(store.engine()).len() == before.len() + 100);
+    let (copy, findings) = (open(&target.cut_to_durable()), Findings::default());
+    copy.verify(&findings).unwrap();
+    assert_eq!(findings.take(), Vec::<String>::new());
+    assert!(state(&copy) == before);
 }
