@@ -55,15 +55,37 @@ impl Store {
         options: &Options,
         durability: Durability,
     ) -> Result<Self, String> {
+        let store = Self::open_idle(plugin, directory, options, durability, None)?;
+        store.lanes.start(&store.engine);
+        Ok(store)
+    }
+
+    /// Opens what is left of the store in a directory, for reading only; `watch` hears what is not.
+    ///
+    /// # Errors
+    /// What keeps it from opening.
+    pub fn salvage(
+        plugin: &LoadedPlugin,
+        directory: Arc<dyn Directory>,
+        options: &Options,
+        watch: Arc<dyn Watch>,
+    ) -> Result<Self, String> {
+        Self::open_idle(plugin, directory, options, Durability::Always, Some(watch))
+    }
+
+    /// Opens it with lanes that nobody runs yet.
+    fn open_idle(
+        plugin: &LoadedPlugin,
+        directory: Arc<dyn Directory>,
+        options: &Options,
+        durability: Durability,
+        salvage: Option<Arc<dyn Watch>>,
+    ) -> Result<Self, String> {
         let lanes = Arc::new(LaneThreads::new(plugin.description().lanes.len()));
-        let environment = Environment {
-            directory,
-            clock: Arc::new(RealClock::new()),
-            lanes: Arc::clone(&lanes) as Arc<dyn Lanes>,
-        };
-        let request = OpenRequest { options: options.clone(), durability, ..OpenRequest::new(environment) };
+        let (clock, running) = (Arc::new(RealClock::new()), Arc::clone(&lanes) as Arc<dyn Lanes>);
+        let environment = Environment { directory, clock, lanes: running };
+        let request = OpenRequest { environment, options: options.clone(), durability, salvage };
         let engine = plugin.open(request).map_err(failed("open"))?;
-        lanes.start(&engine);
         Ok(Self { engine, lanes, claim: None, model: Model::default() })
     }
 

@@ -86,7 +86,7 @@ fn a_strangers_engine_gets_what_it_deserves() {
 }
 
 /// Every bug of the engine `broken`, and the one badge that it costs.
-const BUGS: [(&str, &str); 9] = [
+const BUGS: [(&str, &str); 10] = [
     ("large-values-not-resident", "L0"),
     ("close-keeps-1000-keys", "L1"),
     ("batch-in-pieces", "L2"),
@@ -94,6 +94,7 @@ const BUGS: [(&str, &str); 9] = [
     ("views-of-now", "L4"),
     ("failed-sync-tried-again", "L5"),
     ("panics-without-space", "L5"),
+    ("salvage-tells-nothing", "L5"),
     ("opens-a-socket", "L6"),
     ("opens-a-file", "L6"),
 ];

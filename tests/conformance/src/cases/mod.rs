@@ -16,6 +16,7 @@ mod lives;
 mod maintenance;
 mod point;
 mod restart;
+mod salvage;
 mod scan;
 mod view;
 
@@ -23,7 +24,7 @@ use crate::case::Case;
 
 /// All of them, file by file.
 pub fn all() -> Vec<Case> {
-    let files: [&[Case]; 18] = [
+    let files: [&[Case]; 19] = [
         description::CASES,
         point::CASES,
         batch::CASES,
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Case> {
         view::CASES,
         failure::CASES,
         damage::CASES,
+        salvage::CASES,
         confinement::CASES,
     ];
     files.concat()

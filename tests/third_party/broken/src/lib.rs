@@ -14,7 +14,7 @@ use adapter_api::*;
 
 use crate::log::Log;
 
-const BUGS: [&str; 15] = [
+const BUGS: [&str; 16] = [
     "none",
     "large-values-not-resident", // L0
     "close-keeps-1000-keys",     // L1
@@ -25,6 +25,7 @@ const BUGS: [&str; 15] = [
     "views-never-end",           // L4
     "failed-sync-tried-again",   // L5
     "panics-without-space",      // L5
+    "salvage-tells-nothing",     // L5
     "opens-a-socket",            // L6
     "opens-a-file",              // L6
     "aborts",
@@ -35,7 +36,8 @@ const BUGS: [&str; 15] = [
 /// The engine.
 pub struct Broken {
     map: VersionedMap,
-    log: Mutex<Log>,
+    /// `None` if the directory was opened to salvage what it holds.
+    log: Option<Mutex<Log>>,
     bug: String,
 }
 
@@ -44,8 +46,9 @@ impl Broken {
         self.bug == bug
     }
 
-    fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    fn log(&self) -> Result<MutexGuard<'_, Log>> {
+        let log = self.log.as_ref().ok_or_else(|| EngineError::rejected("it was opened for reading only"))?;
+        Ok(log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Does what no engine should do to its process.
@@ -66,9 +69,9 @@ impl Broken {
     }
 
     fn make_durable(&self) -> Result<()> {
-        let synced = self.log().make_durable();
+        let synced = self.log()?.make_durable();
         match synced {
-            Err(_) if self.has("failed-sync-tried-again") => self.log().make_durable(),
+            Err(_) if self.has("failed-sync-tried-again") => self.log()?.make_durable(),
             Err(error) if self.has("panics-without-space") => panic!("{error}"),
             done => done,
         }
@@ -89,7 +92,7 @@ impl Broken {
         })?;
         match batch.is_empty() {
             true => Ok(()),
-            false => self.log().append(batch.as_batch()),
+            false => self.log()?.append(batch.as_batch()),
         }
     }
 }
@@ -101,7 +104,8 @@ impl Plugin for Broken {
             | Capabilities::RESIDENT
             | Capabilities::ESTIMATE
             | Capabilities::EXACT_COUNT
-            | Capabilities::DURABLE;
+            | Capabilities::DURABLE
+            | Capabilities::SALVAGE;
         // Not a choice of words: whoever tries all that are declared would meet every bug.
         about.options = vec![OptionSpec::text("bug", BUGS[0], "The bug that it has.")];
         about
@@ -122,8 +126,16 @@ impl Plugin for Broken {
             "views-never-end" => VersionedMap::with_view_limit(u64::MAX),
             _ => VersionedMap::new(),
         };
-        let log = Log::open(request.environment.directory, &map)?;
-        Ok(Self { map, log: Mutex::new(log), bug })
+        let directory = request.environment.directory;
+        let log = match request.salvage {
+            None => Some(Mutex::new(Log::open(directory, &map)?)),
+            Some(watch) => {
+                let damage = log::recover(&*directory, &map).err().filter(|_| bug != "salvage-tells-nothing");
+                damage.into_iter().for_each(|damage| watch.finding(damage));
+                None
+            }
+        };
+        Ok(Self { map, log, bug })
     }
 }
 
@@ -143,11 +155,11 @@ impl StorageEngine for Broken {
                     Mutation::Delete { key } => piece.delete(key)?,
                     Mutation::DeleteRange(range) => piece.delete_range(range)?,
                 }
-                self.log().append(piece.as_batch())?;
+                self.log()?.append(piece.as_batch())?;
                 self.make_durable()?;
             }
         } else {
-            self.log().append(batch)?;
+            self.log()?.append(batch)?;
         }
         if !self.has("ok-before-sync") {
             self.make_durable()?;
@@ -180,10 +192,13 @@ impl StorageEngine for Broken {
     }
 
     fn close(&self) -> Result<()> {
+        if self.log.is_none() {
+            return Ok(());
+        }
         if self.has("close-keeps-1000-keys") {
             self.forget()?;
         }
-        self.log().close()
+        self.log()?.close()
     }
 }
 

@@ -45,16 +45,11 @@ impl Log {
     /// Does the log again into an empty map, and begins a new one with what came of it: what was read may never have
     /// been durable.
     pub fn open(directory: Arc<dyn Directory>, map: &VersionedMap) -> Result<Self> {
-        let names: Vec<_> = directory.list()?.into_iter().map(|entry| entry.name).collect();
-        let has = |name: &str| names.iter().any(|found| found == name);
-        let closed = if has(CLOSED) { Some(read_closed(&*directory)?) } else { None };
-        let last = match (has(LOG), closed) {
-            (true, _) => replay(&read(&*directory, LOG)?, closed, map)?,
-            (false, None) => 0,
-            (false, Some(_)) => return Err(EngineError::corrupt(LOG, 0, "the file is gone")),
-        };
-        for name in [NEW, CLOSED_NEW].into_iter().filter(|name| has(name)) {
-            directory.remove(name)?;
+        let last = recover(&*directory, map)?;
+        for name in [NEW, CLOSED_NEW] {
+            if has(&*directory, name)? {
+                directory.remove(name)?;
+            }
         }
         let file = directory.open_file(NEW, OpenFile::CREATE_NEW)?;
         let mut log = Self { directory, file, generation: last + 1, end: 0, records: 0, is_sound: true };
@@ -153,6 +148,20 @@ fn record(log: &[u8], at: usize) -> Option<Record<'_>> {
     let bytes = rest.get(..short(4)? as usize)?;
     let is_whole = checksum(&head[4..], bytes) == short(0)?;
     is_whole.then_some(Record { generation: long(8)?, number: long(16)?, bytes })
+}
+
+/// Does the log again into an empty map, up to what is damaged; answers its generation, 0 if there is none.
+pub fn recover(directory: &dyn Directory, map: &VersionedMap) -> Result<u64> {
+    let closed = if has(directory, CLOSED)? { Some(read_closed(directory)?) } else { None };
+    match (has(directory, LOG)?, closed) {
+        (true, _) => replay(&read(directory, LOG)?, closed, map),
+        (false, None) => Ok(0),
+        (false, Some(_)) => Err(EngineError::corrupt(LOG, 0, "the file is gone")),
+    }
+}
+
+fn has(directory: &dyn Directory, name: &str) -> io::Result<bool> {
+    Ok(directory.list()?.iter().any(|entry| entry.name == name))
 }
 
 /// Does every record again; answers the generation of the log. `closed` is the generation of a log and how many
