@@ -9,9 +9,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an experiment prints its findings")]
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
+use bench::arguments::{Common, command, write};
 use bench::engine::{Experiment, Request, Scale, run};
 use clap::Parser;
 
@@ -23,9 +22,6 @@ struct Arguments {
     /// The name of an engine of ours, or the path of a plugin
     #[arg(long, default_value = "btree")]
     engine: String,
-    /// An option of the engine
-    #[arg(long = "option", value_name = "NAME=VALUE")]
-    options: Vec<String>,
     /// Entries that are there before anything is measured; of 16 and 100 bytes
     #[arg(long)]
     keys: Option<u64>,
@@ -38,24 +34,14 @@ struct Arguments {
     /// Pairs of runs, where two sides are compared
     #[arg(long)]
     pairs: Option<usize>,
-    /// Where the stores are; cargo's target folder unless set
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Also write everything, as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Also draw it
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Only see whether everything works: few keys, short runs, figures that mean nothing
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let words: Vec<_> = std::env::args().skip(1).collect();
-    let scale = if arguments.quick { Scale::quick() } else { Scale::whole(arguments.experiment) };
+    let Common { options, dir, json, svg, quick } = arguments.common;
+    let scale = if quick { Scale::quick() } else { Scale::whole(arguments.experiment) };
     let scale = Scale {
         keys: arguments.keys.unwrap_or(scale.keys),
         seconds: arguments.seconds.unwrap_or(scale.seconds),
@@ -66,22 +52,18 @@ fn main() -> Result<()> {
     let request = Request {
         experiment: arguments.experiment,
         engine: arguments.engine,
-        options: arguments.options,
-        parent: arguments.dir,
+        options,
+        parent: dir,
         scale,
-        command: format!("cargo run --release -p bench --example engine -- {}", words.join(" ")),
+        command: command("engine"),
     };
     let findings = run(&request, &mut |line| eprintln!("{line}"))?;
     print!("{}", findings.text());
-    if let Some(file) = arguments.json {
+    if let Some(file) = json {
         write(&file, &findings.json()?)?;
     }
-    if let Some(file) = arguments.svg {
+    if let Some(file) = svg {
         write(&file, &findings.svg)?;
     }
     Ok(())
-}
-
-fn write(file: &Path, text: &str) -> Result<()> {
-    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }

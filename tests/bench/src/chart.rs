@@ -1,12 +1,13 @@
-//! A chart of lines and points over two axes, and one of bars, as SVG.
+//! A chart of lines and points over two axes, one of times, and one of bars, as SVG.
 //!
 //! Promises: every point lies within the axes; what has no place on a logarithmic axis, zero or less, is left out; a
-//! chart without points is still a picture. The experiments on engines call it.
+//! chart without points is still a picture. The experiments on engines and the example `server` call it.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::latency::{PERCENTILES, Summary};
 use crate::plot::{COLOURS, ROW_HEIGHT, TOP, WIDTH, begin, line, text};
 
 const HEIGHT: f64 = 480.0;
@@ -15,6 +16,8 @@ const LEFT: f64 = 90.0;
 const RIGHT: f64 = 40.0;
 /// Room for the titles of the bars.
 const BAR_TITLES: f64 = 330.0;
+/// What took no time that can be told has a place on a logarithmic axis, too.
+const LEAST_US: f64 = 0.001;
 /// About how many lines of the grid an axis gets that is not logarithmic.
 const GRID_LINES: f64 = 8.0;
 
@@ -68,24 +71,62 @@ pub fn chart(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
         line(&mut out, (across.place(at), TOP), (across.place(at), bottom), "#ddd", 1.0);
         text(&mut out, (across.place(at), bottom + 16.0), "middle", &number(at));
     }
-    for at in up.grid() {
-        line(&mut out, (LEFT, up.place(at)), (WIDTH - RIGHT, up.place(at)), "#ddd", 1.0);
-        text(&mut out, (LEFT - 8.0, up.place(at) + 4.0), "end", &number(at));
-    }
+    draw_rows(&mut out, &up, "");
     text(&mut out, (f64::midpoint(LEFT, WIDTH - RIGHT), bottom + 34.0), "middle", x.title);
     text(&mut out, (8.0, TOP - 10.0), "start", y.title);
     for (series, which) in series.iter().zip(0_u32..) {
-        let colour = COLOURS[which as usize % COLOURS.len()];
         let places = series.points.iter().filter(|point| across.has(point.0) && up.has(point.1));
         let places: Vec<_> = places.map(|point| (across.place(point.0), up.place(point.1))).collect();
-        draw(&mut out, series.style, &places, colour);
-        let legend = bottom + 34.0 + ROW_HEIGHT * (f64::from(which) + 1.0);
-        let [first, middle, last] = [0.0, 15.0, 30.0].map(|right| (LEFT + right, legend - 4.0));
-        let sample: &[_] = if series.style == Style::Line { &[first, last] } else { &[middle] };
-        draw(&mut out, series.style, sample, colour);
-        text(&mut out, (LEFT + 40.0, legend), "start", &series.name);
+        draw_named(&mut out, series.style, &places, bottom + 34.0, (which, &series.name));
     }
     out + "</svg>\n"
+}
+
+/// Times by percentile on a logarithmic axis, one curve for each summary.
+pub fn latencies(title: &str, curves: &[(String, &Summary)]) -> String {
+    let bottom = HEIGHT - 50.0 - ROW_HEIGHT * curves.len() as f64;
+    let times =
+        |summary: &Summary| summary.percentiles_us.clone().into_iter().map(|(_, us)| us.max(LEAST_US));
+    let all = curves.iter().flat_map(|(_, summary)| times(summary));
+    let up = Span::of(Scale::Logarithmic, all, (bottom, TOP));
+    let across =
+        |number: u32| LEFT + (WIDTH - RIGHT - LEFT) * f64::from(number) / (PERCENTILES.len() - 1) as f64;
+    let mut out = begin(title, HEIGHT);
+    draw_rows(&mut out, &up, " µs");
+    for (percent, number) in PERCENTILES.iter().zip(0..) {
+        let name = if *percent == 100.0 { "max".to_string() } else { format!("{percent} %") };
+        text(&mut out, (across(number), bottom + 20.0), "middle", &name);
+    }
+    for ((name, summary), which) in curves.iter().zip(0..) {
+        let places: Vec<_> = times(summary).zip(0..).map(|(us, at)| (across(at), up.place(us))).collect();
+        draw_named(&mut out, Style::Line, &places, bottom + 20.0, (which, name));
+    }
+    out + "</svg>\n"
+}
+
+/// A line across for each number of the grid.
+fn draw_rows(out: &mut String, up: &Span, unit: &str) {
+    for at in up.grid() {
+        line(out, (LEFT, up.place(at)), (WIDTH - RIGHT, up.place(at)), "#ddd", 1.0);
+        text(out, (LEFT - 8.0, up.place(at) + 4.0), "end", &format!("{}{unit}", number(at)));
+    }
+}
+
+/// Draws what has a number and a name in the colour of the number, and a sample of it with its name below all others.
+fn draw_named(
+    out: &mut String,
+    style: Style,
+    places: &[(f64, f64)],
+    names_from: f64,
+    (which, name): (u32, &str),
+) {
+    let colour = COLOURS[which as usize % COLOURS.len()];
+    draw(out, style, places, colour);
+    let height = names_from + ROW_HEIGHT * (f64::from(which) + 1.0);
+    let [first, middle, last] = [0.0, 15.0, 30.0].map(|right| (LEFT + right, height - 4.0));
+    let sample: &[_] = if style == Style::Line { &[first, last] } else { &[middle] };
+    draw(out, style, sample, colour);
+    text(out, (LEFT + 40.0, height), "start", name);
 }
 
 /// The picture of some amounts, each with a title.
@@ -219,6 +260,16 @@ mod tests {
     }
 
     #[test]
+    fn a_curve_has_a_point_for_each_percentile() {
+        let mut latency = crate::latency::Latency::new();
+        (1..100).for_each(|us| latency.record(std::time::Duration::from_micros(us)));
+        let svg = latencies("title", &[("ours".to_string(), &latency.summary())]);
+        let points = svg.split("points=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        assert_eq!(points.split_whitespace().count(), PERCENTILES.len());
+        assert!(is_picture(&svg), "{svg}");
+    }
+
+    #[test]
     fn a_decade_is_as_long_as_the_next_and_what_has_no_logarithm_is_left_out() {
         let span = Span::of(Scale::Logarithmic, [0.0, 0.5, 30.0].into_iter(), (0.0, 300.0));
         assert_eq!([0.1, 1.0, 10.0, 100.0].map(|it| span.place(it).round()), [0.0, 100.0, 200.0, 300.0]);
@@ -260,6 +311,6 @@ mod tests {
                 &[series(Style::Line, &[(0.0, 0.0)])]
             )));
         }
-        assert!(is_picture(&bars("t", "×", &[])));
+        assert!(is_picture(&bars("t", "×", &[])) && is_picture(&latencies("t", &[])));
     }
 }

@@ -11,13 +11,15 @@
 //! load      what a connection sends, and what must come back           ┘
 //! redis_benchmark   the driver that others know
 //! pairs     A B A B …, ratios          judge   targets, verdicts
-//! report    results as JSON and text   plot    results as SVG
+//! report    results as JSON and text   plot    ratios as SVG   chart  lines, times and bars
 //! server    the rows of the server's table, beside redis-server
-//! engine    experiments on an engine by itself        chart  their pictures
+//! engine    experiments on an engine by itself        opened  an engine as a server opens it
+//! arguments what both examples are told alike
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod arguments;
 pub mod chart;
 pub mod client;
 pub mod driver;
@@ -25,6 +27,7 @@ pub mod engine;
 pub mod judge;
 pub mod latency;
 pub mod load;
+pub mod opened;
 pub mod pairs;
 pub mod plot;
 pub mod process;

@@ -1,10 +1,9 @@
-//! Results as pictures: SVG, written directly, since two simple charts need no library.
+//! Ratios as a picture, and what pictures are made of: SVG, written directly, since simple charts need no library.
 //!
-//! Promises: text is escaped; a chart without rows is still a picture.
+//! Promises: text is escaped; a chart without rows is still a picture. Called by the example `server` and by `chart`.
 
 use std::fmt::Write as _;
 
-use crate::latency::{PERCENTILES, Summary};
 use crate::report::Row;
 
 pub(crate) const WIDTH: f64 = 900.0;
@@ -43,44 +42,6 @@ pub fn ratios(title: &str, rows: &[Row]) -> String {
     out + "</svg>\n"
 }
 
-/// Times by percentile on a logarithmic axis, one curve for each summary.
-pub fn latencies(title: &str, curves: &[(String, &Summary)]) -> String {
-    const HEIGHT: f64 = 480.0;
-    const AXIS: f64 = 80.0;
-    let times = || curves.iter().flat_map(|(_, summary)| &summary.percentiles_us).map(|(_, us)| *us);
-    let decade = |us: f64| us.max(0.001).log10();
-    let lowest = times().map(decade).fold(f64::INFINITY, f64::min).min(3.0).floor();
-    let highest = times().map(decade).fold(0.0, f64::max).ceil().max(lowest + 1.0);
-    let bottom = HEIGHT - 50.0 - ROW_HEIGHT * curves.len() as f64;
-    let x = |number: usize| AXIS + (WIDTH - AXIS - RIGHT) * number as f64 / (PERCENTILES.len() - 1) as f64;
-    let y = |us: f64| bottom - (bottom - TOP) * (decade(us) - lowest) / (highest - lowest);
-    let mut out = begin(title, HEIGHT);
-    for exponent in lowest as i32..=highest as i32 {
-        let us = 10_f64.powi(exponent);
-        line(&mut out, (AXIS, y(us)), (WIDTH - RIGHT, y(us)), "#ddd", 1.0);
-        text(&mut out, (AXIS - 8.0, y(us) + 4.0), "end", &format!("{us} µs"));
-    }
-    for (number, percent) in PERCENTILES.iter().enumerate() {
-        let name = if *percent == 100.0 { "max".to_string() } else { format!("{percent} %") };
-        text(&mut out, (x(number), bottom + 20.0), "middle", &name);
-    }
-    for (at, (name, summary)) in curves.iter().enumerate() {
-        let colour = COLOURS[at % COLOURS.len()];
-        let points: Vec<_> = summary.percentiles_us.iter().enumerate().collect();
-        let points: String =
-            points.iter().map(|(number, (_, us))| format!("{:.1},{:.1} ", x(*number), y(*us))).collect();
-        let _ = writeln!(
-            out,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-            points.trim()
-        );
-        let legend = bottom + 20.0 + ROW_HEIGHT * (at + 1) as f64;
-        line(&mut out, (AXIS, legend - 4.0), (AXIS + 30.0, legend - 4.0), colour, 2.0);
-        text(&mut out, (AXIS + 40.0, legend), "start", name);
-    }
-    out + "</svg>\n"
-}
-
 pub(crate) fn begin(title: &str, height: f64) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
@@ -107,7 +68,6 @@ pub(crate) fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, text: &st
 mod tests {
     use super::*;
     use crate::judge::{Target, Targets};
-    use crate::latency::Latency;
     use crate::pairs::Pairs;
     use crate::report::{RowSpec, Sample};
 
@@ -125,19 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_has_a_point_for_each_percentile() {
-        let mut latency = Latency::new();
-        (1..100).for_each(|us| latency.record(std::time::Duration::from_micros(us)));
-        let svg = latencies("title", &[("ours".to_string(), &latency.summary())]);
-        let points = svg.split("points=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-        assert_eq!(points.split_whitespace().count(), PERCENTILES.len());
-        assert!(!svg.contains("NaN") && !svg.contains("inf"));
-    }
-
-    #[test]
     fn charts_without_rows_are_pictures() {
         assert!(ratios("t", &[]).ends_with("</svg>\n"));
-        let svg = latencies("t", &[]);
-        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
     }
 }

@@ -17,10 +17,10 @@ use super::Scale;
 use super::data::version;
 use super::findings::{Cell, Findings};
 use super::store::{Launcher, Store};
+use crate::chart::latencies;
 use crate::latency::{Latency, Summary};
 use crate::load::key;
 use crate::pairs::{Pairs, Side, interleaved};
-use crate::plot;
 
 /// Bytes of the log between two checkpoints, and what lets none come.
 const BUDGET: &str = "checkpoint_log_bytes";
@@ -227,7 +227,7 @@ fn findings(runs: &Pairs<Outcome>, with: u64) -> Findings {
         columns: vec!["", "count", "p50 µs", "p99 µs", "p99.9 µs", "max µs", "p99 ×", "p99.9 ×"],
         rows,
         remarks,
-        svg: plot::latencies("Reads and durable writes, with and without a checkpoint", &curves),
+        svg: latencies("Reads and durable writes, with and without a checkpoint", &curves),
         ..Findings::default()
     }
 }

@@ -6,22 +6,20 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapter_api::environment::Cause;
-use adapter_api::environment::real::{IoCounters, RealClock};
-use adapter_api::host::{DataDirectory, LoadedPlugin, StorageAdapter};
+use adapter_api::host::{LoadedPlugin, StorageAdapter};
 use adapter_api::{
     BatchBuilder, Capabilities, Durability, EngineError, KeyRange, Options, StorageEngine, Watch,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use enginebay::storage::Storage;
 use tempfile::TempDir;
 
 use super::Request;
 use super::data::{shuffled, value};
 use crate::load::key;
+use crate::opened::Opened;
 
 /// Entries of one batch: about what a group of the server has when many clients write.
 pub(super) const BATCH: u64 = 100;
@@ -106,22 +104,14 @@ impl Launcher {
     pub(super) fn open(&self, set: &[(&str, u64)]) -> Result<Store> {
         let options = self.complete(set)?;
         let folder = tempfile::Builder::new().prefix("experiment-").tempdir_in(&self.parent)?;
-        let data = DataDirectory::claim(&folder.path().join("data"), self.plugin.description())?;
-        let counters = data.counters();
-        let clock = Arc::new(RealClock::new());
-        let (directory, durability) = (data.directory(), Durability::Always);
-        let storage =
-            Storage::open(&self.plugin, directory, Arc::clone(&counters), clock, options, durability, 1)?;
-        Ok(Store { storage, counters, _data: data, folder })
+        let opened = Opened::open(&self.plugin, &folder.path().join("data"), options, Durability::Always)?;
+        Ok(Store { opened, folder })
     }
 }
 
 /// An open store. Its folder goes with the value.
 pub(super) struct Store {
-    storage: Storage,
-    counters: Arc<IoCounters>,
-    /// Locked for as long as the engine is open.
-    _data: DataDirectory,
+    opened: Opened,
     folder: TempDir,
 }
 
@@ -145,12 +135,12 @@ impl Written {
 
 impl Store {
     pub(super) fn engine(&self) -> &StorageAdapter {
-        self.storage.adapter()
+        self.opened.storage.adapter()
     }
 
     /// A number among the engine's options in use.
     pub(super) fn option(&self, name: &str) -> Option<u64> {
-        let (_, value) = self.storage.options().iter().find(|(option, _)| *option == name)?;
+        let (_, value) = self.opened.storage.options().iter().find(|(option, _)| *option == name)?;
         value.parse().ok()
     }
 
@@ -197,12 +187,12 @@ impl Store {
     }
 
     pub(super) fn written(&self) -> Written {
-        Written(self.counters.counts().written_bytes)
+        Written(self.opened.counters.counts().written_bytes)
     }
 
     /// Has the engine put itself in order, if it can.
     pub(super) fn compact(&self) -> Result<()> {
-        match self.storage.has(Capabilities::COMPACT) {
+        match self.opened.storage.has(Capabilities::COMPACT) {
             true => Ok(self.engine().compact(KeyRange::all(), &Unwatched)?),
             false => Ok(()),
         }
@@ -237,7 +227,7 @@ impl Store {
         if let Some(reason) = self.engine().write_refusal() {
             bail!("it takes no more writes: {reason}");
         }
-        Ok(self.storage.close()?)
+        Ok(self.opened.storage.close()?)
     }
 }
 
