@@ -5,15 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use adapter_api::environment::real::{IoCounters, RealClock};
-use adapter_api::host::{DataDirectory, LoadedPlugin, View};
+use adapter_api::host::{LoadedPlugin, View};
 use adapter_api::{
     BatchBuilder, Buffer, Capabilities, Cursor, Direction, Durability, EngineError, Entry, KeyRange, Options,
     ReadView, StorageEngine, Watch,
 };
 use anyhow::{Context, Result, anyhow};
+use bench::opened::Opened;
 use enginebay::sequencer::{Limits, Overlay, Sequencer, Submission};
-use enginebay::storage::Storage;
 
 use crate::data::{KEY_BYTES, Key, Value};
 use crate::store::{Change, Reader, Settings, Store, Visit, sorted};
@@ -24,11 +23,8 @@ const INGEST_ENTRIES: usize = 64 * 1024;
 const CACHE_OPTION: &str = "cache_bytes";
 
 struct Ours {
-    storage: Arc<Storage>,
+    opened: Opened,
     sequencer: Sequencer,
-    counters: Arc<IoCounters>,
-    /// Locked for as long as the engine is open.
-    _directory: DataDirectory,
 }
 
 /// Opens the engine of the plugin with this path.
@@ -40,14 +36,9 @@ pub fn open(plugin: &str, directory: &Path, settings: Settings) -> Result<Box<dy
     let given = has_cache.then_some((CACHE_OPTION, cache.as_str()));
     let options = Options::complete(&about.options, given).map_err(|error| anyhow!(error))?;
     let durability = if settings.relaxed { Durability::Os } else { Durability::Always };
-    let data = DataDirectory::claim(&directory.join("data"), about)?;
-    let counters = data.counters();
-    let clock = Arc::new(RealClock::new());
-    let storage =
-        Storage::open(&plugin, data.directory(), Arc::clone(&counters), clock, options, durability, 1)?;
-    let storage = Arc::new(storage);
-    let sequencer = Sequencer::start(Arc::clone(&storage), Limits::default())?;
-    Ok(Box::new(Ours { storage, sequencer, counters, _directory: data }))
+    let opened = Opened::open(&plugin, &directory.join("data"), options, durability)?;
+    let sequencer = Sequencer::start(Arc::clone(&opened.storage), Limits::default())?;
+    Ok(Box::new(Ours { opened, sequencer }))
 }
 
 /// Whether the engine of the plugin with this path keeps anything when its process ends.
@@ -64,7 +55,7 @@ impl Ours {
                 None => batch.delete(key)?,
             }
         }
-        Ok(self.storage.adapter().apply(batch.as_batch())?)
+        Ok(self.opened.storage.adapter().apply(batch.as_batch())?)
     }
 }
 
@@ -80,9 +71,9 @@ impl Store for Ours {
     }
 
     fn load(&self, entries: &mut dyn Iterator<Item = (Key, Value)>) -> Result<()> {
-        let adapter = self.storage.adapter();
+        let adapter = self.opened.storage.adapter();
         for portion in sorted(entries).chunks(INGEST_ENTRIES) {
-            if self.storage.has(Capabilities::INGEST) {
+            if self.opened.storage.has(Capabilities::INGEST) {
                 adapter.ingest(&mut Portion(portion.iter()))?;
             } else {
                 let put = |(key, value): &(Key, Value)| Change { key: *key, value: Some(*value) };
@@ -93,7 +84,7 @@ impl Store for Ours {
     }
 
     fn read(&self, work: &mut dyn FnMut(&mut dyn Reader) -> Result<()>) -> Result<()> {
-        work(&mut Snapshot { view: self.storage.adapter().view()?, value: Buffer::new() })
+        work(&mut Snapshot { view: self.opened.storage.adapter().view()?, value: Buffer::new() })
     }
 
     fn sync(&self) -> Result<()> {
@@ -103,19 +94,19 @@ impl Store for Ours {
     }
 
     fn settle(&self) -> Result<()> {
-        match self.storage.adapter().compact(KeyRange::all(), &Unwatched) {
+        match self.opened.storage.adapter().compact(KeyRange::all(), &Unwatched) {
             Err(EngineError::Unsupported { .. }) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     fn written_bytes(&self) -> Option<u64> {
-        Some(self.counters.counts().written_bytes.iter().sum())
+        Some(self.opened.counters.counts().written_bytes.iter().sum())
     }
 
     fn close(self: Box<Self>) -> Result<()> {
         self.sequencer.shutdown();
-        Ok(self.storage.close()?)
+        Ok(self.opened.storage.close()?)
     }
 }
 
