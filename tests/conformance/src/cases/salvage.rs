@@ -33,12 +33,12 @@ fn salvage_tells(trial: &Trial) -> Verdict {
     let folder = trial.path("damaged");
     fs::create_dir(&folder).map_err(|error| format!("no folder for a store: {error}"))?;
     let (model, past) = fill(trial, &folder)?;
+    let (before, mut dice) = (files(&folder)?, Dice::new(trial.seed()));
     let read =
         salvage(trial, &folder, &past).map_err(|wrong| format!("of a store that is whole, {wrong}"))?;
     ensure(read.shown == model && read.told.is_empty(), || {
         format!("a store that is whole is salvaged with {} findings, or not as it was", read.told.len())
     })?;
-    let (before, mut dice) = (files(&folder)?, Dice::new(trial.seed()));
     for (path, bytes) in &before {
         let used: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
         for _ in 0..if used.is_empty() { 0 } else { PLACES } {
