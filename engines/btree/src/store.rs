@@ -43,6 +43,11 @@ const DIRTY_STALL_PERCENT: u64 = 75;
 const LONG_VALUE_PAGES: usize = 16;
 /// How long after a failed checkpoint the next one begins.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// An orderly end writes a checkpoint if there is more of the log than this part of what calls for one: 4 MiB by default,
+/// which a start does again in a moment.
+const END_PART: u64 = 64;
+/// How long the checkpoint of an orderly end may go on writing pages. Whoever stops a service commonly kills it after 10 s.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// What readers see, and how it stands to the log and to the data file.
 struct Published {
@@ -392,7 +397,8 @@ impl Store {
                 self.numbers.failures.fetch_add(1, Ordering::Relaxed);
                 if !self.is_troubled.swap(true, Ordering::Relaxed) {
                     log::warn!(
-                        "no checkpoint could be written, so the log grows; it is tried again from scratch: {error}"
+                        "no checkpoint could be written; the log keeps everything, and the next one is written from \
+                         scratch: {error}"
                     );
                 }
             }
@@ -494,9 +500,28 @@ impl Store {
         metrics
     }
 
-    /// Ends in order.
+    /// Ends in order. Blocks for the checkpoint and for the log's last sync.
     pub(crate) fn close(&self) -> Result<()> {
+        self.checkpoint_at_the_end();
         lock(&self.checkpointer).abandon();
         self.log.close()
+    }
+
+    /// Writes what the next start would have to do again, if that is much. Whatever comes of it, the log has everything:
+    /// a checkpoint that fails was logged and is not tried again, and one that takes too long is given up. Beyond that
+    /// time it waits for one call of the device, as the log does when it is closed.
+    fn checkpoint_at_the_end(&self) {
+        let until = self.clock.monotonic() + END_WITHIN;
+        while self.backlog.load(Ordering::Relaxed) > self.checkpoint_log_bytes / END_PART {
+            if self.clock.monotonic() >= until {
+                log::warn!(
+                    "the checkpoint at the end takes too long; the next start does the log again instead"
+                );
+                return;
+            }
+            if self.checkpoint_step(&mut lock(&self.checkpointer)).is_err() {
+                return;
+            }
+        }
     }
 }
