@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::ReadWriteFlags;
 
 use crate::describe::Metric;
@@ -315,6 +316,12 @@ impl File for RealFile {
     fn write_durable_at(&self, slices: &[IoSlice<'_>], offset: u64, cause: Cause) -> io::Result<()> {
         self.counters.count(|it| &it.durable_writes, 1);
         self.write_all(slices, offset, cause, ReadWriteFlags::DSYNC)
+    }
+
+    /// Advice that the pages are not needed any more: Linux begins to write back those that are dirty, and does not wait.
+    fn write_back(&self, offset: u64, len: u64) -> io::Result<()> {
+        let Some(len) = NonZeroU64::new(len) else { return Ok(()) };
+        Ok(rustix::fs::fadvise(&self.file, offset, Some(len), Advice::DontNeed)?)
     }
 
     fn sync_data(&self) -> io::Result<()> {

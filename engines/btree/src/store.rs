@@ -23,6 +23,7 @@ use crate::checkpointer::{Basis, Checkpointer, Done};
 use crate::data_file::DataFile;
 use crate::edit::Edit;
 use crate::ingest::check_empty;
+use crate::pace::Pace;
 use crate::pending::Pending;
 use crate::record::Record;
 use crate::recovery::Recovered;
@@ -74,6 +75,8 @@ pub(crate) struct Store {
     /// When the next checkpoint may begin after one failed, by the monotone clock.
     retry_at: Mutex<Option<Duration>>,
     is_troubled: AtomicBool,
+    /// Whether the lane of checkpoints comes by itself to go on with one: nobody need wake it.
+    is_under_way: AtomicBool,
     numbers: Numbers,
 }
 
@@ -145,6 +148,7 @@ impl Store {
             checkpoint_log_bytes,
             retry_at: Mutex::default(),
             is_troubled: AtomicBool::new(false),
+            is_under_way: AtomicBool::new(false),
             numbers: Numbers::default(),
         };
         store.note_space(&lock(&store.checkpointer));
@@ -279,7 +283,7 @@ impl Store {
 
     /// Waits while writes are far ahead of the checkpoints, as long as the lane makes headway.
     pub(crate) fn wait_for_checkpoint(&self) {
-        if self.is_due() {
+        if self.is_due() && !self.is_under_way.load(Ordering::Relaxed) {
             self.lanes.wake(CHECKPOINT_LANE);
         }
         let mut is_running = true;
@@ -359,19 +363,52 @@ impl Store {
 
     fn checkpoint_lane_step(&self) -> Step {
         let mut checkpointer = lock(&self.checkpointer);
-        if !checkpointer.is_running() {
-            let now = self.clock.monotonic();
+        let step = self.paced_step(&mut checkpointer);
+        self.is_under_way.store(checkpointer.is_running(), Ordering::Relaxed);
+        step
+    }
+
+    /// A step of a checkpoint, unless none is due or it rests; answers when the next one is.
+    fn paced_step(&self, checkpointer: &mut Checkpointer) -> Step {
+        let now = self.clock.monotonic();
+        if checkpointer.is_running() {
+            // Something else may have woken the lane.
+            if let Some(left) = checkpointer.pace.rest_left(now).filter(|_| self.has_time()) {
+                return Step::IdleFor(left);
+            }
+        } else {
             if let Some(retry_at) = lock(&self.retry_at).filter(|retry_at| *retry_at > now) {
                 return Step::IdleFor(retry_at - now);
             }
             if !self.is_due() {
                 return Step::Idle;
             }
+            checkpointer.pace = Pace::new(now);
         }
-        match self.checkpoint_step(&mut checkpointer) {
-            Ok(_) => Step::More,
-            Err(_) => Step::IdleFor(RETRY_AFTER),
+        if self.checkpoint_step(checkpointer).is_err() {
+            return Step::IdleFor(RETRY_AFTER);
         }
+        let Some((headway, log_bytes)) = checkpointer.headway().filter(|_| self.has_time()) else {
+            return Step::More;
+        };
+        let rest = checkpointer.pace.rest(self.clock.monotonic(), headway, self.next_due(log_bytes));
+        rest.map_or(Step::More, Step::IdleFor)
+    }
+
+    /// Whether writers are not yet pressed.
+    fn has_time(&self) -> bool {
+        self.lag().0 == 0
+    }
+
+    /// How much of what calls for the checkpoint behind the running one is there, in thousandths; that one makes so many
+    /// bytes of the log needless.
+    fn next_due(&self, log_bytes: u64) -> u64 {
+        let part = |amount: u64, of: u64| amount.saturating_mul(1000) / of.max(1);
+        let log = self.backlog.load(Ordering::Relaxed).saturating_sub(log_bytes);
+        // What it writes is dirty until it is durable. Writers feel it from half of the cache on.
+        let (dirty, cache) = (self.tree.frames.dirty_bytes(), self.tree.frames.bounds.cache_bytes);
+        let dirty = part(dirty.saturating_sub(cache / DIRTY_DUE_PART), cache / 2 - cache / DIRTY_DUE_PART);
+        part(log, self.checkpoint_log_bytes).max(dirty)
     }
 
     /// Begins a checkpoint, or does one step of the one that was begun. A failure is logged once.
