@@ -436,6 +436,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_back_reads_as_before() {
+        let (_folder, directory, _) = directory();
+        let file = directory.open_file("f", OpenFile::CREATE_NEW).unwrap();
+        file.write_at(&[IoSlice::new(&[7; 10_000])], 0, Cause::Log).unwrap();
+        for (offset, len) in [(0, 0), (4096, 4096), (0, 1 << 40)] {
+            file.write_back(offset, len).unwrap();
+        }
+        assert_eq!(read_whole(&directory, "f", 10_000).unwrap(), [7; 10_000]);
+    }
+
+    #[test]
     fn the_counters_tell_growth_creation_and_cause_apart() {
         let (_folder, directory, counters) = directory();
         let file = directory.open_file("f", OpenFile::CREATE_NEW).unwrap();
