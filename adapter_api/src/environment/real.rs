@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::ReadWriteFlags;
 
 use crate::describe::Metric;
@@ -317,6 +318,12 @@ impl File for RealFile {
         self.write_all(slices, offset, cause, ReadWriteFlags::DSYNC)
     }
 
+    /// Advice that the pages are not needed any more: Linux begins to write back those that are dirty, and does not wait.
+    fn write_back(&self, offset: u64, len: u64) -> io::Result<()> {
+        let Some(len) = NonZeroU64::new(len) else { return Ok(()) };
+        Ok(rustix::fs::fadvise(&self.file, offset, Some(len), Advice::DontNeed)?)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.counters.count(|it| &it.data_syncs, 1);
         self.file.sync_data()
@@ -426,6 +433,17 @@ mod tests {
         assert_eq!(&bytes, b"\0\0\0abcdxx");
         assert_eq!(file.len().unwrap(), 3007);
         assert_eq!(file.read_at(&mut bytes, 3005).unwrap(), 2);
+    }
+
+    #[test]
+    fn what_is_written_back_reads_as_before() {
+        let (_folder, directory, _) = directory();
+        let file = directory.open_file("f", OpenFile::CREATE_NEW).unwrap();
+        file.write_at(&[IoSlice::new(&[7; 10_000])], 0, Cause::Log).unwrap();
+        for (offset, len) in [(0, 0), (4096, 4096), (0, 1 << 40)] {
+            file.write_back(offset, len).unwrap();
+        }
+        assert_eq!(read_whole(&directory, "f", 10_000).unwrap(), [7; 10_000]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! | step | what the data file stands for if it ends here |
 //! |---|---|
 //! | make the log durable up to the position | the older superblock, and the log behind it |
-//! | write changed pages into free blocks, at most 1 MiB at once | the same |
+//! | write changed pages into free blocks, at most 256 KiB at once | the same |
 //! | write the map of them | the same |
 //! | sync the file | the same |
 //! | write the other superblock, durably | the new one |
@@ -27,6 +27,7 @@ use wal::{Log, Lsn};
 
 use crate::data_file::{DataFile, Found};
 use crate::map::{self, MapChain, MapRef};
+use crate::pace::{Headway, Pace};
 use crate::page_writer::{PageWriter, failure};
 use crate::pending::Pending;
 use crate::places::Places;
@@ -87,6 +88,8 @@ pub(crate) struct Checkpointer {
     /// Blocks of a checkpoint whose superblock may or may not be on the disk.
     doubtful: Vec<Extent>,
     running: Option<Running>,
+    /// When the lane goes on with the running one.
+    pub(crate) pace: Pace,
     /// What checkpoints that were given up had to take in.
     left_over: Pending,
     /// The next checkpoint is written whatever the log has, and says of every page where it lies.
@@ -97,8 +100,8 @@ impl Checkpointer {
     pub(crate) fn new(directory: Arc<dyn Directory>, log: Arc<Log>, stored: Stored) -> Self {
         let generation = stored.found.map_or(0, |found| found.superblock.generation);
         let (doubtful, running, left_over) = (Vec::new(), None, Pending::default());
-        let wants_move = false;
-        Self { directory, log, stored, generation, doubtful, running, left_over, wants_move }
+        let (pace, wants_move) = (Pace::default(), false);
+        Self { directory, log, stored, generation, doubtful, running, pace, left_over, wants_move }
     }
 
     /// The position of the durable checkpoint; 0 if there is none.
@@ -113,6 +116,14 @@ impl Checkpointer {
     /// How many pages of the running checkpoint were written, and how many there are.
     pub(crate) fn progress(&self) -> (u64, u64) {
         self.running.as_ref().map_or((0, 0), |running| running.writer.progress())
+    }
+
+    /// How far the running checkpoint is, and how many bytes of the log it makes needless; `None` once its pages are
+    /// written.
+    pub(crate) fn headway(&self) -> Option<(Headway, u64)> {
+        let running = self.running.as_ref().filter(|running| matches!(running.stage, Stage::Pages))?;
+        let (pages, bytes_written) = (running.writer.progress(), running.writer.bytes_written);
+        Some((Headway { pages, bytes_written }, running.basis.log_bytes))
     }
 
     /// Begins a checkpoint.

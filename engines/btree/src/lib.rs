@@ -16,7 +16,7 @@
 //! `page_writer` and `ahead_writer` are the file, `record` is what the log says; `frames`, `pin`, `reclaim`, `evict`,
 //! `dirty` and `holds` keep pages in versions, in memory or not; `ids`, `tree`, `changed`, `edit`, `key_order`, `balance`,
 //! `range_delete` and `graft` make a tree of them; `ahead`, `cursor`, `estimate`, `shape` and `check` read it; `leaf_writer` and `ingest`
-//! fill it; `pending`, `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together. `salvage` opens what is
+//! fill it; `pending`, `pace`, `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together. `salvage` opens what is
 //! damaged, with `survivors`, `cover`, `rebuild` and `losses`.
 //!
 //! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
@@ -53,6 +53,7 @@ mod leaf_writer;
 mod losses;
 mod maintenance;
 mod map;
+mod pace;
 mod page_writer;
 mod pending;
 #[allow(unsafe_code, reason = "the part of `frames` that reads")]

@@ -1,6 +1,6 @@
 //! Writes the pages of a view into free blocks, one bounded step at a time: for checkpoints and for backups.
 //!
-//! Promises: nothing that counts is written over; a step writes at most 1 MiB, and takes memory for that and for one
+//! Promises: nothing that counts is written over; a step writes at most 256 KiB, and takes memory for that and for one
 //! page. Called by the checkpointer and by `backup`.
 
 use std::io::IoSlice;
@@ -17,8 +17,8 @@ use crate::map::{Changes, MapRef, Place};
 use crate::space::{BLOCK, Extent, Space, blocks};
 use crate::tree::View;
 
-/// How many bytes one step writes at most.
-const STEP_BYTES: usize = 1 << 20;
+/// How many bytes one step writes at most: more would stand before a write of the log for long.
+const STEP_BYTES: usize = 256 << 10;
 
 /// Neighbouring blocks on their way to the file.
 #[derive(Default)]

@@ -23,6 +23,7 @@ use crate::checkpointer::{Basis, Checkpointer, Done};
 use crate::data_file::DataFile;
 use crate::edit::Edit;
 use crate::ingest::check_empty;
+use crate::pace::Pace;
 use crate::pending::Pending;
 use crate::record::Record;
 use crate::recovery::Recovered;
@@ -43,6 +44,11 @@ const DIRTY_STALL_PERCENT: u64 = 75;
 const LONG_VALUE_PAGES: usize = 16;
 /// How long after a failed checkpoint the next one begins.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// An orderly end writes a checkpoint if there is more of the log than this part of what calls for one: 4 MiB by default,
+/// which a start does again in a moment.
+const END_PART: u64 = 64;
+/// How long the checkpoint of an orderly end may go on writing pages. Whoever stops a service commonly kills it after 10 s.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// What readers see, and how it stands to the log and to the data file.
 struct Published {
@@ -69,6 +75,8 @@ pub(crate) struct Store {
     /// When the next checkpoint may begin after one failed, by the monotone clock.
     retry_at: Mutex<Option<Duration>>,
     is_troubled: AtomicBool,
+    /// Whether the lane of checkpoints comes by itself to go on with one: nobody need wake it.
+    is_under_way: AtomicBool,
     numbers: Numbers,
 }
 
@@ -140,6 +148,7 @@ impl Store {
             checkpoint_log_bytes,
             retry_at: Mutex::default(),
             is_troubled: AtomicBool::new(false),
+            is_under_way: AtomicBool::new(false),
             numbers: Numbers::default(),
         };
         store.note_space(&lock(&store.checkpointer));
@@ -277,7 +286,7 @@ impl Store {
 
     /// Waits while writes are far ahead of the checkpoints, as long as the lane makes headway.
     pub(crate) fn wait_for_checkpoint(&self) {
-        if self.is_due() {
+        if self.is_due() && !self.is_under_way.load(Ordering::Relaxed) {
             self.lanes.wake(CHECKPOINT_LANE);
         }
         let mut is_running = true;
@@ -357,19 +366,52 @@ impl Store {
 
     fn checkpoint_lane_step(&self) -> Step {
         let mut checkpointer = lock(&self.checkpointer);
-        if !checkpointer.is_running() {
-            let now = self.clock.monotonic();
+        let step = self.paced_step(&mut checkpointer);
+        self.is_under_way.store(checkpointer.is_running(), Ordering::Relaxed);
+        step
+    }
+
+    /// A step of a checkpoint, unless none is due or it rests; answers when the next one is.
+    fn paced_step(&self, checkpointer: &mut Checkpointer) -> Step {
+        let now = self.clock.monotonic();
+        if checkpointer.is_running() {
+            // Something else may have woken the lane.
+            if let Some(left) = checkpointer.pace.rest_left(now).filter(|_| self.has_time()) {
+                return Step::IdleFor(left);
+            }
+        } else {
             if let Some(retry_at) = lock(&self.retry_at).filter(|retry_at| *retry_at > now) {
                 return Step::IdleFor(retry_at - now);
             }
             if !self.is_due() {
                 return Step::Idle;
             }
+            checkpointer.pace = Pace::new(now);
         }
-        match self.checkpoint_step(&mut checkpointer) {
-            Ok(_) => Step::More,
-            Err(_) => Step::IdleFor(RETRY_AFTER),
+        if self.checkpoint_step(checkpointer).is_err() {
+            return Step::IdleFor(RETRY_AFTER);
         }
+        let Some((headway, log_bytes)) = checkpointer.headway().filter(|_| self.has_time()) else {
+            return Step::More;
+        };
+        let rest = checkpointer.pace.rest(self.clock.monotonic(), headway, self.next_due(log_bytes));
+        rest.map_or(Step::More, Step::IdleFor)
+    }
+
+    /// Whether writers are not yet pressed.
+    fn has_time(&self) -> bool {
+        self.lag().0 == 0
+    }
+
+    /// How much of what calls for the checkpoint behind the running one is there, in thousandths; that one makes so many
+    /// bytes of the log needless.
+    fn next_due(&self, log_bytes: u64) -> u64 {
+        let part = |amount: u64, of: u64| amount.saturating_mul(1000) / of.max(1);
+        let log = self.backlog.load(Ordering::Relaxed).saturating_sub(log_bytes);
+        // What it writes is dirty until it is durable. Writers feel it from half of the cache on.
+        let (dirty, cache) = (self.tree.frames.dirty_bytes(), self.tree.frames.bounds.cache_bytes);
+        let dirty = part(dirty.saturating_sub(cache / DIRTY_DUE_PART), cache / 2 - cache / DIRTY_DUE_PART);
+        part(log, self.checkpoint_log_bytes).max(dirty)
     }
 
     /// Begins a checkpoint, or does one step of the one that was begun. A failure is logged once.
@@ -395,7 +437,8 @@ impl Store {
                 self.numbers.failures.fetch_add(1, Ordering::Relaxed);
                 if !self.is_troubled.swap(true, Ordering::Relaxed) {
                     log::warn!(
-                        "no checkpoint could be written, so the log grows; it is tried again from scratch: {error}"
+                        "no checkpoint could be written; the log keeps everything, and the next one is written from \
+                         scratch: {error}"
                     );
                 }
             }
@@ -497,9 +540,28 @@ impl Store {
         metrics
     }
 
-    /// Ends in order.
+    /// Ends in order. Blocks for the checkpoint and for the log's last sync.
     pub(crate) fn close(&self) -> Result<()> {
+        self.checkpoint_at_the_end();
         lock(&self.checkpointer).abandon();
         self.log.close()
+    }
+
+    /// Writes what the next start would have to do again, if that is much. Whatever comes of it, the log has everything:
+    /// a checkpoint that fails was logged and is not tried again, and one that takes too long is given up. Beyond that
+    /// time it waits for one call of the device, as the log does when it is closed.
+    fn checkpoint_at_the_end(&self) {
+        let until = self.clock.monotonic() + END_WITHIN;
+        while self.backlog.load(Ordering::Relaxed) > self.checkpoint_log_bytes / END_PART {
+            if self.clock.monotonic() >= until {
+                log::warn!(
+                    "the checkpoint at the end takes too long; the next start does the log again instead"
+                );
+                return;
+            }
+            if self.checkpoint_step(&mut lock(&self.checkpointer)).is_err() {
+                return;
+            }
+        }
     }
 }
