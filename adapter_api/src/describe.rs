@@ -228,10 +228,11 @@ impl Guarantees {
     /// Adds a promise that is kept or not.
     pub fn with(mut self, promise: Promise, kept: bool, why: impl Into<String>) -> Self {
         self.lines.push(Guarantee { promise, kept, why: why.into() });
+        self.lines.sort_by_key(|line| line.promise as u32);
         self
     }
 
-    /// The lines in the order in which they were added.
+    /// The lines, in the order of `Promise::ALL`.
     pub fn lines(&self) -> &[Guarantee] {
         &self.lines
     }

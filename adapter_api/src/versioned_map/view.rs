@@ -179,6 +179,11 @@ impl ViewCursor {
         Ok(Some(self.lent.entry()))
     }
 
+    /// The entry that was lent last; an empty one before the first.
+    pub fn lent(&self) -> (&[u8], Stored<'_>) {
+        self.lent.entry()
+    }
+
     /// The entry that was lent last, to be kept.
     pub fn hold(&self) -> Held {
         Held { key: self.lent.entry().0.into(), version: self.lent.version }

@@ -19,7 +19,7 @@
 //! fill it; `pending`, `pace`, `checkpointer`, `redo`, `recovery`, `maintenance` and `store` put it together. `salvage` opens what is
 //! damaged, with `survivors`, `cover`, `rebuild` and `losses`.
 //!
-//! Promises: what `guarantees` says for the class of durability. Reads wait for nobody but the device. Memory is kept to
+//! Promises: what `guarantees` below says for the class of durability. Reads wait for nobody but the device. Memory is kept to
 //! `cache_bytes`: what is clean leaves it, and `apply` waits before too much is dirty. Beyond that may go what cannot
 //! leave: `view_bytes` of superseded pages for views and what one batch supersedes, those that are changed while a
 //! checkpoint or a copy is written, once, and what recovery did again until the first checkpoint. The data file holds
@@ -44,7 +44,6 @@ mod evict;
 #[allow(unsafe_code, reason = "frames are found without a lock, and freed once nobody can look at them")]
 mod frames;
 mod graft;
-mod guarantees;
 mod holds;
 mod ids;
 mod ingest;
@@ -204,7 +203,17 @@ impl Plugin for BtreeEngine {
     }
 
     fn guarantees(_: &Options, durability: Durability) -> Guarantees {
-        guarantees::table(durability)
+        wal::guarantees(durability)
+            .kept(Promise::Restart, "the newest checkpoint and the log behind it have everything that was answered OK")
+            .kept(
+                Promise::ValidFormat,
+                "no page is written over that a superblock names, and a checkpoint counts once its superblock is durable",
+            )
+            .kept(Promise::Concurrency, "readers never wait for the writer; one writer at a time")
+            .kept(
+                Promise::Performance,
+                "a write costs its own bytes in the log, and its page in a checkpoint once for all writes between two",
+            )
     }
 }
 

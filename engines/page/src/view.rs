@@ -2,6 +2,8 @@
 //!
 //! Promises: nothing is copied; every call costs the same whatever the page holds. Called by whoever has a page.
 
+use std::ops::Range;
+
 use crate::PageId;
 use crate::layout::*;
 
@@ -151,6 +153,11 @@ impl<'a> PageRef<'a> {
     pub fn used_bytes(&self) -> usize {
         let heap = self.bytes.len() - u32_at(self.bytes, HEAP) as usize;
         HEADER_BYTES + self.count() * ENTRY_BYTES + heap - u32_at(self.bytes, GARBAGE) as usize
+    }
+
+    /// Where the free bytes between slots and cells lie. In a page that was built and not changed since, they are zeros.
+    pub fn gap(&self) -> Range<usize> {
+        HEADER_BYTES + ENTRY_BYTES * self.count()..u32_at(self.bytes, HEAP) as usize
     }
 
     /// How many of the last insertions came behind all others.

@@ -206,6 +206,14 @@ fn sample() -> Page {
 }
 
 #[test]
+fn a_page_that_was_built_is_zeros_between_slots_and_cells() {
+    let page = sample().view().resized(BLOCK_BYTES);
+    let (view, gap) = (page.view(), page.view().gap());
+    assert!(gap.len() == BLOCK_BYTES - view.used_bytes() && gap.len() > 1_000);
+    assert!(view.bytes()[gap].iter().all(|byte| *byte == 0));
+}
+
+#[test]
 fn what_was_sealed_is_opened_and_every_flipped_bit_is_refused() {
     for mut page in [sample(), Page::of_value(3, b"key", &[5; 5000])] {
         let checksum = page.seal();
@@ -253,7 +261,7 @@ fn read_everything(bytes: &[u8], dice: &mut Dice) {
         assert!(!matches!(page.payload(index), Payload::Here(value) if value.len() > bytes.len()));
         assert_eq!(page.find(&key), Ok(index));
     }
-    let _ = (page.value().len(), page.rank(&dice.key()), format!("{page:?}"));
+    let _ = (bytes[page.gap()].len(), page.value().len(), page.rank(&dice.key()), format!("{page:?}"));
     if page.kind() != page::Kind::Value {
         let page = Page::from_bytes(bytes.into()).unwrap();
         page.view().resized(BLOCK_BYTES).view().check().unwrap();

@@ -86,6 +86,7 @@
 
 mod chain;
 mod group;
+mod guarantees;
 mod handle;
 mod metrics;
 mod mutex;
@@ -99,6 +100,7 @@ mod spare;
 mod syncs;
 mod writer;
 
+pub use guarantees::guarantees;
 pub use handle::Log;
 pub use metrics::LogMetrics;
 pub use mutex::lock;

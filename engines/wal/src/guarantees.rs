@@ -1,30 +1,25 @@
-//! What each class of durability promises, line by line, with the reason. Printed by `ENGINE GUARANTEES`.
+//! What every engine promises whose writes are records of the log, by class of durability.
+//!
+//! Called by engines, which add what they promise beside that.
 
 use adapter_api::{Durability, Guarantees, Promise};
 
-/// The table of a class.
-pub(crate) fn table(durability: Durability) -> Guarantees {
+/// The promises of an engine that makes each batch one record of the log, and publishes it when the record is durable.
+pub fn guarantees(durability: Durability) -> Guarantees {
     let is_always = durability == Durability::Always;
     Guarantees::new()
         .kept(
             Promise::Semantics,
             "a missing key is absent, a put overwrites, a delete of a missing key is no error",
         )
-        .kept(Promise::Restart, "the newest checkpoint and the log behind it have everything that was answered OK")
-        .kept(
-            Promise::ValidFormat,
-            "no page is written over that a superblock names, and a checkpoint counts once its superblock is durable",
-        )
         .with(Promise::CrashSafety, is_always, crash_safety(durability))
-        .kept(Promise::Atomicity, "a batch is one record of the log, and a record with a wrong checksum does not count")
+        .kept(
+            Promise::Atomicity,
+            "a batch is one record of the log, and a record with a wrong checksum does not count",
+        )
         .kept(
             Promise::WriteOrdering,
             "the records of the log are a chain: what is missing after a crash is missing at the end",
-        )
-        .kept(Promise::Concurrency, "readers never wait for the writer; one writer at a time")
-        .kept(
-            Promise::Performance,
-            "a write costs its own bytes in the log, and its page in a checkpoint once for all writes between two",
         )
         .kept(Promise::Transactions, "a batch becomes visible at one instant, and a view is a point in time")
         .with(Promise::AsynchronousWrites, !is_always, asynchronous_writes(durability))
