@@ -60,7 +60,7 @@ fn is_rename(change: &NameChange) -> bool {
 }
 
 fn is_checkpoint(change: &NameChange) -> bool {
-    matches!(change, NameChange::Rename(_, to, _) if to.starts_with("checkpoint-"))
+    matches!(change, NameChange::Rename(_, to, _) if ["checkpoint-", "manifest-"].iter().any(|it| to.starts_with(it)))
 }
 
 /// An engine whose batches are not atomic.

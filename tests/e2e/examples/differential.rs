@@ -48,7 +48,8 @@ impl Arguments {
             }
         }
         if parsed.engines.is_empty() {
-            parsed.engines = ["memory", "snapshot", "logmap", "btree", "tally"].map(str::to_string).to_vec();
+            parsed.engines =
+                ["memory", "snapshot", "logmap", "btree", "lsm", "tally"].map(str::to_string).to_vec();
         }
         Ok(parsed)
     }

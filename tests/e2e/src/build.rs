@@ -22,7 +22,7 @@ pub fn root() -> &'static Path {
 }
 
 /// Our engines.
-const OWN_ENGINES: [&str; 4] = ["memory", "snapshot", "logmap", "btree"];
+const OWN_ENGINES: [&str; 5] = ["memory", "snapshot", "logmap", "btree", "lsm"];
 
 /// The host and our engines, built if they are stale.
 pub fn built() -> &'static Built {

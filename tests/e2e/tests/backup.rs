@@ -17,7 +17,7 @@ const KEYS: usize = 10_000;
 
 #[test]
 fn a_backup_is_restored_to_what_it_was_made_of() {
-    for config in [engines::logmap(), engines::btree(), engines::snapshot("atomic")] {
+    for config in [engines::logmap(), engines::btree(), engines::lsm(), engines::snapshot("atomic")] {
         let folder = TempDir::new().unwrap();
         let data = written(&folder, config.clone(), 1000);
         let (to, new) = (folder.path().join("backup"), folder.path().join("new"));

@@ -41,6 +41,11 @@ fn btree_answers_random_commands_as_memory_does() {
 }
 
 #[test]
+fn lsm_answers_random_commands_as_memory_does() {
+    engine_answers_as_memory(engines::busy_lsm());
+}
+
+#[test]
 fn snapshot_answers_random_commands_as_memory_does() {
     engine_answers_as_memory(engines::snapshot("atomic"));
 }

@@ -39,7 +39,7 @@ fn a_store_comes_out_of_every_durable_engine_with_the_same_digest() {
     assert!(first["entries"].as_u64() > Some(keys as u64), "{first}");
     report_rate("dump of logmap", &first);
     let mut bytes = fs::read(&file).unwrap();
-    for (place, engine) in ["snapshot", "btree", "logmap", "snapshot"].into_iter().enumerate() {
+    for (place, engine) in ["snapshot", "btree", "lsm", "logmap", "snapshot"].into_iter().enumerate() {
         let data = folder.path().join(format!("copy-{place}"));
         let loaded = answer(load(&bytes, &data, engine));
         let verified = answer(run(&["verify", "--dir", text(&data), "--json"]));

@@ -36,6 +36,22 @@ pub fn busy_btree() -> Config {
         .option("page_bytes", "4096")
 }
 
+/// The LSM tree.
+pub fn lsm() -> Config {
+    Config::engine("lsm")
+}
+
+/// The LSM tree as small as it goes: its log changes files, it flushes and merges all the time, its long values lie in
+/// blob files.
+pub fn busy_lsm() -> Config {
+    lsm()
+        .option("log_segment", "65536")
+        .option("memtable_bytes", "65536")
+        .option("table_bytes", "65536")
+        .option("block_bytes", "4096")
+        .option("blob_value_bytes", "1024")
+}
+
 /// The stranger's engine, found in a plugin folder by its name.
 pub fn tally() -> Config {
     let mut config = Config::engine("tally");
@@ -78,6 +94,10 @@ macro_rules! on_every_engine {
             #[test]
             fn on_btree() {
                 super::$fact(engines::btree());
+            }
+            #[test]
+            fn on_lsm() {
+                super::$fact(engines::lsm());
             }
             #[test]
             fn on_a_strangers_engine() {

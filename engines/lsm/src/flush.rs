@@ -1,0 +1,114 @@
+//! A flush: sealed memtables become a table of level 0.
+//!
+//! ```text
+//! memtables ─▶ merge, tombstones too ─▶ table, long values into a blob file ─▶ sync ─▶ names ─▶ edit of the manifest
+//! ```
+//!
+//! Promises: a step writes about 1 MiB; nothing counts before the edit does, and a flush that failed begins anew with
+//! other files. Called by the store, in a lane.
+
+use std::sync::Arc;
+
+use adapter_api::environment::Cause;
+use adapter_api::{Direction, KeyRange, Result};
+
+use crate::blob::BlobWriter;
+use crate::catalog::Catalog;
+use crate::files::{blob_name, table_name};
+use crate::item::Item;
+use crate::memtable::{Memtable, MemtableWalk};
+use crate::merge::MergeWalk;
+use crate::ranges::Ranges;
+use crate::settings::Settings;
+use crate::table::TableBuilder;
+use crate::version::{Edit, Place};
+use crate::walk::Walk;
+
+/// How many bytes one step writes, about.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// A flush on its way.
+pub(crate) struct Flush {
+    /// The newest first.
+    memtables: Vec<Arc<Memtable>>,
+    walk: MergeWalk,
+    builder: Option<TableBuilder>,
+    ranges: Ranges,
+    blob: Option<(u64, BlobWriter)>,
+    names: Vec<String>,
+}
+
+impl Flush {
+    /// Begins to flush sealed memtables, the newest first.
+    pub(crate) fn begin(
+        catalog: &Catalog,
+        settings: &Settings,
+        memtables: Vec<Arc<Memtable>>,
+    ) -> Result<Self> {
+        let (all, forward) = (KeyRange::all(), Direction::Forward);
+        let walks = memtables
+            .iter()
+            .map(|it| Box::new(MemtableWalk::new(it, &it.view(), all, forward)) as Box<dyn Walk>);
+        let walk = MergeWalk::new(walks.collect(), forward).keeping_tombstones();
+        let mut ranges = Ranges::default();
+        memtables.iter().for_each(|memtable| ranges.add_all(memtable.ranges()));
+        let table = catalog.next_id();
+        let builder = TableBuilder::create(&*catalog.directory, table, settings.table(0, Cause::Flush))?;
+        let names = vec![table_name(table)];
+        Ok(Self { memtables, walk, builder: Some(builder), ranges, blob: None, names })
+    }
+
+    /// Writes a bounded part; answers the edit when everything is written and synced.
+    pub(crate) fn step(&mut self, catalog: &Catalog, settings: &Settings) -> Result<Option<Edit>> {
+        let Some(builder) = &mut self.builder else { return Ok(None) };
+        let (mut written, start) = (0, builder.bytes());
+        while written + builder.bytes() - start < STEP_BYTES {
+            if !self.walk.advance()? {
+                return self.finish(catalog).map(Some);
+            }
+            let (key, item) = (self.walk.key(), self.walk.item());
+            match item {
+                Item::Value(value) if value.len() as u64 >= settings.blob_value_bytes => {
+                    let writer = match &mut self.blob {
+                        Some((_, writer)) => writer,
+                        blob => {
+                            let number = catalog.next_id();
+                            let writer = BlobWriter::create(&*catalog.directory, number, Cause::Blob)?;
+                            self.names.push(blob_name(number));
+                            &mut blob.insert((number, writer)).1
+                        }
+                    };
+                    let blob = writer.add(key, value)?;
+                    written += value.len() as u64;
+                    builder.add(key, Item::Blob(blob))?;
+                }
+                item => builder.add(key, item)?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self, catalog: &Catalog) -> Result<Edit> {
+        let mut edit = Edit { position: self.memtables.first().map(|it| it.last()), ..Edit::default() };
+        if let Some((_, writer)) = self.blob.take() {
+            writer.finish()?;
+        }
+        if let Some(builder) = self.builder.take() {
+            let info = builder.finish(std::mem::take(&mut self.ranges))?;
+            edit.added.push((Place { level: 0, run: catalog.next_id() }, info));
+        }
+        catalog.directory.sync().map_err(|error| {
+            adapter_api::EngineError::failed_by("could not make the name of a new table durable", error)
+        })?;
+        Ok(edit)
+    }
+
+    pub(crate) fn memtables(&self) -> &[Arc<Memtable>] {
+        &self.memtables
+    }
+
+    /// The files that it has begun, to be removed.
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.names
+    }
+}

@@ -1,0 +1,220 @@
+//! The LSM engine: a log, memtables, and sorted tables that are merged behind the writes.
+//!
+//! ```text
+//! apply       stage in the memtable ─▶ append to the log ─▶ make durable ─▶ publish                       redo only
+//! get         memtables ─▶ level 0 ─▶ … ─▶ last level: filter ─▶ index ─▶ block ─▶ value       the first word counts
+//! background  lane log         prepare segments ahead of need, use old ones again, sync what is due
+//!             lane flush       sealed memtable ─▶ table of level 0 ─▶ sync ─▶ manifest ─▶ retire the log
+//!             lane compaction  tables ─▶ merge ─▶ tables of the next level ─▶ sync ─▶ manifest ─▶ remove the old ones
+//! open        manifest ─▶ tables: footer, index, filter ─▶ what nothing names is removed ─▶ the log done again
+//!
+//! a directory    manifest-0000000000000003   which tables there are, and where         (drawn in `manifest`)
+//!                table-000000000000000a      keys with values, tombstones, ranges      (drawn in `table`)
+//!                blob-000000000000000b       values that are long                      (drawn in `blob`)
+//!                log-…, spare-…              the log                                   (`record`, the crate `wal`)
+//! ```
+//!
+//! From the bottom up: `item`, `ranges` and `walk` are what all sources have in common; `files` are names; `table` and
+//! `blob` are files, `cache` keeps blocks; `run` and `version` order tables by age, `manifest` makes that durable;
+//! `memtable` is in front of them. `merge` makes one walk of many, `sources` one answer, `view` points in time.
+//! `picker` says what to merge, `compaction` and `flush` do it, `catalog` makes it count. `store` is the writer and the
+//! lanes, `throttle` how the one waits for the others; `recovery`, `ingest` and `maintenance` are the rest.
+//!
+//! Promises: what `guarantees` below says for the class of durability. Reads wait for nobody but the device. Memory is kept to
+//! `cache_bytes`: memtables, filters and indexes first, and blocks with what they leave. Views keep up to `view_bytes`
+//! of memory and disk beside that, and end then. While tables are merged the disk holds them twice.
+
+#![forbid(unsafe_code)]
+
+mod blob;
+mod cache;
+mod catalog;
+mod compaction;
+mod files;
+mod flush;
+mod ingest;
+mod item;
+mod maintenance;
+mod manifest;
+mod memtable;
+mod merge;
+mod numbers;
+mod picker;
+mod ranges;
+mod record;
+mod recovery;
+mod report;
+mod run;
+mod settings;
+mod sources;
+mod store;
+mod table;
+mod throttle;
+mod version;
+mod view;
+mod walk;
+
+use std::sync::Arc;
+
+use adapter_api::environment::Directory;
+use adapter_api::*;
+use wal::LogOptions;
+
+use settings::Settings;
+use store::Store;
+use view::LsmView;
+
+/// The size of a segment of the log unless set otherwise: smaller ones are given back sooner.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// The LSM engine, open.
+pub struct LsmEngine {
+    store: Store,
+}
+
+impl Plugin for LsmEngine {
+    fn describe() -> Description {
+        let summary = "a log-structured merge tree: writes at the log's speed, data larger than memory, less room than \
+                       a B-tree";
+        let mut about = Description::new("lsm", env!("CARGO_PKG_VERSION"), summary);
+        about.capabilities = Capabilities::READ_VIEW
+            | Capabilities::RESIDENT
+            | Capabilities::ESTIMATE
+            | Capabilities::INGEST
+            | Capabilities::BACKUP
+            | Capabilities::VERIFY
+            | Capabilities::COMPACT
+            | Capabilities::DURABLE;
+        about.options = settings::specs();
+        let mut segment = wal::log_segment_option();
+        segment.default = SEGMENT_BYTES.to_string();
+        about.options.push(segment);
+        about.lanes.push(LaneSpec::new(
+            "log",
+            "prepares segments of the log ahead of need, uses old ones again, and in the class interval syncs",
+        ));
+        about.lanes.push(LaneSpec::new("flush", "writes memtables that are full to tables"));
+        about.lanes.push(LaneSpec::new("compaction", "merges tables, so that reads look into few of them"));
+        about
+    }
+
+    fn open(request: OpenRequest) -> Result<Self> {
+        let OpenRequest { environment, options, durability, salvage } = request;
+        if salvage.is_some() {
+            return Err(EngineError::unsupported("salvage"));
+        }
+        let settings = Settings::of(&options);
+        let segment_bytes = options.integer("log_segment").unsigned_abs();
+        // What grows between two flushes is used again behind the second.
+        let recycled_segments = (settings.memtable_bytes / segment_bytes).clamp(4, 16) as usize;
+        let log_options =
+            LogOptions { segment_bytes, durability, recycled_segments, ..LogOptions::default() };
+        let parts = recovery::open(&environment, log_options, &settings)?;
+        Ok(Self { store: Store::new(environment, settings, parts) })
+    }
+
+    fn guarantees(_: &Options, durability: Durability) -> Guarantees {
+        wal::guarantees(durability)
+            .kept(Promise::Restart, "the tables that the manifest names and the log behind them have everything that was answered OK")
+            .kept(
+                Promise::ValidFormat,
+                "files are written once and counted when they are durable; an edit of the manifest is whole or does not count",
+            )
+            .kept(Promise::Concurrency, "readers never wait for the writer; one writer at a time")
+            .kept(
+                Promise::Performance,
+                "a write costs its own bytes in the log, and once more for each level that its table passes",
+            )
+    }
+}
+
+impl StorageEngine for LsmEngine {
+    fn apply(&self, batch: Batch<'_>) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.store.wait_for_lanes(batch.as_bytes().len() as u64);
+        self.store.apply(batch)
+    }
+
+    fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
+        Ok(self.store.catalog.sources().get(key, true, value)? == Resident::Hit)
+    }
+
+    fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
+        self.store.catalog.sources().get(key, false, value)
+    }
+
+    fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
+        let moment = self.store.catalog.moment();
+        let get = |key: &[u8], value: &mut Buffer| Ok(moment.get(key, true, value)? == Resident::Hit);
+        keys.iter().try_for_each(|key| values.push_with(|value| get(key, value)))
+    }
+
+    fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
+        let (moment, start, mut value) = (self.store.catalog.moment(), values.bytes(), Buffer::new());
+        for key in keys {
+            value.clear();
+            match moment.get(key, false, &mut value)? {
+                Resident::Hit if values.bytes() - start + value.len() <= bytes_max => values.push(&value),
+                Resident::Absent => values.push_absent(),
+                Resident::Hit | Resident::WouldBlock => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Through a view that nothing ends: a scan is one call, and its caller was promised no point in time.
+    fn scan(&self, range: KeyRange<'_>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
+        let mut cursor = LsmView::unbounded(self.store.catalog.moment()).walk(range, direction)?;
+        while let Some(entry) = cursor.next()? {
+            if visit(entry).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
+        Ok(Box::new(self.store.views.open(self.store.catalog.moment())))
+    }
+
+    fn estimate(&self, range: KeyRange<'_>) -> Result<Estimate> {
+        Ok(self.store.catalog.sources().estimate(range))
+    }
+
+    fn ingest(&self, entries: &mut dyn Cursor) -> Result<()> {
+        ingest::ingest(&self.store, entries)
+    }
+
+    fn background(&self, lane: Lane) -> Result<Step> {
+        self.store.background(lane)
+    }
+
+    fn pressure(&self) -> Pressure {
+        self.store.pressure()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        report::metrics(&self.store)
+    }
+
+    fn backup(&self, target: Arc<dyn Directory>, watch: &dyn Watch) -> Result<()> {
+        maintenance::backup(&self.store, &target, watch)
+    }
+
+    fn verify(&self, watch: &dyn Watch) -> Result<()> {
+        maintenance::verify(&self.store, watch)
+    }
+
+    /// Merges everything of the range into the last level.
+    fn compact(&self, range: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
+        maintenance::compact(&self.store, range, watch)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.store.close()
+    }
+}
+
+export_engine!(LsmEngine);

@@ -1,0 +1,235 @@
+//! Copies and checks of a store that is in use, and compaction that somebody asked for.
+//!
+//! Promises: all run beside reads and writes. A backup is durable when it returns, and opens like any other directory; one
+//! that was cut short is refused by `open`. `verify` reads every byte that the next `open` would count on, and makes
+//! writers wait only to look again where the log seemed damaged.
+
+use std::io::IoSlice;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use adapter_api::environment::{Cause, Directory, OpenFile, is_full};
+use adapter_api::{Direction, Durability, EngineError, KeyRange, Result, Watch};
+use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
+
+use crate::catalog::{Catalog, snapshot_of};
+use crate::files::{blob_name, table_name};
+use crate::manifest::Manifest;
+use crate::memtable::MemtableWalk;
+use crate::merge::MergeWalk;
+use crate::picker;
+use crate::ranges::Ranges;
+use crate::sources::Moment;
+use crate::store::Store;
+use crate::table::TableBuilder;
+use crate::version::Place;
+use crate::walk::Walk;
+
+/// How many bytes are copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Writes a durable copy into an empty directory: tables and blob files as they are, the memtables as one more table,
+/// and an empty log that goes on.
+pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Watch) -> Result<()> {
+    let names = target.list().map_err(|error| EngineError::failed_by("could not list the target", error))?;
+    if !names.is_empty() {
+        return Err(EngineError::rejected("a backup needs an empty directory"));
+    }
+    let (moment, position) = {
+        let _turn = lock(&store.writer);
+        (store.catalog.moment(), store.log().last())
+    };
+    let options = LogOptions {
+        segment_bytes: SEGMENT_BYTES_LEAST,
+        durability: Durability::Always,
+        ready_segments: 0,
+        recycled_segments: 0,
+    };
+    // The log first: without a manifest it is refused.
+    Log::create_at(target, &store.clock, options, position + 1)?.close()?;
+    let sources = &moment.sources;
+    let tables = sources.version.tables().map(|(_, table)| table_name(table.info.id));
+    let names: Vec<_> = tables.chain(sources.blobs.keys().map(|number| blob_name(*number))).collect();
+    for (done, name) in (0..).zip(&names) {
+        copy(&*store.catalog.directory, &**target, name, &mut |_| {
+            watch.progress(done, names.len() as u64 + 1)
+        })?;
+    }
+    let next = store.catalog.next_id();
+    let mut snapshot = snapshot_of(&sources.version, position, next + 2);
+    if let Some(builder) = copy_memtables(store, target, &moment, next)? {
+        snapshot.added.push((Place { level: 0, run: next + 1 }, builder));
+    }
+    target
+        .sync()
+        .map_err(|error| EngineError::failed_by("could not make the names of a copy durable", error))?;
+    Manifest::create(target, 1, &snapshot)?.close()
+}
+
+/// Writes what the memtables say as a table of the copy.
+fn copy_memtables(
+    store: &Store,
+    target: &Arc<dyn Directory>,
+    moment: &Moment,
+    number: u64,
+) -> Result<Option<crate::version::TableInfo>> {
+    let (all, forward) = (KeyRange::all(), Direction::Forward);
+    let (mut walks, mut ranges) = (Vec::<Box<dyn Walk>>::new(), Ranges::default());
+    walks.push(Box::new(MemtableWalk::new(&moment.sources.active, &moment.active, all, forward)));
+    for sealed in &moment.sources.sealed {
+        walks.push(Box::new(MemtableWalk::new(sealed, &sealed.view(), all, forward)));
+    }
+    moment.sources.memtables().for_each(|memtable| ranges.add_all(memtable.ranges()));
+    let mut walk = MergeWalk::new(walks, forward).keeping_tombstones();
+    let mut builder = TableBuilder::create(&**target, number, store.settings.table(0, Cause::Backup))?;
+    while walk.advance()? {
+        builder.add(walk.key(), walk.item())?;
+    }
+    if builder.is_empty() && ranges.is_empty() {
+        let name = table_name(builder.id());
+        drop(builder);
+        target
+            .remove(&name)
+            .map_err(|error| EngineError::failed_by(format!("could not remove {name} of a copy"), error))?;
+        return Ok(None);
+    }
+    builder.finish(ranges).map(Some)
+}
+
+/// Copies a file and makes its bytes durable.
+fn copy(
+    from: &dyn Directory,
+    to: &dyn Directory,
+    name: &str,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<()> {
+    let failure = |error: std::io::Error| match is_full(&error) {
+        true => {
+            EngineError::full(format!("the disk has no room for a copy of {name} ({error}); free some space"))
+        }
+        false => EngineError::failed_by(format!("could not copy {name}"), error),
+    };
+    let source = from.open_file(name, OpenFile::READ).map_err(failure)?;
+    let target = to.open_file(name, OpenFile::CREATE_NEW).map_err(failure)?;
+    let (mut bytes, mut at) = (vec![0; COPY_BYTES], 0);
+    loop {
+        let count = source.read_at(&mut bytes, at).map_err(failure)?;
+        if count == 0 {
+            return target.sync_data().map_err(failure);
+        }
+        target.write_at(&[IoSlice::new(&bytes[..count])], at, Cause::Backup).map_err(failure)?;
+        at += count as u64;
+        if progress(at).is_break() {
+            return Err(EngineError::rejected("cancelled by its caller"));
+        }
+    }
+}
+
+/// Reads the manifest, the tables, the blob files and the log, and reports each damage.
+pub(crate) fn verify(store: &Store, watch: &dyn Watch) -> Result<()> {
+    let moment = store.catalog.moment();
+    verify_files(&store.catalog, &moment, watch)?;
+    let findings = Findings { watch, found: Mutex::default() };
+    let outcome = verify_log(store, &findings);
+    if outcome.is_ok() && lock(&findings.found).is_empty() {
+        return Ok(());
+    }
+    // A log that goes on, and files that go, may look like damage: so look again while nothing moves.
+    let _no_preparation = lock(&store.preparing);
+    let _turn = lock(&store.writer);
+    lock(&findings.found).clear();
+    let outcome = verify_log(store, &findings);
+    lock(&findings.found).drain(..).for_each(|finding| watch.finding(finding));
+    outcome
+}
+
+fn verify_files(catalog: &Catalog, moment: &Moment, watch: &dyn Watch) -> Result<()> {
+    let mut report = |damage| watch.finding(damage);
+    match catalog.verify_manifest() {
+        Err(damage @ EngineError::Corrupt { .. }) => report(damage),
+        outcome => outcome?,
+    }
+    let (tables, blobs) = (&moment.sources.version, &moment.sources.blobs);
+    let total = (tables.tables().count() + blobs.len()) as u64;
+    let mut done = 0;
+    let mut go_on = || {
+        done += 1;
+        match watch.progress(done, total).is_break() {
+            true => Err(EngineError::rejected("cancelled by its caller")),
+            false => Ok(()),
+        }
+    };
+    for (_, table) in tables.tables() {
+        table.verify(&mut report)?;
+        go_on()?;
+    }
+    let live = tables.blob_bytes();
+    for (number, file) in &**blobs {
+        let live_bytes = live.get(number).copied().unwrap_or(0);
+        file.verify(live_bytes, &mut |key, blob| moment.sources.refer_to(key, blob), &mut report)?;
+        go_on()?;
+    }
+    Ok(())
+}
+
+fn verify_log(store: &Store, findings: &Findings<'_>) -> Result<()> {
+    let (durable, position) = (store.log().durable(), store.catalog.position());
+    let mut last: Lsn = position;
+    wal::salvage(&store.catalog.directory, position + 1, findings, &mut |lsn, record| {
+        last = lsn;
+        match crate::record::parse(record) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(EngineError::corrupt(format!("log record {lsn}"), 0, error.to_string())),
+        }
+    })?;
+    if last < durable {
+        let message = format!("the log ends at record {last}, those to {durable} were acknowledged");
+        findings.finding(EngineError::corrupt("the log", 0, message));
+    }
+    Ok(())
+}
+
+/// Collects findings until it is certain that they are some.
+struct Findings<'a> {
+    watch: &'a dyn Watch,
+    found: Mutex<Vec<EngineError>>,
+}
+
+impl Watch for Findings<'_> {
+    fn progress(&self, done: u64, total: u64) -> ControlFlow<()> {
+        self.watch.progress(done, total)
+    }
+
+    fn finding(&self, finding: EngineError) {
+        lock(&self.found).push(finding);
+    }
+}
+
+/// Flushes what there is, and merges everything of the range down to the last level.
+pub(crate) fn compact(store: &Store, range: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
+    {
+        let _turn = lock(&store.writer);
+        store.seal();
+    }
+    store.flush_all()?;
+    // What is flushed from now on is not asked for.
+    let newest = store.catalog.next_id();
+    loop {
+        let mut compactor = lock(&store.compactor);
+        let pick = || picker::pick_range(&store.shape(), &store.pick_options(), range, newest);
+        if !store.compaction_step(&mut compactor, pick)? {
+            break;
+        }
+        let (done, total) = compactor.last().map_or((0, 0), |compaction| compaction.progress());
+        // Without the lock, for the watch belongs to somebody else.
+        drop(compactor);
+        if watch.progress(done, total).is_break() {
+            return Err(EngineError::rejected("cancelled by its caller"));
+        }
+    }
+    let _preparing = lock(&store.preparing);
+    if let Err(error) = store.log().remove_retired() {
+        log::warn!("could not remove a needless part of the log; it is tried again later: {error}");
+    }
+    Ok(())
+}

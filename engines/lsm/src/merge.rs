@@ -1,0 +1,216 @@
+//! One walk of many sources: of every key, what the newest source says that knows of it.
+//!
+//! Sources stand in the order of the keys that they are at, the newest first where keys are equal. The first one is the
+//! winner; as long as it stays before the second one, nothing moves.
+//!
+//! Promises: keys come in order, each once; a key that a newer source covers does not come from an older one. After an
+//! error the walk answers errors until the next `seek`. Called by cursors, scans and compaction.
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
+
+use adapter_api::{Direction, EngineError, Result};
+
+use crate::item::Item;
+use crate::ranges::Span;
+use crate::walk::Walk;
+
+/// After so many covered keys in a row, sources are moved behind the range instead of walked through it: to seek costs
+/// as much as some steps.
+const COVERED_IN_A_ROW: u32 = 8;
+
+/// A walk over many sources.
+pub(crate) struct MergeWalk {
+    /// Newest first.
+    sources: Vec<Box<dyn Walk>>,
+    /// Those that may cover keys of older ones.
+    covering: Vec<usize>,
+    direction: Direction,
+    keeps_tombstones: bool,
+    /// Sources that are at a key, the winner last.
+    order: Vec<usize>,
+    /// Whether the one before the winner is at the same key.
+    is_tied: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No source has advanced.
+    Before,
+    /// Every source in `order` is at a key, and the winner's is that of the walk.
+    Inside,
+    /// The same, but the winner's key has not come yet.
+    Waiting,
+    /// A source has failed, and where it is is unknown.
+    Failed,
+}
+
+impl MergeWalk {
+    /// Merges sources, newest first, that all walk in this direction.
+    pub(crate) fn new(sources: Vec<Box<dyn Walk>>, direction: Direction) -> Self {
+        let covering = (0..sources.len()).filter(|source| sources[*source].has_ranges()).collect();
+        let (order, state) = (Vec::with_capacity(sources.len()), State::Before);
+        Self { sources, covering, direction, keeps_tombstones: false, order, is_tied: false, state }
+    }
+
+    /// Tombstones come too; else what they say is that nothing comes.
+    pub(crate) fn keeping_tombstones(mut self) -> Self {
+        self.keeps_tombstones = true;
+        self
+    }
+
+    /// How two sources stand to each other; `Less` comes first.
+    fn compare(&self, one: usize, other: usize) -> Ordering {
+        let keys = self.sources[one].key().cmp(self.sources[other].key());
+        let keys = if self.direction == Direction::Forward { keys } else { keys.reverse() };
+        keys.then(one.cmp(&other))
+    }
+
+    /// Puts a source that is at a key where it belongs.
+    fn insert(&mut self, source: usize) {
+        let at = self.order.partition_point(|other| self.compare(*other, source) == Ordering::Greater);
+        self.order.insert(at, source);
+    }
+
+    /// Advances the source that stands at `at` in the order, and puts it where it belongs then.
+    fn step(&mut self, at: usize) -> Result<()> {
+        let source = self.order[at];
+        if !self.sources[source].advance()? {
+            self.order.remove(at);
+            return Ok(());
+        }
+        let stays = at.checked_sub(1).is_none_or(|next| self.compare(source, self.order[next]).is_lt());
+        if !stays {
+            self.order.remove(at);
+            self.insert(source);
+        }
+        Ok(())
+    }
+
+    /// Whether the source in front of the winner is at the same key.
+    fn looks_tied(&self) -> bool {
+        let [.., second, winner] = self.order[..] else { return false };
+        self.sources[second].key() == self.sources[winner].key()
+    }
+
+    /// Goes to the next key that any source has.
+    fn next_key(&mut self) -> Result<()> {
+        match self.state {
+            State::Before => {
+                self.order.clear();
+                for source in 0..self.sources.len() {
+                    if self.sources[source].advance()? {
+                        self.insert(source);
+                    }
+                }
+            }
+            State::Inside => {
+                // Older words on the key go first, while the key is there to compare with.
+                while self.is_tied {
+                    self.step(self.order.len() - 2)?;
+                    self.is_tied = self.looks_tied();
+                }
+                if let Some(winner) = self.order.len().checked_sub(1) {
+                    self.step(winner)?;
+                }
+            }
+            State::Waiting => {}
+            State::Failed => return Err(EngineError::failed("the walk has failed before; seek anew")),
+        }
+        self.is_tied = self.looks_tied();
+        self.state = State::Inside;
+        Ok(())
+    }
+
+    /// The newest source that covers the key of this one.
+    fn cover_of(&self, winner: usize) -> Option<usize> {
+        let mut newer = self.covering.iter().copied().take_while(|source| *source < winner);
+        newer.find(|source| self.sources[*source].covers(self.sources[winner].key()))
+    }
+
+    /// Moves every source that is older than `cover` behind the range that it deletes around the winner's key.
+    fn skip(&mut self, cover: usize, winner: usize) -> Result<()> {
+        let Some(span) = self.sources[cover].covering(self.sources[winner].key()) else { return Ok(()) };
+        let Span { start, end } = span.clone();
+        let is_inside = |key: &[u8]| *start <= *key && end.as_ref().is_none_or(|end| *key < **end);
+        let target = if self.direction == Direction::Forward { end.as_ref() } else { Some(&start) };
+        let (skipped, kept) =
+            self.order.iter().partition(|source| **source > cover && is_inside(self.sources[**source].key()));
+        self.order = kept;
+        let skipped: Vec<usize> = skipped;
+        for source in skipped {
+            // Without an end, the range has all that is left.
+            let Some(target) = target else { continue };
+            let walk = &mut self.sources[source];
+            walk.seek(target)?;
+            let mut is_there = walk.advance()?;
+            // In reverse, the target is the last key of the range.
+            if is_there && is_inside(walk.key()) {
+                is_there = walk.advance()?;
+            }
+            if is_there {
+                self.insert(source);
+            }
+        }
+        // What stands first now has not been looked at.
+        self.is_tied = false;
+        self.state = State::Waiting;
+        Ok(())
+    }
+
+    fn try_advance(&mut self) -> Result<bool> {
+        let mut covered = 0;
+        loop {
+            self.next_key()?;
+            let Some(winner) = self.order.last().copied() else { return Ok(false) };
+            if let Some(cover) = self.cover_of(winner) {
+                covered += 1;
+                if covered % COVERED_IN_A_ROW == 0 {
+                    self.skip(cover, winner)?;
+                }
+                continue;
+            }
+            covered = 0;
+            if self.keeps_tombstones || self.sources[winner].item() != Item::Tombstone {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn winner(&self) -> Option<&dyn Walk> {
+        self.order.last().map(|winner| &*self.sources[*winner])
+    }
+}
+
+impl Walk for MergeWalk {
+    fn advance(&mut self) -> Result<bool> {
+        self.try_advance().inspect_err(|_| self.state = State::Failed)
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        (self.state, self.is_tied) = (State::Failed, false);
+        self.order.clear();
+        self.sources.iter_mut().try_for_each(|source| source.seek(key))?;
+        self.state = State::Before;
+        Ok(())
+    }
+
+    fn key(&self) -> &[u8] {
+        self.winner().map_or(&[], Walk::key)
+    }
+
+    fn item(&self) -> Item<'_> {
+        self.winner().map_or(Item::Tombstone, Walk::item)
+    }
+
+    fn covers(&self, key: &[u8]) -> bool {
+        self.covering.iter().any(|source| self.sources[*source].covers(key))
+    }
+
+    fn has_ranges(&self) -> bool {
+        !self.covering.is_empty()
+    }
+}

@@ -1,0 +1,178 @@
+//! Opens a directory: the manifest, the tables that it names, and the log done again behind them.
+//!
+//! Promises: what is shown is exactly what was acknowledged, or that and some of what was in flight, in order; opening
+//! twice gives the same. Files that nothing names are left of work that was not finished, and are removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use adapter_api::environment::{Directory, Environment};
+use adapter_api::versioned_map::Changes;
+use adapter_api::{Batch, EngineError, Result};
+use wal::{Log, LogOptions, Lsn};
+
+use crate::blob::BlobFile;
+use crate::cache::Cache;
+use crate::catalog::Parts;
+use crate::files::{Graveyard, number_in};
+use crate::manifest::{Found, Manifest};
+use crate::memtable::{Memtable, add_puts, deleted_in};
+use crate::ranges::Ranges;
+use crate::record;
+use crate::settings::Settings;
+use crate::sources::Sources;
+use crate::store::{COPIED_BYTES, LOG_FACTOR, log_bytes};
+use crate::table::Table;
+use crate::version::{Edit, Version};
+
+/// Reads everything, and makes it durable.
+pub(crate) fn open(environment: &Environment, log_options: LogOptions, settings: &Settings) -> Result<Parts> {
+    let Environment { directory, clock, .. } = environment;
+    let (cache, graveyard) = (Cache::new(settings.cache_bytes), Arc::<Graveyard>::default());
+    let (manifest, found) = match Manifest::open(directory)? {
+        Some(found) => found,
+        None => begin(directory)?,
+    };
+    let Found { tables, position, next_id } = found;
+    let mut opened = Vec::new();
+    for (place, info) in tables.into_values() {
+        opened.push((place, Table::open(&**directory, info, &cache, &graveyard)?));
+    }
+    let version = Version::of(opened);
+    let files = Blobs { directory, graveyard: &graveyard, open: BTreeMap::new() };
+    let mut redo = Redo::new(settings.memtable_bytes, files);
+    version.blob_bytes().into_keys().try_for_each(|number| redo.blobs.need(number))?;
+    let (log, recovery) =
+        Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record))?;
+    let sources = redo.finish(version);
+    let next_id = remove_orphans(&**directory, &sources)?.max(next_id);
+    if recovery.replayed > 0 {
+        log::info!("did {} log records again behind record {position}", recovery.replayed);
+    }
+    let (directory, ids) = (Arc::clone(directory), Arc::new(AtomicU64::new(next_id)));
+    let (log, memtable_bytes) = (Arc::new(log), settings.memtable_bytes);
+    Ok(Parts { directory, log, cache, graveyard, ids, memtable_bytes, sources, manifest })
+}
+
+/// The manifest of a directory that has none yet.
+fn begin(directory: &Arc<dyn Directory>) -> Result<(Manifest, Found)> {
+    let names = list(&**directory)?;
+    if let Some(name) = names.iter().find(|name| name.starts_with("log-") || name.starts_with("table-")) {
+        return Err(EngineError::corrupt(
+            "manifest",
+            0,
+            format!(
+                "there is no manifest, but {name}: what the directory held cannot be told; restore a backup"
+            ),
+        ));
+    }
+    let manifest = Manifest::create(directory, 1, &Edit { next_id: Some(1), ..Edit::default() })?;
+    Ok((manifest, Found { tables: BTreeMap::new(), position: 0, next_id: 1 }))
+}
+
+fn list(directory: &dyn Directory) -> Result<Vec<String>> {
+    let entries =
+        directory.list().map_err(|error| EngineError::failed_by("could not list the directory", error))?;
+    Ok(entries.into_iter().map(|entry| entry.name).collect())
+}
+
+/// Removes files that nothing names; answers the first number that no file ever had.
+fn remove_orphans(directory: &dyn Directory, sources: &Sources) -> Result<u64> {
+    let tables: BTreeSet<_> = sources.version.tables().map(|(_, table)| table.info.id).collect();
+    let mut next = 1;
+    for name in list(directory)? {
+        let (table, blob) = (number_in(&name, "table-"), number_in(&name, "blob-"));
+        let Some(number) = table.or(blob) else { continue };
+        next = next.max(number + 1);
+        let is_named = match table {
+            Some(number) => tables.contains(&number),
+            None => sources.blobs.contains_key(&number),
+        };
+        if !is_named {
+            log::info!("removed {name}, which is left of work that was not finished");
+            directory
+                .remove(&name)
+                .map_err(|error| EngineError::failed_by(format!("could not remove {name}"), error))?;
+        }
+    }
+    Ok(next)
+}
+
+/// Blob files that something refers to.
+struct Blobs<'a> {
+    directory: &'a Arc<dyn Directory>,
+    graveyard: &'a Arc<Graveyard>,
+    open: BTreeMap<u64, Arc<BlobFile>>,
+}
+
+impl Blobs<'_> {
+    fn need(&mut self, number: u64) -> Result<()> {
+        if !self.open.contains_key(&number) {
+            let file = BlobFile::open(&**self.directory, number, self.graveyard)?;
+            self.open.insert(number, file);
+        }
+        Ok(())
+    }
+}
+
+/// Does records again, many at once: nobody reads the memtables meanwhile.
+struct Redo<'a> {
+    memtable_bytes: u64,
+    blobs: Blobs<'a>,
+    /// The newest first.
+    sealed: Vec<Arc<Memtable>>,
+    active: Memtable,
+    changes: Changes,
+}
+
+impl<'a> Redo<'a> {
+    fn new(memtable_bytes: u64, blobs: Blobs<'a>) -> Self {
+        let active = Memtable::new(Ranges::default(), memtable_bytes);
+        Self { memtable_bytes, blobs, sealed: Vec::new(), active, changes: Changes::new() }
+    }
+
+    fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
+        let (batch, blobs) = record::parse(bytes).map_err(|error| {
+            let message = format!("{error}; the log itself is whole, so the record was written like this");
+            EngineError::corrupt(format!("log record {lsn}"), 0, message)
+        })?;
+        blobs.iter().try_for_each(|number| self.blobs.need(*number))?;
+        match deleted_in(batch).next() {
+            Some(_) => self.begin_another(batch)?,
+            None => add_puts(batch, &mut self.changes),
+        }
+        self.active.note(lsn, log_bytes(bytes.len()), blobs);
+        let bytes = self.active.bytes() + self.changes.bytes() as u64;
+        if bytes >= self.memtable_bytes || self.active.log_bytes() >= LOG_FACTOR * self.memtable_bytes {
+            self.active.merge(&mut self.changes);
+            self.seal();
+        }
+        Ok(())
+    }
+
+    /// What deletes a range in what is older goes into another memtable.
+    fn begin_another(&mut self, batch: Batch<'_>) -> Result<()> {
+        self.active.merge(&mut self.changes);
+        if self.active.bytes() > COPIED_BYTES {
+            self.seal();
+        }
+        self.active = self.active.copy_with(batch, self.memtable_bytes)?;
+        Ok(())
+    }
+
+    fn seal(&mut self) {
+        let next = Memtable::new(Ranges::default(), self.memtable_bytes);
+        let full = std::mem::replace(&mut self.active, next);
+        if !full.is_empty() {
+            self.sealed.insert(0, Arc::new(full));
+        }
+    }
+
+    /// The sources of reads, above these tables.
+    fn finish(mut self, version: Version) -> Sources {
+        self.active.merge(&mut self.changes);
+        let Self { active, sealed, blobs, .. } = self;
+        Sources { active: Arc::new(active), sealed, version: Arc::new(version), blobs: Arc::new(blobs.open) }
+    }
+}

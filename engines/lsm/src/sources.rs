@@ -1,0 +1,170 @@
+//! Everything that a read looks into, newest first, as of one moment.
+//!
+//! ```text
+//! get    active memtable ─▶ sealed memtables ─▶ level 0: run, run, … ─▶ … ─▶ last level         the first word counts
+//! ```
+//!
+//! Promises: sources never change; a store makes others and swaps them at one instant, and whoever has these keeps what
+//! they show. Only the active memtable moves on, and a view of it makes an `Moment` of them. Called by the store, its
+//! views and everybody who reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use adapter_api::versioned_map::View;
+use adapter_api::{Buffer, Direction, EngineError, Estimate, KeyRange, Resident, Result};
+
+use crate::blob::BlobFile;
+use crate::files::blob_name;
+use crate::item::{BlobRef, Item};
+use crate::memtable::{Memtable, MemtableWalk, find_in};
+use crate::merge::MergeWalk;
+use crate::run::RunWalk;
+use crate::table::{Answer, Sought};
+use crate::version::Version;
+use crate::walk::Walk;
+
+/// The sources of reads.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    /// What takes writes.
+    pub(crate) active: Arc<Memtable>,
+    /// What waits to be flushed, the newest first.
+    pub(crate) sealed: Vec<Arc<Memtable>>,
+    pub(crate) version: Arc<Version>,
+    /// Every blob file that one of them refers to.
+    pub(crate) blobs: Arc<BTreeMap<u64, Arc<BlobFile>>>,
+}
+
+impl Sources {
+    /// All memtables, the newest first.
+    pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        std::iter::once(&self.active).chain(&self.sealed)
+    }
+
+    /// Appends the newest value of the key, if it is there.
+    pub(crate) fn get(&self, key: &[u8], may_wait: bool, value: &mut Buffer) -> Result<Resident> {
+        let mut read = |item: Item<'_>| self.read(key, item, may_wait, value);
+        match self.active.find(key, &mut read)? {
+            Some(found) => Ok(found),
+            None => self.get_behind_active(key, may_wait, &mut read),
+        }
+    }
+
+    fn get_behind_active(
+        &self,
+        key: &[u8],
+        may_wait: bool,
+        read: &mut impl FnMut(Item<'_>) -> Result<Resident>,
+    ) -> Result<Resident> {
+        if self.active.ranges().covers(key) {
+            return Ok(Resident::Absent);
+        }
+        for memtable in &self.sealed {
+            if let Some(found) = memtable.find(key, &mut *read)? {
+                return Ok(found);
+            }
+            if memtable.ranges().covers(key) {
+                return Ok(Resident::Absent);
+            }
+        }
+        let sought = Sought::new(key, may_wait);
+        for (_, run) in self.version.runs() {
+            match run.find(&sought, &mut *read)? {
+                Answer::Says(found) => return Ok(found),
+                Answer::WouldBlock => return Ok(Resident::WouldBlock),
+                Answer::Nothing if run.covers(key) => return Ok(Resident::Absent),
+                Answer::Nothing => {}
+            }
+        }
+        Ok(Resident::Absent)
+    }
+
+    /// Whether any source says that the key has its value there, and be it one that newer ones overwrite.
+    pub(crate) fn refer_to(&self, key: &[u8], blob: BlobRef) -> Result<bool> {
+        let is_it = |item: Item<'_>| Ok(item == Item::Blob(blob));
+        for memtable in self.memtables() {
+            if memtable.find(key, is_it)? == Some(true) {
+                return Ok(true);
+            }
+        }
+        let sought = Sought::new(key, true);
+        for (_, run) in self.version.runs() {
+            if let Answer::Says(true) = run.find(&sought, is_it)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// About how many entries and bytes the range holds: what is overwritten or deleted counts until it is merged.
+    pub(crate) fn estimate(&self, range: KeyRange<'_>) -> Estimate {
+        let in_memory = self.memtables().map(|memtable| memtable.estimate(range));
+        let runs = self.version.runs().flat_map(|(_, run)| run.tables_in(range));
+        let (entries, bytes) = in_memory
+            .chain(runs.map(|table| table.estimate(range)))
+            .fold((0, 0), |(entries, bytes), found| (entries + found.0, bytes + found.1));
+        Estimate { entries, bytes, exact: false }
+    }
+
+    /// Appends the value that an item stands for.
+    fn read(&self, key: &[u8], item: Item<'_>, may_wait: bool, value: &mut Buffer) -> Result<Resident> {
+        match item {
+            Item::Value(bytes) => value.extend_from_slice(bytes),
+            Item::Tombstone => return Ok(Resident::Absent),
+            Item::Blob(_) if !may_wait => return Ok(Resident::WouldBlock),
+            Item::Blob(blob) => self.read_blob(key, blob, value)?,
+        }
+        Ok(Resident::Hit)
+    }
+
+    /// Appends a value that lies in a blob file.
+    pub(crate) fn read_blob(&self, key: &[u8], blob: BlobRef, value: &mut Buffer) -> Result<()> {
+        match self.blobs.get(&blob.file) {
+            Some(file) => file.read(blob, key, value),
+            None => Err(EngineError::corrupt(
+                blob_name(blob.file),
+                blob.offset,
+                "a value lies in a blob file that is not there; restore a backup",
+            )),
+        }
+    }
+}
+
+/// The sources as of one moment.
+#[derive(Clone)]
+pub(crate) struct Moment {
+    pub(crate) sources: Arc<Sources>,
+    /// Of the active memtable.
+    pub(crate) active: View,
+}
+
+impl Moment {
+    pub(crate) fn of(sources: Arc<Sources>) -> Self {
+        Self { active: sources.active.view(), sources }
+    }
+
+    /// Appends the value of the key, if it is there.
+    pub(crate) fn get(&self, key: &[u8], may_wait: bool, value: &mut Buffer) -> Result<Resident> {
+        let sources = &*self.sources;
+        let mut read = |item: Item<'_>| sources.read(key, item, may_wait, value);
+        match find_in(&self.active, key, &mut read)? {
+            Some(found) => Ok(found),
+            None => sources.get_behind_active(key, may_wait, &mut read),
+        }
+    }
+
+    /// A walk over all memtables and all tables, the newest word on each key alone.
+    pub(crate) fn walk(&self, range: KeyRange<'_>, direction: Direction) -> MergeWalk {
+        let Sources { active, sealed, version, .. } = &*self.sources;
+        let mut walks: Vec<Box<dyn Walk>> =
+            vec![Box::new(MemtableWalk::new(active, &self.active, range, direction))];
+        for memtable in sealed {
+            walks.push(Box::new(MemtableWalk::new(memtable, &memtable.view(), range, direction)));
+        }
+        for (_, run) in version.runs().filter(|(_, run)| !run.tables_in(range).is_empty()) {
+            walks.push(Box::new(RunWalk::new(Arc::clone(run), range, direction)));
+        }
+        MergeWalk::new(walks, direction)
+    }
+}

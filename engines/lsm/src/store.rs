@@ -1,0 +1,455 @@
+//! The open store: the writer, and the lanes that flush and compact behind it.
+//!
+//! The order of a write is: values that are very long into a blob file, stage in the memtable, append to the log, make
+//! durable, publish. So nothing is visible before it is durable, a log that has no room changes nothing, and any other
+//! failure is final: the log takes nothing more, and what was visible stays so.
+//!
+//! Locks, in the order in which they may be taken: `preparing`, writer, compactor, flusher, the catalog's, the views'.
+//! Readers take none of them, but that to open a view is to write its name into a list.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adapter_api::environment::{Cause, Clock, Environment, Lanes};
+use adapter_api::{Batch, EngineError, Lane, Mutation, Result, Step};
+use wal::{Log, lock};
+
+use crate::blob::{BlobFile, BlobWriter};
+use crate::catalog::{Catalog, Failed, Parts};
+use crate::compaction::{Compaction, Workshop};
+use crate::flush::Flush;
+use crate::item::BlobRef;
+use crate::memtable::{Memtable, deleted_in};
+use crate::numbers::Numbers;
+use crate::picker::{self, PickOptions, Plan, Shape};
+use crate::ranges::Ranges;
+use crate::record::{KIND, Recorder};
+use crate::settings::{AHEAD_BYTES, Settings};
+use crate::view::Views;
+
+/// The lane that prepares segments of the log, and syncs what has waited for its time.
+pub(crate) const LOG_LANE: Lane = Lane(0);
+/// The lane that writes sealed memtables to tables.
+pub(crate) const FLUSH_LANE: Lane = Lane(1);
+/// The lane that merges tables.
+pub(crate) const COMPACTION_LANE: Lane = Lane(2);
+
+/// A memtable is sealed, too, once the log has this many times more of it: what is overwritten takes no memory.
+pub(crate) const LOG_FACTOR: u64 = 4;
+/// A memtable up to this size is copied to delete a range in what is older; a larger one is sealed.
+pub(crate) const COPIED_BYTES: u64 = 64 << 10;
+/// The memory for records that is kept between writes.
+const RECORD_MEMORY_BYTES: usize = 1 << 20;
+/// Upper levels have so many runs at most, and level 0 before it is merged.
+const RUNS_MAX: usize = 4;
+/// The least that level 1 may hold, in memtables.
+const BASE_MEMTABLES: u64 = 4;
+/// How long after a failed flush or compaction the next one begins.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+pub(crate) struct Store {
+    pub(crate) catalog: Catalog,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lanes: Arc<dyn Lanes>,
+    /// Held while segments are prepared, used again, or removed.
+    pub(crate) preparing: Mutex<()>,
+    pub(crate) writer: Mutex<Writer>,
+    flusher: Mutex<Option<Flush>>,
+    /// What is on its way; the last one takes the steps, and those before it wait for its end.
+    pub(crate) compactor: Mutex<Vec<Compaction>>,
+    /// There is a new run, which may be more urgent to merge than what is on its way.
+    has_new_run: AtomicBool,
+    pub(crate) views: Views,
+    pub(crate) numbers: Numbers,
+}
+
+/// What the one writer needs.
+#[derive(Default)]
+pub(crate) struct Writer {
+    recorder: Recorder,
+    /// Takes values that are very long.
+    ahead: Option<Ahead>,
+}
+
+/// A blob file that grows, as it is written and as it is read.
+struct Ahead {
+    writer: BlobWriter,
+    file: Arc<BlobFile>,
+}
+
+impl Store {
+    pub(crate) fn new(environment: Environment, settings: Settings, parts: Parts) -> Self {
+        let Environment { clock, lanes, .. } = environment;
+        let store = Self {
+            catalog: Catalog::new(parts),
+            settings,
+            clock,
+            lanes,
+            preparing: Mutex::default(),
+            writer: Mutex::default(),
+            flusher: Mutex::default(),
+            compactor: Mutex::default(),
+            has_new_run: AtomicBool::new(false),
+            views: Views::default(),
+            numbers: Numbers::default(),
+        };
+        store.look_at_debt();
+        [LOG_LANE, FLUSH_LANE, COMPACTION_LANE].into_iter().for_each(|lane| store.lanes.wake(lane));
+        store
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.catalog.log
+    }
+
+    /// Makes a batch durable and then visible; or nothing of it, if it is refused.
+    pub(crate) fn apply(&self, batch: Batch<'_>) -> Result<()> {
+        let mut writer = lock(&self.writer);
+        let writer = &mut *writer;
+        if batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. })) {
+            self.refuse_what_no_flush_takes()?;
+            self.log().leave_reserve(batch.as_bytes().len() as u64)?;
+        }
+        self.record(writer, batch)?;
+        let (recorder, active) = (&writer.recorder, Arc::clone(&self.catalog.sources().active));
+        let items = recorder.batch();
+        if deleted_in(items).next().is_some() {
+            self.commit_with_ranges(&active, recorder)?;
+        } else {
+            let staged = active.stage(items);
+            let (lsn, bytes) = self.make_durable(recorder)?;
+            staged.publish();
+            active.note(lsn, bytes, recorder.blobs().iter().copied());
+        }
+        writer.recorder.shrink_to(RECORD_MEMORY_BYTES);
+        self.seal_if_full();
+        if self.log().needs_preparation() {
+            self.lanes.wake(LOG_LANE);
+        }
+        Ok(())
+    }
+
+    /// Makes a record of a batch; what is very long is durable in a blob file then.
+    fn record(&self, writer: &mut Writer, batch: Batch<'_>) -> Result<()> {
+        writer.recorder.clear();
+        let is_long = |mutation: &Mutation<'_>| match mutation {
+            Mutation::Put { value, .. } => value.len() >= AHEAD_BYTES,
+            _ => false,
+        };
+        let mut has_long = false;
+        for mutation in batch {
+            match mutation {
+                Mutation::Put { key, value } if is_long(&mutation) => {
+                    has_long = true;
+                    let blob = self.write_ahead(&mut writer.ahead, key, value)?;
+                    writer.recorder.add_blob(key, blob)?;
+                }
+                mutation => writer.recorder.add(mutation)?,
+            }
+        }
+        match (&mut writer.ahead, has_long) {
+            (Some(ahead), true) => {
+                ahead.file.note_bytes(ahead.writer.bytes());
+                ahead.writer.sync().inspect_err(|_| writer.ahead = None)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a value into the blob file of the writer, or into a new one.
+    fn write_ahead(&self, ahead: &mut Option<Ahead>, key: &[u8], value: &[u8]) -> Result<BlobRef> {
+        if let Some(full) = ahead.take_if(|ahead| ahead.writer.bytes() >= self.settings.table_bytes) {
+            full.writer.finish()?;
+        }
+        let open = match ahead {
+            Some(open) => open,
+            None => ahead.insert(self.begin_ahead()?),
+        };
+        open.writer.add(key, value).inspect_err(|_| *ahead = None)
+    }
+
+    /// Begins a blob file that the log will refer to; its name is durable.
+    fn begin_ahead(&self) -> Result<Ahead> {
+        let (catalog, number) = (&self.catalog, self.catalog.next_id());
+        let mut writer = BlobWriter::create(&*catalog.directory, number, Cause::Blob)?;
+        // Its head is in the file then, and it can be opened to read.
+        writer.sync()?;
+        catalog.directory.sync().map_err(|error| {
+            EngineError::failed_by("could not make the name of a blob file durable", error)
+        })?;
+        let file = BlobFile::open(&*catalog.directory, number, &catalog.graveyard)?;
+        catalog.write_to(Arc::clone(&file));
+        Ok(Ahead { writer, file })
+    }
+
+    /// Appends the record to the log and makes it durable; answers its number and its length.
+    fn make_durable(&self, recorder: &Recorder) -> Result<(u64, u64)> {
+        let bytes = recorder.batch().as_bytes();
+        let lsn = self.log().append(&[&KIND, bytes])?;
+        self.log().make_durable(lsn)?;
+        Ok((lsn, log_bytes(bytes.len())))
+    }
+
+    /// Commits a batch that deletes a range in what is older: in a new memtable, which becomes visible as a whole.
+    fn commit_with_ranges(&self, active: &Memtable, recorder: &Recorder) -> Result<()> {
+        let (items, memtable_bytes) = (recorder.batch(), self.settings.memtable_bytes);
+        let is_copied = active.bytes() <= COPIED_BYTES;
+        let next = if is_copied {
+            active.copy_with(items, memtable_bytes)?
+        } else {
+            Memtable::new(Ranges::default(), memtable_bytes).copy_with(items, memtable_bytes)?
+        };
+        let (lsn, bytes) = self.make_durable(recorder)?;
+        next.note(lsn, bytes, recorder.blobs().iter().copied());
+        self.catalog.replace_active(Arc::new(next), !is_copied);
+        if !is_copied {
+            self.lanes.wake(FLUSH_LANE);
+        }
+        Ok(())
+    }
+
+    fn seal_if_full(&self) {
+        let active = Arc::clone(&self.catalog.sources().active);
+        let most = self.settings.memtable_bytes;
+        if active.bytes() >= most || active.log_bytes() >= LOG_FACTOR * most {
+            self.seal();
+        }
+    }
+
+    /// Seals the active memtable. The caller has the writer's turn.
+    pub(crate) fn seal(&self) {
+        let next = Memtable::new(Ranges::default(), self.settings.memtable_bytes);
+        self.catalog.replace_active(Arc::new(next), true);
+        self.lanes.wake(FLUSH_LANE);
+    }
+
+    /// One step of a lane.
+    pub(crate) fn background(&self, lane: Lane) -> Result<Step> {
+        match lane {
+            LOG_LANE => self.log().step(&self.preparing),
+            FLUSH_LANE => Ok(self.flush_lane_step()),
+            COMPACTION_LANE => Ok(self.compaction_lane_step()),
+            _ => Ok(Step::Idle),
+        }
+    }
+
+    fn flush_lane_step(&self) -> Step {
+        let mut flusher = lock(&self.flusher);
+        if flusher.is_none()
+            && let Some(wait) = self.numbers.flush.wait(self.clock.monotonic())
+        {
+            return Step::IdleFor(wait);
+        }
+        match self.flush_step(&mut flusher) {
+            Ok(true) => Step::More,
+            Ok(false) => Step::Idle,
+            Err(_) => Step::IdleFor(RETRY_AFTER),
+        }
+    }
+
+    /// Begins a flush or does a step of the one that was begun; answers whether there was anything to do.
+    fn flush_step(&self, flusher: &mut Option<Flush>) -> Result<bool> {
+        let step = self.try_flush_step(flusher);
+        match &step {
+            Ok(true) => self.numbers.flush.note_step(),
+            Ok(false) => {}
+            Err(error) => {
+                if let Some(flush) = flusher.take() {
+                    self.remove(flush.into_names());
+                }
+                if self.numbers.flush.note_failure(self.clock.monotonic()) {
+                    log::warn!(
+                        "no memtable could be flushed, so the log grows; it is tried again from scratch: {error}"
+                    );
+                }
+            }
+        }
+        step
+    }
+
+    fn try_flush_step(&self, flusher: &mut Option<Flush>) -> Result<bool> {
+        let Some(flush) = flusher else {
+            let sealed = self.to_flush();
+            if sealed.is_empty() {
+                return Ok(false);
+            }
+            *flusher = Some(Flush::begin(&self.catalog, &self.settings, sealed)?);
+            return Ok(true);
+        };
+        let Some(edit) = flush.step(&self.catalog, &self.settings)? else { return Ok(true) };
+        let bytes = edit.added.iter().map(|(_, info)| info.bytes).sum();
+        let flushed = flush.memtables().to_vec();
+        if let Err(failed) = self.catalog.install(edit, &flushed) {
+            return Err(self.give_up(failed, flusher.take().map(Flush::into_names)));
+        }
+        *flusher = None;
+        self.numbers.flush.note_done(bytes);
+        self.tidy();
+        self.look_at_debt();
+        self.has_new_run.store(true, Ordering::Relaxed);
+        self.lanes.wake(COMPACTION_LANE);
+        self.lanes.wake(LOG_LANE);
+        Ok(true)
+    }
+
+    /// The oldest memtables that are sealed, as many as make one table; the newest of them first.
+    fn to_flush(&self) -> Vec<Arc<Memtable>> {
+        let sources = self.catalog.sources();
+        let mut bytes = 0;
+        let oldest = sources.sealed.iter().rev().take_while(|memtable| {
+            let is_first = bytes == 0;
+            bytes += memtable.bytes().max(1);
+            is_first || bytes <= self.settings.memtable_bytes
+        });
+        let mut memtables: Vec<_> = oldest.cloned().collect();
+        memtables.reverse();
+        memtables
+    }
+
+    /// Seals what there is and flushes everything, in this thread.
+    pub(crate) fn flush_all(&self) -> Result<()> {
+        let mut flusher = lock(&self.flusher);
+        while self.flush_step(&mut flusher)? {}
+        Ok(())
+    }
+
+    /// What becomes of the files of an edit that failed.
+    fn give_up(&self, failed: Failed, names: Option<Vec<String>>) -> EngineError {
+        match failed {
+            Failed::Before(error) => {
+                self.remove(names.unwrap_or_default());
+                error
+            }
+            Failed::Doubtful(error) => error,
+        }
+    }
+
+    fn remove(&self, names: Vec<String>) {
+        names.into_iter().for_each(|name| self.catalog.graveyard.put_back(name));
+    }
+
+    /// Removes what nobody needs, and ends views that keep too much.
+    fn tidy(&self) {
+        while self.catalog.retained_bytes() > self.settings.view_bytes && self.views.end_oldest() {}
+        self.catalog.bury();
+    }
+
+    fn compaction_lane_step(&self) -> Step {
+        let mut compactor = lock(&self.compactor);
+        if compactor.is_empty()
+            && let Some(wait) = self.numbers.compaction.wait(self.clock.monotonic())
+        {
+            return Step::IdleFor(wait);
+        }
+        match self.compaction_step(&mut compactor, || picker::pick(&self.shape(), &self.pick_options())) {
+            Ok(true) => Step::More,
+            Ok(false) => Step::Idle,
+            Err(_) => Step::IdleFor(RETRY_AFTER),
+        }
+    }
+
+    /// Begins what `pick` answers or does a step of what was begun; answers whether there was anything to do.
+    pub(crate) fn compaction_step(
+        &self,
+        compactor: &mut Vec<Compaction>,
+        pick: impl FnOnce() -> Option<Plan>,
+    ) -> Result<bool> {
+        let step = self.try_compaction_step(compactor, pick);
+        match &step {
+            Ok(true) => self.numbers.compaction.note_step(),
+            Ok(false) => {}
+            Err(error) => {
+                if let Some(compaction) = compactor.pop() {
+                    self.remove(compaction.abandon());
+                }
+                if self.numbers.compaction.note_failure(self.clock.monotonic()) {
+                    log::warn!("tables could not be merged; it is tried again from scratch: {error}");
+                }
+            }
+        }
+        self.catalog.bury();
+        step
+    }
+
+    fn try_compaction_step(
+        &self,
+        compactor: &mut Vec<Compaction>,
+        pick: impl FnOnce() -> Option<Plan>,
+    ) -> Result<bool> {
+        let has_new_run = self.has_new_run.swap(false, Ordering::Relaxed);
+        let plan = match compactor.as_slice() {
+            [] => pick(),
+            // Young levels come before old ones: what they owe is what reads and writes feel.
+            [running] if has_new_run => {
+                picker::pick_urgent(&self.shape(), &self.pick_options(), running.plan())
+            }
+            _ => None,
+        };
+        if let Some(plan) = plan {
+            compactor.push(self.begin(plan)?);
+            return Ok(true);
+        }
+        let Some(compaction) = compactor.last_mut() else { return Ok(false) };
+        if !compaction.step()? {
+            return Ok(true);
+        }
+        let edit = compaction.edit();
+        self.numbers.note_compaction(compaction);
+        let (tables, blobs) = compaction.bytes_written();
+        if let Err(failed) = self.catalog.install(edit, &[]) {
+            return Err(self.give_up(failed, compactor.pop().map(Compaction::abandon)));
+        }
+        compactor.pop();
+        self.numbers.compaction.note_done(tables + blobs);
+        self.tidy();
+        self.look_at_debt();
+        Ok(true)
+    }
+
+    /// What is to be picked from.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape::of(&self.catalog.sources().version)
+    }
+
+    pub(crate) fn pick_options(&self) -> PickOptions {
+        let settings = &self.settings;
+        PickOptions {
+            style: settings.style,
+            ratio: settings.ratio,
+            runs_max: RUNS_MAX,
+            base_bytes: BASE_MEMTABLES * settings.memtable_bytes,
+            table_bytes: settings.table_bytes,
+            blob_bytes: self.catalog.settled_blobs(),
+        }
+    }
+
+    fn begin(&self, plan: Plan) -> Result<Compaction> {
+        let Self { catalog, settings, .. } = self;
+        let workshop = Workshop {
+            directory: Arc::clone(&catalog.directory),
+            graveyard: Arc::clone(&catalog.graveyard),
+            ids: Arc::clone(&catalog.ids),
+            table: settings.table(plan.target.level, Cause::Compaction),
+            table_bytes: settings.table_bytes,
+        };
+        Compaction::begin(&catalog.sources().version, plan, workshop)
+    }
+
+    /// Ends in order.
+    pub(crate) fn close(&self) -> Result<()> {
+        lock(&self.compactor).drain(..).for_each(|compaction| self.remove(compaction.abandon()));
+        if let Some(flush) = lock(&self.flusher).take() {
+            self.remove(flush.into_names());
+        }
+        self.catalog.bury();
+        self.log().close()?;
+        self.catalog.close()
+    }
+}
+
+/// About how many bytes the log takes for a record: it starts on a block of its own.
+pub(crate) fn log_bytes(record: usize) -> u64 {
+    (record as u64 + 60).next_multiple_of(4096)
+}

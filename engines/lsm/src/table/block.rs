@@ -1,0 +1,145 @@
+//! A block: some entries of a table, as a page in memory and as a framed payload in the file.
+//!
+//! Promises: what `decode` accepts is a leaf of the table and the number that were asked for, and every payload in it is an
+//! item, so that nothing can go wrong with it later. Called by the builder, the reader and walks.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use adapter_api::EngineError;
+use page::{Kind, PAGE_BYTES_MAX, Page, PageRef, Payload};
+
+use super::{Compression, Position};
+use crate::item::Item;
+
+/// The bytes behind a payload.
+const TRAILER_BYTES: usize = 20;
+
+const PLAIN: u8 = 0;
+const LZ4: u8 = 1;
+
+/// What a block takes in memory beside its page, about.
+const HOLDER_BYTES: u64 = 64;
+
+/// A block in memory.
+pub(crate) struct Block {
+    page: Page,
+    /// Whether somebody looked at it since the cache last asked.
+    is_used: AtomicBool,
+}
+
+impl Block {
+    pub(super) fn page(&self) -> PageRef<'_> {
+        self.page.view()
+    }
+
+    /// What it says of a key between its fences.
+    #[inline]
+    pub(super) fn find(&self, key: &[u8]) -> Option<Item<'_>> {
+        self.page().find_inside(key).ok().map(|index| self.item(index))
+    }
+
+    /// The item at an index.
+    #[inline]
+    pub(super) fn item(&self, index: usize) -> Item<'_> {
+        // `decode` has seen that there is one.
+        item_in(self.page().payload(index)).unwrap_or(Item::Tombstone)
+    }
+
+    /// The memory that it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.page().bytes().len() as u64 + HOLDER_BYTES
+    }
+
+    /// Notes that somebody looks at it. Most blocks that are looked at have the note, and are not written to.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the note away; answers whether it was there.
+    pub(crate) fn take_use(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed) && self.is_used.swap(false, Ordering::Relaxed)
+    }
+}
+
+fn item_in(payload: Payload<'_>) -> Option<Item<'_>> {
+    let Payload::Here(bytes) = payload else { return None };
+    Item::decode(bytes)
+}
+
+/// Appends a page to what goes to the file, framed.
+pub(super) fn encode(page: &mut Page, position: Position, compression: Compression, out: &mut Vec<u8>) {
+    page.seal();
+    let view = page.view();
+    let (bytes, gap) = (view.bytes(), view.gap());
+    let parts = [&bytes[..gap.start], &bytes[gap.end..]];
+    let both = bytes.len() - gap.len();
+    let compressed = match compression {
+        Compression::None => None,
+        Compression::Lz4 => Some(lz4_flex::block::compress(&parts.concat())),
+    };
+    let start = out.len();
+    let kind = match compressed.filter(|compressed| compressed.len() <= both - both / 8) {
+        Some(compressed) => {
+            out.extend_from_slice(&compressed);
+            LZ4
+        }
+        None => {
+            parts.iter().for_each(|part| out.extend_from_slice(part));
+            PLAIN
+        }
+    };
+    out.extend_from_slice(&[kind, 0, 0, 0]);
+    for number in [bytes.len(), gap.start, both] {
+        out.extend_from_slice(&(number as u32).to_le_bytes());
+    }
+    let checksum = position.checksum(&out[start..]);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Takes the bytes of a block, if they are that of this number as it was written here.
+pub(super) fn decode(bytes: &[u8], position: Position, number: usize) -> Result<Block, EngineError> {
+    let framed = position.open(bytes, "a block")?;
+    let Some((payload, trailer)) = framed.split_last_chunk::<{ TRAILER_BYTES - 4 }>() else {
+        return Err(position.corrupt("a block is shorter than its trailer"));
+    };
+    let page = unpack(payload, trailer).ok_or_else(|| position.corrupt("a block does not unpack"))?;
+    let page = Page::from_bytes(page).map_err(|damage| {
+        position.corrupt(format!("byte {} of a block: {}", damage.position, damage.what))
+    })?;
+    let view = page.view();
+    let is_it = view.kind() == Kind::Leaf && view.id() as usize == number && view.version() == position.table;
+    if !is_it {
+        return Err(position.corrupt(format!("this is not block {number} of this table")));
+    }
+    if (0..view.count()).any(|index| item_in(view.payload(index)).is_none()) {
+        return Err(position.corrupt("what stands behind a key in this block is no item"));
+    }
+    Ok(Block { page, is_used: AtomicBool::new(false) })
+}
+
+/// The bytes of the page; `None` if payload and trailer do not fit each other.
+fn unpack(payload: &[u8], trailer: &[u8; TRAILER_BYTES - 4]) -> Option<Box<[u8]>> {
+    let number = |at: usize| trailer[at..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize);
+    let (length, front, both) = (number(4)?, number(8)?, number(12)?);
+    if length > PAGE_BYTES_MAX || front > both || both > length {
+        return None;
+    }
+    let mut page = vec![0; length];
+    let place = |page: &mut [u8], dense: &[u8]| {
+        page[..front].copy_from_slice(&dense[..front]);
+        page[length - (both - front)..].copy_from_slice(&dense[front..]);
+    };
+    match trailer[..4] {
+        [PLAIN, 0, 0, 0] if payload.len() == both => place(&mut page, payload),
+        [LZ4, 0, 0, 0] => {
+            let mut dense = vec![0; both];
+            let unpacked = lz4_flex::block::decompress_into(payload, &mut dense).ok()?;
+            (unpacked == both).then(|| place(&mut page, &dense))?;
+        }
+        _ => return None,
+    }
+    Some(page.into_boxed_slice())
+}

@@ -1,0 +1,233 @@
+//! The index of a table: which block a key belongs to, where that lies, and how many entries lie before it.
+//!
+//! ```text
+//! heads       the first eight bytes of each separator behind what all keys of the table begin with alike, as the number
+//!             that a comparison of bytes would see: side by side, so a search touches few lines of memory
+//! separators  one behind the other; looked at where heads are equal
+//! offsets     of each block, and where the last one ends
+//! entries     before each block, and all
+//! ```
+//!
+//! Promises: a search costs no allocation and no read; what `decode` accepts ascends. Called by the reader, walks and the
+//! builder.
+
+use std::ops::Range;
+
+/// Where blocks lie, in memory.
+#[derive(Default)]
+pub(super) struct Index {
+    /// How many bytes every key of the table begins with alike.
+    prefix: usize,
+    heads: Box<[u64]>,
+    separators: Box<[u8]>,
+    /// Where each separator ends.
+    ends: Box<[u32]>,
+    offsets: Box<[u64]>,
+    entries: Box<[u64]>,
+    /// Every key is less, if there is a bound.
+    end: Option<Box<[u8]>>,
+}
+
+/// The first eight bytes of a key as a number that has the order of the bytes.
+fn head_of(key: &[u8]) -> u64 {
+    match key.first_chunk::<8>() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => key.iter().enumerate().fold(0, |head, (at, byte)| head | u64::from(*byte) << (56 - 8 * at)),
+    }
+}
+
+impl Index {
+    /// How many blocks there are.
+    pub(super) fn count(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// All entries of the table.
+    pub(super) fn total(&self) -> u64 {
+        self.entries.last().copied().unwrap_or(0)
+    }
+
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let separators = self.separators.len() + self.end.as_ref().map_or(0, |end| end.len());
+        (separators + self.count() * 28) as u64
+    }
+
+    /// Where a block lies, trailer included.
+    pub(super) fn place(&self, number: usize) -> Range<u64> {
+        self.offsets[number]..self.offsets[number + 1]
+    }
+
+    /// Where the last block ends.
+    pub(super) fn blocks_end(&self) -> u64 {
+        self.offsets.last().copied().unwrap_or(0)
+    }
+
+    /// How many entries lie in the blocks before this one.
+    pub(super) fn entries_before(&self, number: usize) -> u64 {
+        self.entries.get(number).copied().unwrap_or(0)
+    }
+
+    /// No key of the block is less.
+    pub(super) fn separator(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        &self.separators[start..self.ends[number] as usize]
+    }
+
+    /// Every key of the block is less, if there is a bound.
+    pub(super) fn upper(&self, number: usize) -> Option<&[u8]> {
+        if number + 1 < self.count() { Some(self.separator(number + 1)) } else { self.end.as_deref() }
+    }
+
+    /// The block that a key would be in.
+    #[inline]
+    pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
+        if self.is_behind_all(key) {
+            return None;
+        }
+        self.up_to(key).checked_sub(1)
+    }
+
+    /// The blocks that may have keys at or behind `from` and before `to`.
+    pub(super) fn between(&self, from: &[u8], to: Option<&[u8]>) -> Range<usize> {
+        if self.is_behind_all(from) || to.is_some_and(|to| to <= from) {
+            return 0..0;
+        }
+        let first = self.up_to(from).saturating_sub(1);
+        let behind = to.map_or(self.count(), |to| match self.up_to(to) {
+            0 => 0,
+            // A block whose separator is the bound itself has no key before it.
+            count if self.separator(count - 1) == to => count - 1,
+            count => count,
+        });
+        first.min(behind)..behind
+    }
+
+    fn is_behind_all(&self, key: &[u8]) -> bool {
+        self.end.as_deref().is_some_and(|end| end <= key)
+    }
+
+    /// How many separators are not larger than a key that is less than the end.
+    fn up_to(&self, key: &[u8]) -> usize {
+        let Some(first) = self.heads.first() else { return 0 };
+        // A key that does not begin as all do is less than all, or behind all.
+        let common = self.separator(0).get(..self.prefix).unwrap_or_default();
+        let Some(suffix) = key.strip_prefix(common) else {
+            return if key < common { 0 } else { self.count() };
+        };
+        let head = head_of(suffix);
+        if head < *first {
+            return 0;
+        }
+        let less = self.heads.partition_point(|it| *it < head);
+        let ties = self.heads[less..].partition_point(|it| *it == head);
+        let (mut low, mut high) = (less, less + ties);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.separator(middle) <= key { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    /// Reads what `IndexWriter` wrote; `None` if it did not.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        u32::try_from(bytes.len()).ok()?;
+        let (count, rest) = bytes.split_first_chunk()?;
+        let count = u32::from_le_bytes(*count) as usize;
+        let (end, mut rest) = decode_bound(rest)?;
+        let (mut separators, mut ends) = (Vec::with_capacity(rest.len()), Vec::new());
+        let (mut offsets, mut entries) = (vec![0], vec![0]);
+        for _ in 0..count {
+            let (length, behind) = rest.split_first_chunk()?;
+            let (separator, behind) = behind.split_at_checked(u16::from_le_bytes(*length).into())?;
+            let (length, behind) = behind.split_first_chunk()?;
+            let (block_entries, behind) = behind.split_first_chunk()?;
+            let start = ends.len().checked_sub(2).map_or(0, |at| ends[at] as usize);
+            let last = ends.last().map(|end: &u32| &separators[start..*end as usize]);
+            let block_entries = u32::from_le_bytes(*block_entries);
+            if last.is_some_and(|last| last >= separator) || block_entries == 0 {
+                return None;
+            }
+            separators.extend_from_slice(separator);
+            ends.push(separators.len() as u32);
+            offsets.push(offsets.last()? + u64::from(u32::from_le_bytes(*length)));
+            entries.push(entries.last()? + u64::from(block_entries));
+            rest = behind;
+        }
+        let index = Self {
+            separators: separators.into(),
+            ends: ends.into(),
+            offsets: offsets.into(),
+            entries: entries.into(),
+            end: end.map(Into::into),
+            ..Self::default()
+        };
+        let ascends = count == 0 || index.end.as_deref().is_none_or(|end| end > index.separator(count - 1));
+        (rest.is_empty() && ascends).then(|| index.with_heads())
+    }
+
+    fn with_heads(mut self) -> Self {
+        let count = self.ends.len();
+        if count > 0 {
+            let pairs = self.separator(0).iter().zip(self.end.as_deref().unwrap_or_default());
+            self.prefix = pairs.take_while(|(one, other)| one == other).count();
+        }
+        self.heads = (0..count).map(|number| head_of(&self.separator(number)[self.prefix..])).collect();
+        self
+    }
+}
+
+/// Collects what becomes an index.
+#[derive(Default)]
+pub(super) struct IndexWriter {
+    count: u32,
+    blocks: Vec<u8>,
+}
+
+impl IndexWriter {
+    /// How many blocks there are so far.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Adds a block behind the others.
+    pub(super) fn add(&mut self, separator: &[u8], bytes: usize, entries: usize) {
+        self.count += 1;
+        self.blocks.extend_from_slice(&(separator.len() as u16).to_le_bytes());
+        self.blocks.extend_from_slice(separator);
+        self.blocks.extend_from_slice(&(bytes as u32).to_le_bytes());
+        self.blocks.extend_from_slice(&(entries as u32).to_le_bytes());
+    }
+
+    /// How long the encoding is, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The encoding, where every key is less than `end`.
+    pub(super) fn encode(&self, end: Option<&[u8]>) -> Vec<u8> {
+        let mut out = self.count.to_le_bytes().to_vec();
+        encode_bound(end, &mut out);
+        out.extend_from_slice(&self.blocks);
+        out
+    }
+}
+
+/// Appends a bound that may be absent.
+pub(super) fn encode_bound(bound: Option<&[u8]>, out: &mut Vec<u8>) {
+    let bytes = bound.unwrap_or_default();
+    out.push(u8::from(bound.is_some()));
+    out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Reads a bound, and answers what stands behind it.
+pub(super) fn decode_bound(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let (&[bounded, a, b], rest) = bytes.split_first_chunk()?;
+    let (bound, rest) = rest.split_at_checked(u16::from_le_bytes([a, b]).into())?;
+    match bounded {
+        0 if bound.is_empty() => Some((None, rest)),
+        1 => Some((Some(bound), rest)),
+        _ => None,
+    }
+}

@@ -1,0 +1,258 @@
+//! An open table: its index, filter and deleted ranges in memory, its blocks where the cache has room.
+//!
+//! Promises: a search reads one block at most, and none if the filter or the index says that the key is not there; one
+//! that may not wait touches memory alone. The file goes when the table is retired and nobody has it. Called by runs,
+//! the compactor and `verify`.
+
+use std::io;
+use std::sync::Arc;
+
+use adapter_api::environment::{Directory, File, OpenFile, read_exact_at};
+use adapter_api::{Direction, EngineError, KeyRange, Result};
+
+use super::filter::{Filter, FilterCounters, FilterUsage};
+use super::footer::{FOOTER_BYTES, Footer};
+use super::index::Index;
+use super::{ADVICE, Answer, Block, Position, Sought, TableWalk, block, properties};
+use crate::cache::{Cache, Slots};
+use crate::files::{Fate, Graveyard, table_name};
+use crate::item::Item;
+use crate::ranges::Ranges;
+use crate::version::TableInfo;
+
+/// One hit of so many is counted, for so many: which, the hash of the key decides.
+const SAMPLED: u64 = 16;
+
+/// A table, open to be read.
+pub(crate) struct Table {
+    /// What the manifest says of it, and the table itself.
+    pub(crate) info: TableInfo,
+    file: Arc<dyn File>,
+    filter: Filter,
+    pub(super) index: Index,
+    ranges: Ranges,
+    pub(super) slots: Slots,
+    counters: FilterCounters,
+    fate: Fate,
+}
+
+/// What a table holds in memory.
+pub(super) struct Parts {
+    pub(super) filter: Filter,
+    pub(super) index: Index,
+    pub(super) info: TableInfo,
+    pub(super) ranges: Ranges,
+}
+
+impl Parts {
+    /// Reads everything but the blocks of a table.
+    ///
+    /// # Errors
+    /// `Corrupt` if it is not what was written; `Failed` if a read fails.
+    pub(super) fn read(file: &dyn File, table: u64) -> Result<Self> {
+        let at = |offset| Position { table, offset };
+        let bytes = file.len().map_err(|error| unreadable(table, error))?;
+        let Some(offset) = bytes.checked_sub(FOOTER_BYTES as u64) else {
+            return Err(at(0).corrupt(format!("the file has {bytes} bytes, and a table has more")));
+        };
+        let mut footer = [0; FOOTER_BYTES];
+        read_exact_at(file, &mut footer, offset).map_err(|error| unreadable(table, error))?;
+        let footer = Footer::decode(&footer, table, bytes)?;
+        let part = |index: usize| {
+            let place = footer.parts()[index].clone();
+            let mut part = vec![0; (place.end - place.start) as usize];
+            read_exact_at(file, &mut part, place.start).map_err(|error| unreadable(table, error))?;
+            Ok::<_, EngineError>(part)
+        };
+        let filter = Filter::decode(at(footer.filter).open(&part(0)?, "the filter")?)
+            .ok_or_else(|| at(footer.filter).corrupt("this is no filter"))?;
+        let index = Index::decode(at(footer.index).open(&part(1)?, "the index")?)
+            .filter(|index| index.blocks_end() == footer.filter)
+            .ok_or_else(|| at(footer.index).corrupt("this is no index of this table"))?;
+        let own = properties::decode(at(footer.properties).open(&part(2)?, "the properties")?, table, bytes);
+        let Some((info, ranges)) = own.filter(|(info, _)| info.entries == index.total()) else {
+            return Err(at(footer.properties).corrupt("these are no properties of this table"));
+        };
+        Ok(Self { filter, index, info, ranges })
+    }
+}
+
+impl Table {
+    /// Opens a table that the manifest names, and holds what it says against what the manifest does.
+    ///
+    /// # Errors
+    /// `Corrupt` if the file is not there or is not what was written; `Failed` if a read fails.
+    pub(crate) fn open(
+        directory: &dyn Directory,
+        info: TableInfo,
+        cache: &Arc<Cache>,
+        graveyard: &Arc<Graveyard>,
+    ) -> Result<Arc<Self>> {
+        let name = table_name(info.id);
+        let file = directory.open_file(&name, OpenFile::READ).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => EngineError::corrupt(
+                &name,
+                0,
+                format!("the manifest names this file, and it is not there; {ADVICE}"),
+            ),
+            _ => unreadable(info.id, error),
+        })?;
+        let Parts { filter, index, info: own, ranges } = Parts::read(&*file, info.id)?;
+        if own != info {
+            let position = Position { table: info.id, offset: 0 };
+            return Err(position.corrupt("the table is not the one that the manifest names"));
+        }
+        let slots = Slots::new(cache, index.count(), index.bytes() + filter.bytes());
+        let (fate, counters) = (Fate::new(name, info.bytes, graveyard), FilterCounters::default());
+        Ok(Arc::new(Self { info, file, filter, index, ranges, slots, counters, fate }))
+    }
+
+    /// Asks what the table says of a key, and lends it to `with`.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Failed` if a block has to be read, and what `with` answers.
+    #[inline]
+    pub(crate) fn find<R>(
+        &self,
+        sought: &Sought<'_>,
+        with: impl FnOnce(Item<'_>) -> Result<R>,
+    ) -> Result<Answer<R>> {
+        let Some(number) = self.block_for(sought) else { return Ok(Answer::Nothing) };
+        let resident = self.slots.get(number);
+        match &*resident {
+            Some(block) => {
+                if sought.hash.is_multiple_of(SAMPLED) {
+                    self.slots.cache().note_hits(SAMPLED);
+                }
+                self.find_in(block, sought, with)
+            }
+            None if !sought.may_wait => Ok(Answer::WouldBlock),
+            None => {
+                let block = self.load_block(number)?;
+                self.find_in(&block, sought, with)
+            }
+        }
+    }
+
+    fn find_in<R>(
+        &self,
+        block: &Block,
+        sought: &Sought<'_>,
+        with: impl FnOnce(Item<'_>) -> Result<R>,
+    ) -> Result<Answer<R>> {
+        let found = block.find(sought.key);
+        if self.filter.is_there() {
+            self.counters.looked(sought, found.is_some());
+        }
+        found.map_or(Ok(Answer::Nothing), |item| with(item).map(Answer::Says))
+    }
+
+    /// The block that the key would be in, unless index or filter say that it is in none.
+    #[inline]
+    fn block_for(&self, sought: &Sought<'_>) -> Option<usize> {
+        if self.filter.is_there() {
+            self.counters.checked(sought);
+            if !self.filter.may_have(sought.hash) {
+                return None;
+            }
+        }
+        self.index.find(sought.key)
+    }
+
+    /// A walk over the entries of a range, in a direction.
+    pub(crate) fn walk(self: &Arc<Self>, range: KeyRange<'_>, direction: Direction) -> TableWalk {
+        TableWalk::new(Arc::clone(self), range, direction, false)
+    }
+
+    /// The same for whoever reads much and none of it again: reads far ahead and leaves the cache alone.
+    pub(crate) fn walk_once(self: &Arc<Self>, range: KeyRange<'_>, direction: Direction) -> TableWalk {
+        TableWalk::new(Arc::clone(self), range, direction, true)
+    }
+
+    /// The ranges that the table deletes in older sources.
+    pub(crate) fn ranges(&self) -> &Ranges {
+        &self.ranges
+    }
+
+    /// About how many entries lie in a range, and how many bytes of keys and values. Reads nothing.
+    pub(crate) fn estimate(&self, range: KeyRange<'_>) -> (u64, u64) {
+        let behind = range.end().map_or(self.info.entries, |end| self.rank(end));
+        let entries = behind.saturating_sub(self.rank(range.start()));
+        let bytes =
+            u128::from(self.info.data_bytes) * u128::from(entries) / u128::from(self.info.entries.max(1));
+        (entries, bytes as u64)
+    }
+
+    /// About how many entries lie before a key; exact where the block is in memory.
+    fn rank(&self, key: &[u8]) -> u64 {
+        let blocks = self.index.between(key, None);
+        if blocks.is_empty() {
+            return self.info.entries;
+        }
+        let before = self.index.entries_before(blocks.start);
+        if key <= self.index.separator(blocks.start) {
+            return before;
+        }
+        match &*self.slots.get(blocks.start) {
+            Some(block) => before + block.page().rank(key) as u64,
+            None => before.midpoint(self.index.entries_before(blocks.start + 1)),
+        }
+    }
+
+    /// How often its filter was asked, and how often it was right, about.
+    pub(crate) fn filter_usage(&self) -> FilterUsage {
+        self.counters.usage()
+    }
+
+    /// The file is to be removed when nobody has the table any more: nothing durable names it now.
+    pub(crate) fn retire(&self) {
+        self.fate.retire();
+    }
+
+    #[cold]
+    pub(super) fn load_block(&self, number: usize) -> Result<Arc<Block>> {
+        let place = self.index.place(number);
+        let mut bytes = vec![0; (place.end - place.start) as usize];
+        self.read(&mut bytes, place.start)?;
+        Ok(self.slots.put(number, self.open_block(number, &bytes)?))
+    }
+
+    /// The block of this number, from the bytes at its place.
+    pub(super) fn open_block(&self, number: usize, bytes: &[u8]) -> Result<Block> {
+        let position = Position { table: self.info.id, offset: self.index.place(number).start };
+        let block = block::decode(bytes, position, number)?;
+        let page = block.page();
+        let is_it = page.lower() == self.index.separator(number)
+            && page.upper() == self.index.upper(number)
+            && page.count() as u64
+                == self.index.entries_before(number + 1) - self.index.entries_before(number);
+        if is_it { Ok(block) } else { Err(position.corrupt("this is not the block that the index names")) }
+    }
+
+    /// Reads from the file.
+    pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        read_exact_at(&*self.file, bytes, offset).map_err(|error| unreadable(self.info.id, error))
+    }
+
+    pub(super) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
+    pub(super) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.slots.bequeath(self.counters.usage());
+    }
+}
+
+/// What a read that failed means. A file that ends too early has lost what was in it.
+fn unreadable(table: u64, error: io::Error) -> EngineError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Position { table, offset: 0 }.corrupt(error),
+        _ => EngineError::failed_by(format!("could not read {}", table_name(table)), error),
+    }
+}

@@ -1,0 +1,162 @@
+//! Views and their cursors, and the bound on what they keep.
+//!
+//! A view keeps the sources of its moment: memtables that were flushed since, and tables that were merged since. Once
+//! that is more than `view_bytes`, the oldest views end, with their cursors, and what they kept goes.
+//!
+//! Promises: to take a view costs the same whatever the store holds; reads of one wait for no writer. A view that has
+//! ended holds nothing, however long somebody keeps it. Called by the engine; `end_oldest` by lanes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
+
+use adapter_api::{
+    Buffer, Cursor, Direction, EngineError, Entry, KeyRange, ReadView, Resident, Result, Values,
+};
+use arc_swap::ArcSwapOption;
+use wal::lock;
+
+use crate::item::Item;
+use crate::merge::MergeWalk;
+use crate::sources::Moment;
+use crate::walk::Walk;
+
+/// The memory for an entry that a cursor keeps between calls, in bytes.
+const ENTRY_MEMORY_BYTES: usize = 1 << 20;
+
+/// The views that somebody holds.
+#[derive(Default)]
+pub(crate) struct Views {
+    open: Mutex<VecDeque<Weak<ViewState>>>,
+}
+
+impl Views {
+    /// A view that may be ended.
+    pub(crate) fn open(&self, moment: Moment) -> LsmView {
+        let view = LsmView::unbounded(moment);
+        let mut open = lock(&self.open);
+        if open.len() == open.capacity() {
+            open.retain(|state| state.strong_count() > 0);
+        }
+        open.push_back(Arc::downgrade(&view.state));
+        view
+    }
+
+    /// Ends the oldest view; answers whether there was one.
+    pub(crate) fn end_oldest(&self) -> bool {
+        loop {
+            let Some(oldest) = lock(&self.open).pop_front() else { return false };
+            if let Some(state) = oldest.upgrade() {
+                state.end();
+                return true;
+            }
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.open).iter().filter(|state| state.strong_count() > 0).count()
+    }
+}
+
+/// What a view and its cursors share.
+struct ViewState {
+    moment: ArcSwapOption<Moment>,
+    walks: Mutex<Vec<Weak<Mutex<Option<MergeWalk>>>>>,
+}
+
+impl ViewState {
+    fn moment(&self) -> Result<arc_swap::Guard<Option<Arc<Moment>>>> {
+        let moment = self.moment.load();
+        if moment.is_some() { Ok(moment) } else { Err(EngineError::ViewTooOld) }
+    }
+
+    fn end(&self) {
+        self.moment.store(None);
+        for walk in lock(&self.walks).drain(..).filter_map(|walk| walk.upgrade()) {
+            *lock(&walk) = None;
+        }
+    }
+}
+
+/// A point in time of the store.
+pub(crate) struct LsmView {
+    state: Arc<ViewState>,
+}
+
+impl LsmView {
+    /// A view that nothing ends but its owner.
+    pub(crate) fn unbounded(moment: Moment) -> Self {
+        let moment = ArcSwapOption::from_pointee(moment);
+        Self { state: Arc::new(ViewState { moment, walks: Mutex::default() }) }
+    }
+
+    /// A cursor that keeps the view open by itself.
+    pub(crate) fn walk(&self, range: KeyRange<'_>, direction: Direction) -> Result<LsmCursor> {
+        let moment = self.state.moment()?;
+        let Some(moment) = &*moment else { return Err(EngineError::ViewTooOld) };
+        let walk = Arc::new(Mutex::new(Some(moment.walk(range, direction))));
+        let mut walks = lock(&self.state.walks);
+        if walks.len() == walks.capacity() {
+            walks.retain(|walk| walk.strong_count() > 0);
+        }
+        walks.push(Arc::downgrade(&walk));
+        Ok(LsmCursor { state: Arc::clone(&self.state), walk, key: Vec::new(), value: Buffer::new() })
+    }
+}
+
+impl ReadView for LsmView {
+    fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
+        let moment = self.state.moment()?;
+        match &*moment {
+            Some(moment) => Ok(moment.get(key, true, value)? == Resident::Hit),
+            None => Err(EngineError::ViewTooOld),
+        }
+    }
+
+    fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
+        keys.iter().try_for_each(|key| values.push_with(|value| self.get(key, value)))
+    }
+
+    fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {
+        Ok(Box::new(self.walk(range, direction)?))
+    }
+}
+
+/// A walk over the entries of a view.
+pub(crate) struct LsmCursor {
+    state: Arc<ViewState>,
+    /// `None` once the view has ended.
+    walk: Arc<Mutex<Option<MergeWalk>>>,
+    /// What is lent.
+    key: Vec<u8>,
+    value: Buffer,
+}
+
+impl Cursor for LsmCursor {
+    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        let mut walk = lock(&self.walk);
+        let walk = walk.as_mut().ok_or(EngineError::ViewTooOld)?;
+        if !walk.advance()? {
+            return Ok(None);
+        }
+        self.key.clear();
+        self.key.extend_from_slice(walk.key());
+        if self.value.capacity() > ENTRY_MEMORY_BYTES {
+            self.value = Buffer::new();
+        }
+        self.value.clear();
+        match walk.item() {
+            Item::Value(value) => self.value.extend_from_slice(value),
+            Item::Tombstone => {}
+            Item::Blob(blob) => match &*self.state.moment()? {
+                Some(moment) => moment.sources.read_blob(&self.key, blob, &mut self.value)?,
+                None => return Err(EngineError::ViewTooOld),
+            },
+        }
+        Ok(Some(Entry { key: &self.key, value: &self.value }))
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        lock(&self.walk).as_mut().ok_or(EngineError::ViewTooOld)?.seek(key)
+    }
+}
