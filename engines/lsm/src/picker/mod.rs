@@ -121,7 +121,7 @@ pub(crate) fn pick(shape: &Shape, options: &PickOptions) -> Option<Plan> {
 /// empty yet, so it stays newer than what the other one writes; and neither takes a table of the other away.
 pub(crate) fn pick_urgent(shape: &Shape, options: &PickOptions, running: &Plan) -> Option<Plan> {
     let level = running.inputs.first().map_or(0, |(place, _)| usize::from(place.level));
-    if !options.style.merges() || running.is_move {
+    if !options.style.merges() || level == 0 {
         return None;
     }
     let busy: BTreeSet<_> = running.inputs.iter().flat_map(|(_, ids)| ids).collect();

@@ -1,0 +1,124 @@
+//! Compactions beside writers, in the engine as it ships.
+
+use std::sync::Arc;
+
+use adapter_api::*;
+use crash::by_hand::{NoLanes, State, applied, run, state};
+use crash::environment::{Disk, SimulatedClock};
+use crash::image::mix;
+use engine_lsm::LsmEngine;
+
+const LOG: Lane = Lane(0);
+const FLUSH: Lane = Lane(1);
+const COMPACTION: Lane = Lane(2);
+
+/// Small sizes, so that much happens; not checked against the options.
+fn open(disk: &Disk, style: &str, memtable_bytes: u64, table_bytes: u64) -> LsmEngine {
+    let environment = Environment {
+        directory: disk.root(),
+        clock: Arc::new(SimulatedClock::default()),
+        lanes: Arc::new(NoLanes),
+    };
+    let mut request = OpenRequest::new(environment);
+    request.options = Options::complete(&LsmEngine::describe().options, []).unwrap();
+    let sizes = [("log_segment", 1 << 20), ("memtable_bytes", memtable_bytes), ("table_bytes", table_bytes)];
+    sizes.iter().for_each(|(name, bytes)| request.options.set(name, &bytes.to_string()));
+    request.options.set("blob_value_bytes", "2000");
+    request.options.set("compression", "none");
+    request.options.set("compaction", style);
+    LsmEngine::open(request).unwrap()
+}
+
+fn level_runs(engine: &LsmEngine, level: &str) -> f64 {
+    let metrics = engine.metrics();
+    let of_level = |metric: &&Metric| {
+        metric.name == "level_runs"
+            && metric.labels.iter().any(|(name, value)| name == "level" && value == level)
+    };
+    metrics.iter().find(of_level).map_or(0.0, |metric| metric.value)
+}
+
+/// So many puts of keys all over the place.
+fn puts(seed: u64, count: u64, keys: u64, value_bytes: usize) -> BatchBuilder {
+    let mut batch = BatchBuilder::new();
+    for number in 0..count {
+        let random = mix(seed << 20 | number);
+        let value = random.to_le_bytes().repeat(value_bytes / 8);
+        batch.put(format!("key {:06}", (random >> 20) % keys).as_bytes(), &value).unwrap();
+    }
+    batch
+}
+
+#[test]
+fn level_0_does_not_fill_while_a_long_compaction_is_under_way() {
+    // Tables so large that the last level is one, and every merge into it writes all of it.
+    let (disk, mut expected) = (Disk::default(), State::new());
+    let engine = open(&disk, "lazy_leveled", 64 << 10, 64 << 20);
+    let mut turn = |seed: u64| {
+        let batch = puts(seed, 70, 20_000, 1000);
+        engine.apply(batch.as_batch()).unwrap();
+        expected = applied(&expected, batch.as_batch());
+        run(&engine, LOG);
+        run(&engine, FLUSH);
+    };
+    for seed in 0..300 {
+        turn(seed);
+        run(&engine, COMPACTION);
+    }
+    let (mut most, mut busy) = (0.0_f64, 0);
+    for seed in 300..420 {
+        turn(seed);
+        busy += u64::from(engine.background(COMPACTION).unwrap() == Step::More);
+        most = most.max(level_runs(&engine, "0"));
+    }
+    assert!(busy > 40, "{busy} turns with a step");
+    assert!(most <= 5.0, "level 0 had {most} runs");
+    assert!(state(&engine) == expected);
+}
+
+#[test]
+fn whatever_is_merged_when_the_store_shows_what_was_written_and_keeps_no_file_too_many() {
+    for (style, seed) in
+        ["lazy_leveled", "leveled"].into_iter().flat_map(|style| (1..4).map(move |seed| (style, seed)))
+    {
+        let (disk, mut expected) = (Disk::default(), State::new());
+        let mut engine = open(&disk, style, 8 << 10, 16 << 10);
+        for number in 0..400 {
+            let random = mix(seed ^ number << 8) >> 20;
+            let mut batch =
+                puts(seed << 10 ^ number, 1 + random % 30, 500, [40, 200, 3000][random as usize % 3]);
+            let start = format!("key {:06}", random % 500);
+            match random % 16 {
+                0 => batch.delete_range(KeyRange::new(start.as_bytes(), b"key 000400")).unwrap(),
+                1 => batch.delete_range(KeyRange::from_start(start.as_bytes())).unwrap(),
+                _ => batch.delete(start.as_bytes()).unwrap(),
+            }
+            engine.apply(batch.as_batch()).unwrap();
+            expected = applied(&expected, batch.as_batch());
+            run(&engine, LOG);
+            for _ in 0..random % 5 {
+                engine.background([FLUSH, COMPACTION][(mix(random) % 2) as usize]).unwrap();
+            }
+            if random.is_multiple_of(40) {
+                assert!(state(&engine) == expected, "{style}, seed {seed}, batch {number}");
+            }
+            if random.is_multiple_of(90) {
+                drop(engine);
+                engine = open(&disk.killed(), style, 8 << 10, 16 << 10);
+                assert!(state(&engine) == expected, "{style}, seed {seed}, batch {number}, after a kill");
+                drop(engine);
+                engine = open(&disk, style, 8 << 10, 16 << 10);
+            }
+        }
+        run(&engine, FLUSH);
+        run(&engine, COMPACTION);
+        assert!(state(&engine) == expected, "{style}, seed {seed}");
+        engine.close().unwrap();
+        drop(engine);
+        let named =
+            |prefix: &str| disk.contents().iter().filter(|(name, _)| name.starts_with(prefix)).count();
+        let before = (named("table-"), named("blob-"));
+        drop(open(&disk, style, 8 << 10, 16 << 10));
+        assert_eq!((named("table-"), named("blob-")), before, "the next start finds something to remove");
+    }
+}
