@@ -22,6 +22,7 @@ use crate::cache::Cache;
 use crate::files::{Graveyard, blob_name, table_name};
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
+use crate::names::FailedSyncs;
 use crate::sources::{Moment, Sources};
 use crate::table::Table;
 use crate::version::{Edit, Version};
@@ -33,6 +34,7 @@ pub(crate) struct Catalog {
     pub(crate) graveyard: Arc<Graveyard>,
     /// The number of the next file or run.
     pub(crate) ids: Arc<AtomicU64>,
+    pub(crate) failed_syncs: FailedSyncs,
     /// How large the active memtable may become.
     memtable_bytes: u64,
     sources: ArcSwap<Sources>,
@@ -66,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) cache: Arc<Cache>,
     pub(crate) graveyard: Arc<Graveyard>,
     pub(crate) ids: Arc<AtomicU64>,
+    pub(crate) failed_syncs: FailedSyncs,
     pub(crate) memtable_bytes: u64,
     pub(crate) sources: Sources,
     pub(crate) manifest: Manifest,
@@ -73,13 +76,15 @@ pub(crate) struct Parts {
 
 impl Catalog {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { directory, log, cache, graveyard, ids, memtable_bytes, sources, manifest } = parts;
+        let Parts { directory, log, cache, graveyard, ids, failed_syncs, memtable_bytes, sources, manifest } =
+            parts;
         Self {
             directory,
             log,
             cache,
             graveyard,
             ids,
+            failed_syncs,
             memtable_bytes,
             sources: ArcSwap::from_pointee(sources),
             changing: Mutex::default(),
@@ -94,12 +99,35 @@ impl Catalog {
         self.sources.load()
     }
 
+    /// The sources as they are at this instant: a view of the active memtable may show what other sources than those
+    /// of a moment ago belong to.
     pub(crate) fn moment(&self) -> Moment {
-        Moment::of(self.sources.load_full())
+        loop {
+            let moment = Moment::of(self.sources.load_full());
+            if Arc::ptr_eq(&moment.sources, &self.sources.load()) {
+                return moment;
+            }
+        }
+    }
+
+    /// Reads, and once more if the sources have changed meanwhile and did not know of a file.
+    pub(crate) fn read<R>(&self, mut read: impl FnMut(&Sources) -> Result<R>) -> Result<R> {
+        loop {
+            let sources = self.sources.load();
+            match read(&sources) {
+                Err(EngineError::Corrupt { .. }) if !Arc::ptr_eq(&sources, &self.sources.load()) => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The manifest has given out all numbers of files below this one.
+    pub(crate) fn durable_id(&self) -> u64 {
+        lock(&self.manifest).manifest.state().next_id
     }
 
     /// The tables have everything up to this record of the log.
@@ -127,6 +155,14 @@ impl Catalog {
         });
     }
 
+    /// Nobody is about to refer to a blob file: those that nothing refers to go.
+    pub(crate) fn write_to_none(&self) {
+        self.writing.store(0, Ordering::Relaxed);
+        let mut gone = BTreeMap::new();
+        self.change(|sources| gone = sources.drop_blobs(0));
+        gone.values().for_each(|file: &Arc<BlobFile>| file.retire());
+    }
+
     fn change(&self, change: impl FnOnce(&mut Sources)) {
         let _changing = lock(&self.changing);
         let mut sources = Sources::clone(&self.sources.load());
@@ -136,18 +172,28 @@ impl Catalog {
         self.sources.store(Arc::new(sources));
     }
 
-    /// Makes an edit durable and then seen. `flushed` are memtables that its tables stand for.
+    /// Makes an edit durable and then seen. `flushed` are memtables that its tables stand for, and
+    /// `since` is how many syncs of the directory had failed when the first of its files was begun.
     ///
     /// # Errors
     /// Nothing changed that is seen.
-    pub(crate) fn install(&self, mut edit: Edit, flushed: &[Arc<Memtable>]) -> Result<(), Failed> {
+    pub(crate) fn install(
+        &self,
+        mut edit: Edit,
+        since: u64,
+        flushed: &[Arc<Memtable>],
+    ) -> Result<(), Failed> {
         let mut durable = lock(&self.manifest);
+        if self.failed_syncs.count() != since {
+            let message = "a sync of the directory failed meanwhile, so the names of new files may be lost";
+            return Err(Failed::Before(EngineError::failed(message)));
+        }
         let opened = self.open_added(&edit).map_err(Failed::Before)?;
         // The tables must not be ahead of the log: after a power cut it would not reach them.
         self.log.sync().map_err(Failed::Before)?;
         edit.next_id = Some(self.ids.load(Ordering::Relaxed));
         if let Err(error) = durable.manifest.append(&edit) {
-            durable.doubtful.extend(new_files(&edit, &self.sources.load().version));
+            durable.doubtful.extend(new_files(&edit, &self.sources.load()));
             return Err(Failed::Doubtful(error));
         }
         for name in durable.doubtful.drain(..) {
@@ -181,16 +227,14 @@ impl Catalog {
             let gone = sources.version.tables().filter(|(_, table)| !kept.contains(&table.info.id));
             old_tables = gone.map(|(_, table)| Arc::clone(table)).collect();
             sources.sealed.retain(|sealed| !flushed.iter().any(|gone| Arc::ptr_eq(gone, sealed)));
-            let needed = needed_blobs(sources, &version, self.writing.load(Ordering::Relaxed));
             let mut known = (*sources.blobs).clone();
             known.extend(opened.blobs);
-            let (kept, gone) = known.into_iter().partition(|(number, _)| needed.contains(number));
-            (sources.blobs, old_blobs) = (Arc::new(kept), gone);
-            sources.version = version;
+            (sources.blobs, sources.version) = (Arc::new(known), version);
+            old_blobs = sources.drop_blobs(self.writing.load(Ordering::Relaxed));
         });
         old_tables.iter().for_each(|table| table.retire());
         old_blobs.values().for_each(|file: &Arc<BlobFile>| file.retire());
-        lock(&self.flushed).extend(flushed.iter().map(|it| (Arc::downgrade(it), it.bytes())));
+        lock(&self.flushed).extend(flushed.iter().map(|it| (Arc::downgrade(it), it.bytes_with_views())));
     }
 
     /// Bytes of what is there for views alone.
@@ -249,21 +293,14 @@ pub(crate) fn snapshot_of(version: &Version, position: Lsn, next_id: u64) -> Edi
     Edit { removed: Vec::new(), added, position: Some(position), next_id: Some(next_id) }
 }
 
-/// The blob files that something refers to.
-fn needed_blobs(sources: &Sources, version: &Version, writing: u64) -> BTreeSet<u64> {
-    let mut needed: BTreeSet<_> = version.blob_bytes().into_keys().chain([writing]).collect();
-    sources.memtables().for_each(|memtable| needed.extend(memtable.blobs()));
-    needed
-}
-
-/// The names of the files that an edit adds to a version.
-fn new_files(edit: &Edit, version: &Version) -> Vec<String> {
-    let known: BTreeMap<_, _> = version.blob_bytes();
-    let added = edit.added.iter().filter(|(_, info)| !edit.removed.contains(&info.id));
-    added
-        .flat_map(|(_, info)| {
-            let blobs = info.blobs.iter().filter(|(file, _)| !known.contains_key(file));
-            blobs.map(|(file, _)| blob_name(*file)).chain([table_name(info.id)]).collect::<Vec<_>>()
-        })
-        .collect()
+/// The names of the files that an edit adds to what there is.
+fn new_files(edit: &Edit, sources: &Sources) -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, info) in edit.added.iter().filter(|(_, info)| !edit.removed.contains(&info.id)) {
+        names.push(table_name(info.id));
+        // One that a memtable refers to is there whatever becomes of the edit.
+        let new = info.blobs.iter().filter(|(file, _)| !sources.blobs.contains_key(file));
+        names.extend(new.map(|(file, _)| blob_name(*file)));
+    }
+    names
 }

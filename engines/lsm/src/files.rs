@@ -53,24 +53,44 @@ impl Graveyard {
 /// What an open file has to do when it is dropped.
 pub(crate) struct Fate {
     name: String,
-    bytes: u64,
+    bytes: AtomicU64,
+    /// What it counted for when it was retired.
+    retired_bytes: AtomicU64,
     is_retired: AtomicBool,
     graveyard: Arc<Graveyard>,
 }
 
 impl Fate {
     pub(crate) fn new(name: String, bytes: u64, graveyard: &Arc<Graveyard>) -> Self {
-        Self { name, bytes, is_retired: AtomicBool::new(false), graveyard: Arc::clone(graveyard) }
+        Self {
+            name,
+            bytes: AtomicU64::new(bytes),
+            retired_bytes: AtomicU64::new(0),
+            is_retired: AtomicBool::new(false),
+            graveyard: Arc::clone(graveyard),
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
+    /// The length, as far as it is known.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The file has grown.
+    pub(crate) fn note_bytes(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// The file is to be removed when nobody holds it any more: nothing durable names it now.
     pub(crate) fn retire(&self) {
         if !self.is_retired.swap(true, Ordering::Relaxed) {
-            self.graveyard.retained_bytes.fetch_add(self.bytes, Ordering::Relaxed);
+            let bytes = self.bytes();
+            self.retired_bytes.store(bytes, Ordering::Relaxed);
+            self.graveyard.retained_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 }
@@ -78,7 +98,7 @@ impl Fate {
 impl Drop for Fate {
     fn drop(&mut self) {
         if *self.is_retired.get_mut() {
-            self.graveyard.retained_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.graveyard.retained_bytes.fetch_sub(*self.retired_bytes.get_mut(), Ordering::Relaxed);
             lock(&self.graveyard.names).push(std::mem::take(&mut self.name));
         }
     }

@@ -36,6 +36,7 @@ pub(crate) struct Flush {
     ranges: Ranges,
     blob: Option<(u64, BlobWriter)>,
     names: Vec<String>,
+    since: u64,
 }
 
 impl Flush {
@@ -52,10 +53,10 @@ impl Flush {
         let walk = MergeWalk::new(walks.collect(), forward).keeping_tombstones();
         let mut ranges = Ranges::default();
         memtables.iter().for_each(|memtable| ranges.add_all(memtable.ranges()));
-        let table = catalog.next_id();
+        let (table, since) = (catalog.next_id(), catalog.failed_syncs.count());
         let builder = TableBuilder::create(&*catalog.directory, table, settings.table(0, Cause::Flush))?;
         let names = vec![table_name(table)];
-        Ok(Self { memtables, walk, builder: Some(builder), ranges, blob: None, names })
+        Ok(Self { memtables, walk, builder: Some(builder), ranges, blob: None, names, since })
     }
 
     /// Writes a bounded part; answers the edit when everything is written and synced.
@@ -105,6 +106,11 @@ impl Flush {
 
     pub(crate) fn memtables(&self) -> &[Arc<Memtable>] {
         &self.memtables
+    }
+
+    /// How many syncs of the directory had failed when it began.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
     }
 
     /// The files that it has begun, to be removed.

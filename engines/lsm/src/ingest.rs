@@ -28,7 +28,8 @@ use crate::walk::Walk;
 /// # Errors
 /// `Rejected` if there is one, or if the entries do not ascend; `Full` and `Failed`. Nothing changed.
 pub(crate) fn ingest(store: &Store, entries: &mut dyn Cursor) -> Result<()> {
-    let mut tables = Tables { store, builder: None, blob: None, infos: Vec::new(), names: Vec::new() };
+    let since = store.catalog.failed_syncs.count();
+    let mut tables = Tables { store, since, builder: None, blob: None, infos: Vec::new(), names: Vec::new() };
     let outcome = tables.write(entries).and_then(|ends| match ends {
         Some((first, last)) => commit(store, &mut tables, &first, &last),
         None => Ok(()),
@@ -58,9 +59,11 @@ fn commit(store: &Store, tables: &mut Tables<'_>, first: &[u8], last: &[u8]) -> 
             "the range of the entries, \"{first}\" to \"{last}\", is not empty"
         )));
     }
+    // What was acknowledged before has to be proven before something newer counts.
+    store.note_manifest()?;
     let place = Place { level: 0, run: store.catalog.next_id() };
     let added = tables.infos.drain(..).map(|info| (place, info)).collect();
-    match store.catalog.install(Edit { added, ..Edit::default() }, &[]) {
+    match store.catalog.install(Edit { added, ..Edit::default() }, tables.since, &[]) {
         Ok(()) => {
             tables.names.clear();
             store.lanes.wake(crate::store::COMPACTION_LANE);
@@ -90,6 +93,8 @@ fn is_in_memtables(catalog: &Catalog, range: KeyRange<'_>) -> bool {
 /// Tables on their way.
 struct Tables<'a> {
     store: &'a Store,
+    /// How many syncs of the directory had failed when it began.
+    since: u64,
     builder: Option<TableBuilder>,
     blob: Option<BlobWriter>,
     infos: Vec<TableInfo>,

@@ -38,6 +38,7 @@ mod maintenance;
 mod manifest;
 mod memtable;
 mod merge;
+mod names;
 mod numbers;
 mod picker;
 mod ranges;
@@ -138,7 +139,12 @@ impl StorageEngine for LsmEngine {
     }
 
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
-        Ok(self.store.catalog.sources().get(key, true, value)? == Resident::Hit)
+        let start = value.len();
+        let found = self.store.catalog.read(|sources| {
+            value.truncate(start);
+            sources.get(key, true, value)
+        })?;
+        Ok(found == Resident::Hit)
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {

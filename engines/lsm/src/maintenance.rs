@@ -37,6 +37,8 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
     }
     let (moment, position) = {
         let _turn = lock(&store.writer);
+        // What is sealed does not move on while it is copied.
+        store.seal();
         (store.catalog.moment(), store.log().last())
     };
     let options = LogOptions {
@@ -220,7 +222,7 @@ pub(crate) fn compact(store: &Store, range: KeyRange<'_>, watch: &dyn Watch) -> 
         if !store.compaction_step(&mut compactor, pick)? {
             break;
         }
-        let (done, total) = compactor.last().map_or((0, 0), |compaction| compaction.progress());
+        let (done, total) = compactor.last().map_or((0, 0), |merging| merging.compaction.progress());
         // Without the lock, for the watch belongs to somebody else.
         drop(compactor);
         if watch.progress(done, total).is_break() {

@@ -14,10 +14,12 @@ use adapter_api::versioned_map::{Changes, Staged, Stored, View, ViewCursor};
 use adapter_api::{Batch, BatchBuilder, Direction, KeyRange, Mutation, Result, VersionedMap};
 use wal::{Lsn, lock};
 
-use crate::item::Item;
+use crate::item::{BlobRef, Item};
 use crate::ranges::{Ranges, Span};
 use crate::walk::Walk;
 
+/// A memtable is sealed, too, once the log or blob files have this many times more of it.
+const DISK_FACTOR: u64 = 4;
 /// About how many bytes an entry takes beside its key and value.
 const ENTRY_BYTES: u64 = 56;
 /// Batches of so many mutations go in in the order of their keys.
@@ -36,6 +38,8 @@ pub(crate) struct Memtable {
     last: AtomicU64,
     /// The numbers of the blob files that it refers to.
     blobs: Mutex<BTreeSet<u64>>,
+    /// What it has ever referred to there.
+    blob_bytes: AtomicU64,
 }
 
 impl Memtable {
@@ -49,6 +53,7 @@ impl Memtable {
             log_bytes: AtomicU64::new(0),
             last: AtomicU64::new(0),
             blobs: Mutex::default(),
+            blob_bytes: AtomicU64::new(0),
         }
     }
 
@@ -66,7 +71,8 @@ impl Memtable {
         copy.stage(batch).publish();
         copy.log_bytes.store(self.log_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
         copy.last.store(self.last(), Ordering::Relaxed);
-        *lock(&copy.blobs) = lock(&self.blobs).clone();
+        *lock(&copy.blobs) = self.blobs();
+        copy.blob_bytes.store(self.blob_bytes(), Ordering::Relaxed);
         Ok(copy)
     }
 
@@ -90,13 +96,20 @@ impl Memtable {
     }
 
     /// Notes which record of the log the memtable has now.
-    pub(crate) fn note(&self, last: Lsn, log_bytes: u64, blobs: impl IntoIterator<Item = u64>) {
+    pub(crate) fn note(&self, last: Lsn, log_bytes: u64) {
         self.last.store(last, Ordering::Relaxed);
         self.log_bytes.fetch_add(log_bytes, Ordering::Relaxed);
-        let mut blobs = blobs.into_iter().peekable();
-        if blobs.peek().is_some() {
-            lock(&self.blobs).extend(blobs);
-        }
+    }
+
+    /// Notes that it refers, or is about to refer, to a value in a blob file: that is kept from now on.
+    pub(crate) fn refer_to(&self, blob: BlobRef) {
+        lock(&self.blobs).insert(blob.file);
+        self.blob_bytes.fetch_add(blob.bytes.into(), Ordering::Relaxed);
+    }
+
+    /// Bytes of values that were written into blob files for it, those that were overwritten since too.
+    pub(crate) fn blob_bytes(&self) -> u64 {
+        self.blob_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn last(&self) -> Lsn {
@@ -124,6 +137,17 @@ impl Memtable {
     pub(crate) fn bytes(&self) -> u64 {
         let usage = self.map.bytes() + ENTRY_BYTES * self.map.len();
         usage + self.range_bytes
+    }
+
+    /// The same with what views of it keep beside that.
+    pub(crate) fn bytes_with_views(&self) -> u64 {
+        self.bytes() + self.map.usage().retained_bytes
+    }
+
+    /// Whether it should be sealed, with memtables of so many bytes: what is overwritten takes no memory, but the log and
+    /// blob files grow by it.
+    pub(crate) fn is_full(&self, most: u64, waiting: u64) -> bool {
+        self.bytes() + waiting >= most || self.log_bytes().max(self.blob_bytes()) >= DISK_FACTOR * most
     }
 
     /// About how many keys and bytes of the range it says something of.

@@ -1,10 +1,11 @@
-//! The records of the log: a batch each, to be done again at open.
+//! The records of the log: a batch, to be done again at open, or a note of how far the manifest has come.
 //!
 //! ```text
 //! offset  size  field      integers little-endian
-//!      0     1  kind       1 batch
+//!      0     1  kind       1 batch · 2 note
 //!      1     …  batch      as `adapter_api::batch` draws it, but that each value is an item (`item`) and a deleted key
 //!                          is a put of a tombstone
+//!            8  note       the manifest has given out all numbers of files below this one
 //! ```
 //!
 //! So what is logged is what the memtable takes, at once and when it is done again. Promises: what `parse` accepts is
@@ -14,15 +15,32 @@ use adapter_api::{Batch, BatchBuilder, EngineError, Mutation, Result};
 
 use crate::item::{BlobRef, Item};
 
-/// A record that holds one batch.
-pub(crate) const KIND: [u8; 1] = [1];
+/// The kind of a record that holds a batch.
+pub(crate) const BATCH: u8 = 1;
+const NOTE: u8 = 2;
+
+/// What a record says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Record<'a> {
+    /// A batch of items, and the values in blob files that it refers to.
+    Batch(Batch<'a>, Vec<BlobRef>),
+    /// The manifest has given out all numbers of files below this one.
+    Note(u64),
+}
+
+/// A note.
+pub(crate) fn encode_note(next_id: u64) -> [u8; 9] {
+    let mut record = [NOTE; 9];
+    record[1..].copy_from_slice(&next_id.to_le_bytes());
+    record
+}
 
 /// Makes batches of items, in memory that is used again.
 #[derive(Default)]
 pub(crate) struct Recorder {
     batch: BatchBuilder,
     item: Vec<u8>,
-    blobs: Vec<u64>,
+    blobs: Vec<BlobRef>,
 }
 
 impl Recorder {
@@ -43,7 +61,7 @@ impl Recorder {
 
     /// Adds the put of a value that lies in a blob file.
     pub(crate) fn add_blob(&mut self, key: &[u8], blob: BlobRef) -> Result<()> {
-        self.blobs.push(blob.file);
+        self.blobs.push(blob);
         self.add_item(key, Item::Blob(blob))
     }
 
@@ -56,8 +74,8 @@ impl Recorder {
         self.batch.as_batch()
     }
 
-    /// The blob files that the batch refers to.
-    pub(crate) fn blobs(&self) -> &[u64] {
+    /// The values in blob files that the batch refers to.
+    pub(crate) fn blobs(&self) -> &[BlobRef] {
         &self.blobs
     }
 
@@ -69,20 +87,31 @@ impl Recorder {
     }
 }
 
-/// Reads a record; answers its batch and the blob files that it refers to.
+/// Reads a record.
 ///
 /// # Errors
 /// `Rejected` if it is none.
-pub(crate) fn parse(record: &[u8]) -> Result<(Batch<'_>, Vec<u64>)> {
-    let Some(batch) = record.strip_prefix(&KIND) else {
-        return Err(EngineError::rejected("the record is of no known kind"));
-    };
-    let (batch, mut blobs) = (Batch::parse(batch)?, Vec::new());
+pub(crate) fn parse(record: &[u8]) -> Result<Record<'_>> {
+    match record.split_first() {
+        Some((&BATCH, batch)) => {
+            let batch = Batch::parse(batch)?;
+            Ok(Record::Batch(batch, blobs_of(batch)?))
+        }
+        Some((&NOTE, note)) if note.len() == 8 => {
+            Ok(Record::Note(note.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))))
+        }
+        _ => Err(EngineError::rejected("the record is of no known kind")),
+    }
+}
+
+/// The values in blob files that a batch of items refers to.
+fn blobs_of(batch: Batch<'_>) -> Result<Vec<BlobRef>> {
+    let mut blobs = Vec::new();
     for mutation in batch {
         match mutation {
             Mutation::DeleteRange(_) => {}
             Mutation::Put { value, .. } => match Item::decode(value) {
-                Some(Item::Blob(blob)) => blobs.push(blob.file),
+                Some(Item::Blob(blob)) => blobs.push(blob),
                 Some(_) => {}
                 None => return Err(EngineError::rejected("a value of the record is no item")),
             },
@@ -91,7 +120,7 @@ pub(crate) fn parse(record: &[u8]) -> Result<(Batch<'_>, Vec<u64>)> {
             }
         }
     }
-    Ok((batch, blobs))
+    Ok(blobs)
 }
 
 #[cfg(test)]
@@ -108,16 +137,17 @@ mod tests {
         batch.delete_range(KeyRange::new(b"a", b"b")).unwrap();
         let mut recorder = Recorder::default();
         batch.as_batch().iter().for_each(|mutation| recorder.add(mutation).unwrap());
-        recorder.add_blob(b"long", BlobRef { file: 7, offset: 0, bytes: 1, checksum: 2 }).unwrap();
-        let record = [&KIND, recorder.batch().as_bytes()].concat();
-        let (parsed, blobs) = parse(&record).unwrap();
-        assert_eq!((parsed, &*blobs), (recorder.batch(), &[7][..]));
-        assert!(matches!(parsed.iter().next(), Some(Mutation::Put { value: b"\0v", .. })));
-        for wrong in [&b""[..], b"\x02", &record[..record.len() - 1]] {
+        let blob = BlobRef { file: 7, offset: 0, bytes: 1, checksum: 2 };
+        recorder.add_blob(b"long", blob).unwrap();
+        let record = [&[BATCH], recorder.batch().as_bytes()].concat();
+        assert_eq!(parse(&record).unwrap(), Record::Batch(recorder.batch(), vec![blob]));
+        assert!(matches!(recorder.batch().iter().next(), Some(Mutation::Put { value: b"\0v", .. })));
+        assert_eq!(parse(&encode_note(1 << 40 | 3)).unwrap(), Record::Note(1 << 40 | 3));
+        for wrong in [&b""[..], b"\x02", b"\x03", &record[..record.len() - 1]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
         assert!(
-            parse(&[&KIND, batch.as_batch().as_bytes()].concat()).is_err(),
+            parse(&[&[BATCH], batch.as_batch().as_bytes()].concat()).is_err(),
             "deletes are puts of tombstones"
         );
     }

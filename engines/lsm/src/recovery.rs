@@ -18,17 +18,19 @@ use crate::catalog::Parts;
 use crate::files::{Graveyard, number_in};
 use crate::manifest::{Found, Manifest};
 use crate::memtable::{Memtable, add_puts, deleted_in};
+use crate::names::Names;
 use crate::ranges::Ranges;
-use crate::record;
+use crate::record::{self, Record};
 use crate::settings::Settings;
 use crate::sources::Sources;
-use crate::store::{COPIED_BYTES, LOG_FACTOR, log_bytes};
+use crate::store::{COPIED_BYTES, log_bytes};
 use crate::table::Table;
 use crate::version::{Edit, Version};
 
 /// Reads everything, and makes it durable.
 pub(crate) fn open(environment: &Environment, log_options: LogOptions, settings: &Settings) -> Result<Parts> {
-    let Environment { directory, clock, .. } = environment;
+    let clock = &environment.clock;
+    let (directory, failed_syncs) = &Names::around(Arc::clone(&environment.directory));
     let (cache, graveyard) = (Cache::new(settings.cache_bytes), Arc::<Graveyard>::default());
     let (manifest, found) = match Manifest::open(directory)? {
         Some(found) => found,
@@ -41,7 +43,7 @@ pub(crate) fn open(environment: &Environment, log_options: LogOptions, settings:
     }
     let version = Version::of(opened);
     let files = Blobs { directory, graveyard: &graveyard, open: BTreeMap::new() };
-    let mut redo = Redo::new(settings.memtable_bytes, files);
+    let mut redo = Redo::new(settings.memtable_bytes, next_id, files);
     version.blob_bytes().into_keys().try_for_each(|number| redo.blobs.need(number))?;
     let (log, recovery) =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record))?;
@@ -50,9 +52,10 @@ pub(crate) fn open(environment: &Environment, log_options: LogOptions, settings:
     if recovery.replayed > 0 {
         log::info!("did {} log records again behind record {position}", recovery.replayed);
     }
+    let failed_syncs = failed_syncs.clone();
     let (directory, ids) = (Arc::clone(directory), Arc::new(AtomicU64::new(next_id)));
     let (log, memtable_bytes) = (Arc::new(log), settings.memtable_bytes);
-    Ok(Parts { directory, log, cache, graveyard, ids, memtable_bytes, sources, manifest })
+    Ok(Parts { directory, log, cache, graveyard, ids, failed_syncs, memtable_bytes, sources, manifest })
 }
 
 /// The manifest of a directory that has none yet.
@@ -119,6 +122,8 @@ impl Blobs<'_> {
 /// Does records again, many at once: nobody reads the memtables meanwhile.
 struct Redo<'a> {
     memtable_bytes: u64,
+    /// That of the manifest.
+    next_id: u64,
     blobs: Blobs<'a>,
     /// The newest first.
     sealed: Vec<Arc<Memtable>>,
@@ -127,24 +132,36 @@ struct Redo<'a> {
 }
 
 impl<'a> Redo<'a> {
-    fn new(memtable_bytes: u64, blobs: Blobs<'a>) -> Self {
+    fn new(memtable_bytes: u64, next_id: u64, blobs: Blobs<'a>) -> Self {
         let active = Memtable::new(Ranges::default(), memtable_bytes);
-        Self { memtable_bytes, blobs, sealed: Vec::new(), active, changes: Changes::new() }
+        Self { memtable_bytes, next_id, blobs, sealed: Vec::new(), active, changes: Changes::new() }
     }
 
     fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
-        let (batch, blobs) = record::parse(bytes).map_err(|error| {
-            let message = format!("{error}; the log itself is whole, so the record was written like this");
-            EngineError::corrupt(format!("log record {lsn}"), 0, message)
+        let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
+        let record = record::parse(bytes).map_err(|error| {
+            wrong(format!("{error}; the log itself is whole, so the record was written like this"))
         })?;
-        blobs.iter().try_for_each(|number| self.blobs.need(*number))?;
+        let (batch, blobs) = match record {
+            Record::Batch(batch, blobs) => (batch, blobs),
+            Record::Note(next_id) if next_id <= self.next_id => {
+                self.active.note(lsn, log_bytes(bytes.len()));
+                return Ok(());
+            }
+            Record::Note(_) => {
+                return Err(wrong(
+                    "the manifest lacks edits that came before this; restore a backup".to_string(),
+                ));
+            }
+        };
+        blobs.iter().try_for_each(|blob| self.blobs.need(blob.file))?;
         match deleted_in(batch).next() {
             Some(_) => self.begin_another(batch)?,
             None => add_puts(batch, &mut self.changes),
         }
-        self.active.note(lsn, log_bytes(bytes.len()), blobs);
-        let bytes = self.active.bytes() + self.changes.bytes() as u64;
-        if bytes >= self.memtable_bytes || self.active.log_bytes() >= LOG_FACTOR * self.memtable_bytes {
+        blobs.into_iter().for_each(|blob| self.active.refer_to(blob));
+        self.active.note(lsn, log_bytes(bytes.len()));
+        if self.active.is_full(self.memtable_bytes, self.changes.bytes() as u64) {
             self.active.merge(&mut self.changes);
             self.seal();
         }

@@ -8,7 +8,7 @@
 //! they show. Only the active memtable moves on, and a view of it makes an `Moment` of them. Called by the store, its
 //! views and everybody who reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use adapter_api::versioned_map::View;
@@ -40,6 +40,16 @@ impl Sources {
     /// All memtables, the newest first.
     pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
         std::iter::once(&self.active).chain(&self.sealed)
+    }
+
+    /// Takes out the blob files that nothing refers to, but the one that is being written.
+    pub(crate) fn drop_blobs(&mut self, writing: u64) -> BTreeMap<u64, Arc<BlobFile>> {
+        let mut needed: BTreeSet<_> = self.version.blob_bytes().into_keys().chain([writing]).collect();
+        self.memtables().for_each(|memtable| needed.extend(memtable.blobs()));
+        let known = BTreeMap::clone(&self.blobs);
+        let (kept, gone) = known.into_iter().partition(|(number, _)| needed.contains(number));
+        self.blobs = Arc::new(kept);
+        gone
     }
 
     /// Appends the newest value of the key, if it is there.

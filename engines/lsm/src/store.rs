@@ -18,13 +18,14 @@ use wal::{Log, lock};
 use crate::blob::{BlobFile, BlobWriter};
 use crate::catalog::{Catalog, Failed, Parts};
 use crate::compaction::{Compaction, Workshop};
+use crate::files::blob_name;
 use crate::flush::Flush;
 use crate::item::BlobRef;
 use crate::memtable::{Memtable, deleted_in};
 use crate::numbers::Numbers;
 use crate::picker::{self, PickOptions, Plan, Shape};
 use crate::ranges::Ranges;
-use crate::record::{KIND, Recorder};
+use crate::record::{self, Recorder};
 use crate::settings::{AHEAD_BYTES, Settings};
 use crate::view::Views;
 
@@ -35,8 +36,6 @@ pub(crate) const FLUSH_LANE: Lane = Lane(1);
 /// The lane that merges tables.
 pub(crate) const COMPACTION_LANE: Lane = Lane(2);
 
-/// A memtable is sealed, too, once the log has this many times more of it: what is overwritten takes no memory.
-pub(crate) const LOG_FACTOR: u64 = 4;
 /// A memtable up to this size is copied to delete a range in what is older; a larger one is sealed.
 pub(crate) const COPIED_BYTES: u64 = 64 << 10;
 /// The memory for records that is kept between writes.
@@ -58,11 +57,17 @@ pub(crate) struct Store {
     pub(crate) writer: Mutex<Writer>,
     flusher: Mutex<Option<Flush>>,
     /// What is on its way; the last one takes the steps, and those before it wait for its end.
-    pub(crate) compactor: Mutex<Vec<Compaction>>,
+    pub(crate) compactor: Mutex<Vec<Merging>>,
     /// There is a new run, which may be more urgent to merge than what is on its way.
     has_new_run: AtomicBool,
     pub(crate) views: Views,
     pub(crate) numbers: Numbers,
+}
+
+/// A compaction on its way, and how many syncs of the directory had failed when it began.
+pub(crate) struct Merging {
+    pub(crate) compaction: Compaction,
+    since: u64,
 }
 
 /// What the one writer needs.
@@ -108,12 +113,14 @@ impl Store {
     pub(crate) fn apply(&self, batch: Batch<'_>) -> Result<()> {
         let mut writer = lock(&self.writer);
         let writer = &mut *writer;
-        if batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. })) {
-            self.refuse_what_no_flush_takes()?;
+        let has_puts = batch.iter().any(|mutation| matches!(mutation, Mutation::Put { .. }));
+        self.refuse_what_no_flush_takes(has_puts)?;
+        if has_puts {
             self.log().leave_reserve(batch.as_bytes().len() as u64)?;
         }
-        self.record(writer, batch)?;
-        let (recorder, active) = (&writer.recorder, Arc::clone(&self.catalog.sources().active));
+        let active = Arc::clone(&self.catalog.sources().active);
+        self.record(writer, &active, batch)?;
+        let recorder = &writer.recorder;
         let items = recorder.batch();
         if deleted_in(items).next().is_some() {
             self.commit_with_ranges(&active, recorder)?;
@@ -121,7 +128,7 @@ impl Store {
             let staged = active.stage(items);
             let (lsn, bytes) = self.make_durable(recorder)?;
             staged.publish();
-            active.note(lsn, bytes, recorder.blobs().iter().copied());
+            active.note(lsn, bytes);
         }
         writer.recorder.shrink_to(RECORD_MEMORY_BYTES);
         self.seal_if_full();
@@ -132,7 +139,7 @@ impl Store {
     }
 
     /// Makes a record of a batch; what is very long is durable in a blob file then.
-    fn record(&self, writer: &mut Writer, batch: Batch<'_>) -> Result<()> {
+    fn record(&self, writer: &mut Writer, active: &Memtable, batch: Batch<'_>) -> Result<()> {
         writer.recorder.clear();
         let is_long = |mutation: &Mutation<'_>| match mutation {
             Mutation::Put { value, .. } => value.len() >= AHEAD_BYTES,
@@ -144,6 +151,8 @@ impl Store {
                 Mutation::Put { key, value } if is_long(&mutation) => {
                     has_long = true;
                     let blob = self.write_ahead(&mut writer.ahead, key, value)?;
+                    // Before there is another file: one that nobody refers to is removed.
+                    active.refer_to(blob);
                     writer.recorder.add_blob(key, blob)?;
                 }
                 mutation => writer.recorder.add(mutation)?,
@@ -152,7 +161,7 @@ impl Store {
         match (&mut writer.ahead, has_long) {
             (Some(ahead), true) => {
                 ahead.file.note_bytes(ahead.writer.bytes());
-                ahead.writer.sync().inspect_err(|_| writer.ahead = None)
+                ahead.writer.sync().inspect_err(|_| self.end_ahead(&mut writer.ahead))
             }
             _ => Ok(()),
         }
@@ -161,18 +170,38 @@ impl Store {
     /// Writes a value into the blob file of the writer, or into a new one.
     fn write_ahead(&self, ahead: &mut Option<Ahead>, key: &[u8], value: &[u8]) -> Result<BlobRef> {
         if let Some(full) = ahead.take_if(|ahead| ahead.writer.bytes() >= self.settings.table_bytes) {
+            full.file.note_bytes(full.writer.bytes());
             full.writer.finish()?;
         }
         let open = match ahead {
             Some(open) => open,
             None => ahead.insert(self.begin_ahead()?),
         };
-        open.writer.add(key, value).inspect_err(|_| *ahead = None)
+        open.writer.add(key, value).inspect_err(|_| self.end_ahead(ahead))
+    }
+
+    /// Writes no more to the blob file, and removes it if nothing refers to it.
+    fn end_ahead(&self, ahead: &mut Option<Ahead>) {
+        if let Some(ahead) = ahead.take() {
+            ahead.file.note_bytes(ahead.writer.bytes());
+        }
+        self.catalog.write_to_none();
+        self.catalog.bury();
     }
 
     /// Begins a blob file that the log will refer to; its name is durable.
     fn begin_ahead(&self) -> Result<Ahead> {
-        let (catalog, number) = (&self.catalog, self.catalog.next_id());
+        let number = self.catalog.next_id();
+        let begun = self.try_begin_ahead(number);
+        if begun.is_err() {
+            self.remove(vec![blob_name(number)]);
+            self.catalog.bury();
+        }
+        begun
+    }
+
+    fn try_begin_ahead(&self, number: u64) -> Result<Ahead> {
+        let catalog = &self.catalog;
         let mut writer = BlobWriter::create(&*catalog.directory, number, Cause::Blob)?;
         // Its head is in the file then, and it can be opened to read.
         writer.sync()?;
@@ -187,9 +216,19 @@ impl Store {
     /// Appends the record to the log and makes it durable; answers its number and its length.
     fn make_durable(&self, recorder: &Recorder) -> Result<(u64, u64)> {
         let bytes = recorder.batch().as_bytes();
-        let lsn = self.log().append(&[&KIND, bytes])?;
+        let lsn = self.log().append(&[&[record::BATCH], bytes])?;
         self.log().make_durable(lsn)?;
         Ok((lsn, log_bytes(bytes.len())))
+    }
+
+    /// Notes in the log that the manifest has come so far; the caller has the writer's turn. What lies before the note is
+    /// proven by it, as it is by a write: a change of the manifest does not do that by itself.
+    pub(crate) fn note_manifest(&self) -> Result<()> {
+        let record = record::encode_note(self.catalog.durable_id());
+        let lsn = self.log().append(&[&record])?;
+        self.log().make_durable(lsn)?;
+        self.catalog.sources().active.note(lsn, log_bytes(record.len()));
+        Ok(())
     }
 
     /// Commits a batch that deletes a range in what is older: in a new memtable, which becomes visible as a whole.
@@ -202,7 +241,8 @@ impl Store {
             Memtable::new(Ranges::default(), memtable_bytes).copy_with(items, memtable_bytes)?
         };
         let (lsn, bytes) = self.make_durable(recorder)?;
-        next.note(lsn, bytes, recorder.blobs().iter().copied());
+        recorder.blobs().iter().for_each(|blob| next.refer_to(*blob));
+        next.note(lsn, bytes);
         self.catalog.replace_active(Arc::new(next), !is_copied);
         if !is_copied {
             self.lanes.wake(FLUSH_LANE);
@@ -211,9 +251,7 @@ impl Store {
     }
 
     fn seal_if_full(&self) {
-        let active = Arc::clone(&self.catalog.sources().active);
-        let most = self.settings.memtable_bytes;
-        if active.bytes() >= most || active.log_bytes() >= LOG_FACTOR * most {
+        if self.catalog.sources().active.is_full(self.settings.memtable_bytes, 0) {
             self.seal();
         }
     }
@@ -259,6 +297,7 @@ impl Store {
                 if let Some(flush) = flusher.take() {
                     self.remove(flush.into_names());
                 }
+                self.catalog.bury();
                 if self.numbers.flush.note_failure(self.clock.monotonic()) {
                     log::warn!(
                         "no memtable could be flushed, so the log grows; it is tried again from scratch: {error}"
@@ -281,7 +320,7 @@ impl Store {
         let Some(edit) = flush.step(&self.catalog, &self.settings)? else { return Ok(true) };
         let bytes = edit.added.iter().map(|(_, info)| info.bytes).sum();
         let flushed = flush.memtables().to_vec();
-        if let Err(failed) = self.catalog.install(edit, &flushed) {
+        if let Err(failed) = self.catalog.install(edit, flush.since(), &flushed) {
             return Err(self.give_up(failed, flusher.take().map(Flush::into_names)));
         }
         *flusher = None;
@@ -332,7 +371,8 @@ impl Store {
 
     /// Removes what nobody needs, and ends views that keep too much.
     fn tidy(&self) {
-        while self.catalog.retained_bytes() > self.settings.view_bytes && self.views.end_oldest() {}
+        let sources = Arc::clone(&self.catalog.sources());
+        while self.catalog.retained_bytes() > self.settings.view_bytes && self.views.end_oldest(&sources) {}
         self.catalog.bury();
     }
 
@@ -353,7 +393,7 @@ impl Store {
     /// Begins what `pick` answers or does a step of what was begun; answers whether there was anything to do.
     pub(crate) fn compaction_step(
         &self,
-        compactor: &mut Vec<Compaction>,
+        compactor: &mut Vec<Merging>,
         pick: impl FnOnce() -> Option<Plan>,
     ) -> Result<bool> {
         let step = self.try_compaction_step(compactor, pick);
@@ -361,9 +401,6 @@ impl Store {
             Ok(true) => self.numbers.compaction.note_step(),
             Ok(false) => {}
             Err(error) => {
-                if let Some(compaction) = compactor.pop() {
-                    self.remove(compaction.abandon());
-                }
                 if self.numbers.compaction.note_failure(self.clock.monotonic()) {
                     log::warn!("tables could not be merged; it is tried again from scratch: {error}");
                 }
@@ -375,7 +412,7 @@ impl Store {
 
     fn try_compaction_step(
         &self,
-        compactor: &mut Vec<Compaction>,
+        compactor: &mut Vec<Merging>,
         pick: impl FnOnce() -> Option<Plan>,
     ) -> Result<bool> {
         let has_new_run = self.has_new_run.swap(false, Ordering::Relaxed);
@@ -383,7 +420,7 @@ impl Store {
             [] => pick(),
             // Young levels come before old ones: what they owe is what reads and writes feel.
             [running] if has_new_run => {
-                picker::pick_urgent(&self.shape(), &self.pick_options(), running.plan())
+                picker::pick_urgent(&self.shape(), &self.pick_options(), running.compaction.plan())
             }
             _ => None,
         };
@@ -391,21 +428,29 @@ impl Store {
             compactor.push(self.begin(plan)?);
             return Ok(true);
         }
-        let Some(compaction) = compactor.last_mut() else { return Ok(false) };
-        if !compaction.step()? {
-            return Ok(true);
+        let Some(Merging { mut compaction, since }) = compactor.pop() else { return Ok(false) };
+        match compaction.step() {
+            Ok(true) => self.end(compaction, since)?,
+            Ok(false) => compactor.push(Merging { compaction, since }),
+            Err(error) => {
+                self.remove(compaction.abandon());
+                return Err(error);
+            }
         }
-        let edit = compaction.edit();
-        self.numbers.note_compaction(compaction);
+        Ok(true)
+    }
+
+    /// What a compaction has written counts from now on.
+    fn end(&self, compaction: Compaction, since: u64) -> Result<()> {
+        self.numbers.note_compaction(&compaction);
         let (tables, blobs) = compaction.bytes_written();
-        if let Err(failed) = self.catalog.install(edit, &[]) {
-            return Err(self.give_up(failed, compactor.pop().map(Compaction::abandon)));
+        if let Err(failed) = self.catalog.install(compaction.edit(), since, &[]) {
+            return Err(self.give_up(failed, Some(compaction.abandon())));
         }
-        compactor.pop();
         self.numbers.compaction.note_done(tables + blobs);
         self.tidy();
         self.look_at_debt();
-        Ok(true)
+        Ok(())
     }
 
     /// What is to be picked from.
@@ -425,8 +470,9 @@ impl Store {
         }
     }
 
-    fn begin(&self, plan: Plan) -> Result<Compaction> {
+    fn begin(&self, plan: Plan) -> Result<Merging> {
         let Self { catalog, settings, .. } = self;
+        let since = catalog.failed_syncs.count();
         let workshop = Workshop {
             directory: Arc::clone(&catalog.directory),
             graveyard: Arc::clone(&catalog.graveyard),
@@ -434,12 +480,13 @@ impl Store {
             table: settings.table(plan.target.level, Cause::Compaction),
             table_bytes: settings.table_bytes,
         };
-        Compaction::begin(&catalog.sources().version, plan, workshop)
+        let compaction = Compaction::begin(&catalog.sources().version, plan, workshop)?;
+        Ok(Merging { compaction, since })
     }
 
     /// Ends in order.
     pub(crate) fn close(&self) -> Result<()> {
-        lock(&self.compactor).drain(..).for_each(|compaction| self.remove(compaction.abandon()));
+        lock(&self.compactor).drain(..).for_each(|merging| self.remove(merging.compaction.abandon()));
         if let Some(flush) = lock(&self.flusher).take() {
             self.remove(flush.into_names());
         }

@@ -135,10 +135,10 @@ impl Store {
         }
     }
 
-    /// Refuses more when memtables cannot be flushed: memory is bounded too.
-    pub(crate) fn refuse_what_no_flush_takes(&self) -> Result<()> {
-        let is_full =
-            self.numbers.flush.is_troubled() && self.catalog.sources().sealed.len() >= SEALED_REFUSED;
+    /// Refuses more when memtables cannot be flushed: memory is bounded too. Deletes are refused later than puts.
+    pub(crate) fn refuse_what_no_flush_takes(&self, has_puts: bool) -> Result<()> {
+        let most = if has_puts { SEALED_REFUSED } else { 2 * SEALED_REFUSED };
+        let is_full = self.numbers.flush.is_troubled() && self.catalog.sources().sealed.len() >= most;
         match is_full {
             true => Err(EngineError::full(
                 "memory is full of memtables that could not be flushed; see the log for why, and free some space",

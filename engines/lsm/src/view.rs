@@ -17,7 +17,7 @@ use wal::lock;
 
 use crate::item::Item;
 use crate::merge::MergeWalk;
-use crate::sources::Moment;
+use crate::sources::{Moment, Sources};
 use crate::walk::Walk;
 
 /// The memory for an entry that a cursor keeps between calls, in bytes.
@@ -41,15 +41,24 @@ impl Views {
         view
     }
 
-    /// Ends the oldest view; answers whether there was one.
-    pub(crate) fn end_oldest(&self) -> bool {
-        loop {
-            let Some(oldest) = lock(&self.open).pop_front() else { return false };
-            if let Some(state) = oldest.upgrade() {
+    /// Ends the oldest view, unless it keeps nothing but what there is anyway; answers whether it did.
+    pub(crate) fn end_oldest(&self, sources: &Arc<Sources>) -> bool {
+        let mut open = lock(&self.open);
+        while let Some(oldest) = open.front() {
+            let state = oldest.upgrade();
+            if let Some(state) = &state {
+                let moment = state.moment.load();
+                if moment.as_ref().is_some_and(|moment| Arc::ptr_eq(&moment.sources, sources)) {
+                    return false;
+                }
+            }
+            open.pop_front();
+            if let Some(state) = state {
                 state.end();
                 return true;
             }
         }
+        false
     }
 
     /// How many there are.
@@ -73,7 +82,10 @@ impl ViewState {
     fn end(&self) {
         self.moment.store(None);
         for walk in lock(&self.walks).drain(..).filter_map(|walk| walk.upgrade()) {
-            *lock(&walk) = None;
+            // One that is busy sees that the view has ended, and ends itself.
+            if let Ok(mut walk) = walk.try_lock() {
+                *walk = None;
+            }
         }
     }
 }
@@ -100,6 +112,9 @@ impl LsmView {
             walks.retain(|walk| walk.strong_count() > 0);
         }
         walks.push(Arc::downgrade(&walk));
+        drop(walks);
+        // The view may have ended before the cursor was in the list.
+        self.state.moment()?;
         Ok(LsmCursor { state: Arc::clone(&self.state), walk, key: Vec::new(), value: Buffer::new() })
     }
 }
@@ -135,23 +150,31 @@ pub(crate) struct LsmCursor {
 impl Cursor for LsmCursor {
     fn next(&mut self) -> Result<Option<Entry<'_>>> {
         let mut walk = lock(&self.walk);
-        let walk = walk.as_mut().ok_or(EngineError::ViewTooOld)?;
-        if !walk.advance()? {
+        let is_there = walk.as_mut().ok_or(EngineError::ViewTooOld)?.advance()?;
+        let moment = self.state.moment.load();
+        let (Some(moment), Some(here)) = (&*moment, &mut *walk) else {
+            *walk = None;
+            return Err(EngineError::ViewTooOld);
+        };
+        if !is_there {
             return Ok(None);
         }
         self.key.clear();
-        self.key.extend_from_slice(walk.key());
+        self.key.extend_from_slice(here.key());
         if self.value.capacity() > ENTRY_MEMORY_BYTES {
             self.value = Buffer::new();
         }
         self.value.clear();
-        match walk.item() {
+        match here.item() {
             Item::Value(value) => self.value.extend_from_slice(value),
             Item::Tombstone => {}
-            Item::Blob(blob) => match &*self.state.moment()? {
-                Some(moment) => moment.sources.read_blob(&self.key, blob, &mut self.value)?,
-                None => return Err(EngineError::ViewTooOld),
-            },
+            Item::Blob(blob) => {
+                if let Err(error) = moment.sources.read_blob(&self.key, blob, &mut self.value) {
+                    // The next call comes to the same entry.
+                    here.seek(&self.key)?;
+                    return Err(error);
+                }
+            }
         }
         Ok(Some(Entry { key: &self.key, value: &self.value }))
     }

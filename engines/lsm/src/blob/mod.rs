@@ -31,7 +31,6 @@ mod writer;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter_api::environment::{Directory, File, OpenFile, read_exact_at};
 use adapter_api::{Buffer, EngineError, Result};
@@ -81,8 +80,6 @@ pub(crate) fn record_bytes(key: &[u8], value_bytes: u32) -> u64 {
 /// An open blob file. It is removed when it is retired and nobody holds it.
 pub(crate) struct BlobFile {
     number: u64,
-    /// The length, as far as it is known.
-    bytes: AtomicU64,
     file: Arc<dyn File>,
     fate: Fate,
 }
@@ -109,8 +106,8 @@ impl BlobFile {
         let outcome = read_exact_at(&*file, &mut found, 0).and_then(|()| file.len());
         match outcome {
             Ok(bytes) if found == file_header(number) => {
-                let (fate, bytes) = (Fate::new(name, bytes, graveyard), AtomicU64::new(bytes));
-                Ok(Arc::new(Self { number, bytes, file, fate }))
+                let fate = Fate::new(name, bytes, graveyard);
+                Ok(Arc::new(Self { number, file, fate }))
             }
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(unreadable(&name, error)),
             _ => Err(corrupt("this is not the head of the file that the name says")),
@@ -123,12 +120,12 @@ impl BlobFile {
 
     /// The length, as far as it is known.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.fate.bytes()
     }
 
     /// The file has grown since it was opened.
     pub(crate) fn note_bytes(&self, bytes: u64) {
-        self.bytes.store(bytes, Ordering::Relaxed);
+        self.fate.note_bytes(bytes);
     }
 
     /// Nothing durable refers to it any more.

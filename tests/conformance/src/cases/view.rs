@@ -29,6 +29,8 @@ const HELD_KEYS: u8 = 32;
 const HELD_VALUE_BYTES: usize = 64 << 10;
 /// Some bounds are so small that this is far behind them.
 const OVERWRITES_LEAST: u64 = 12;
+/// Memory that has not grown in so many rounds does not grow.
+const STEADY_ROUNDS: u64 = 128;
 /// The memory that writes beside one view may cost, in bytes: twice the bound of the map in `adapter_api`, and what else an
 /// engine may want.
 const HELD_MEMORY_MAX: u64 = 768 << 20;
@@ -210,9 +212,10 @@ fn a_view_held_for_long(trial: &Trial) -> Verdict {
     let mut cursor = view.owned_cursor(KeyRange::all(), Direction::Forward).map_err(failed("cursor"))?;
     let mut expected = then.range(KeyRange::all(), Direction::Forward).into_iter();
     let before = memory_bytes()?;
-    let (mut round, mut more) = (0, 0);
-    // What has begun to grow is followed to its end, whatever the time.
-    while round < OVERWRITES_LEAST || !trial.time_left().is_zero() || more > HELD_MEMORY_MAX / 8 {
+    let (mut round, mut more, mut peak, mut peaked_in) = (0, 0, 0, 0);
+    // What grows is followed to its end, whatever the time.
+    let is_growing = |more, round, peaked_in| more > HELD_MEMORY_MAX / 8 && round - peaked_in < STEADY_ROUNDS;
+    while round < OVERWRITES_LEAST || !trial.time_left().is_zero() || is_growing(more, round, peaked_in) {
         round += 1;
         store.apply(&overwrite(round))?;
         let next = expected.next().map_or(Ok(()), |expected| expect_next(&mut cursor, expected));
@@ -227,6 +230,9 @@ fn a_view_held_for_long(trial: &Trial) -> Verdict {
             break;
         }
         more = memory_bytes()?.saturating_sub(before);
+        if more > peak {
+            (peak, peaked_in) = (more + more / 64, round);
+        }
         ensure(more <= HELD_MEMORY_MAX, || {
             let (held, more) = ((then.0.len() * HELD_VALUE_BYTES) >> 20, more >> 20);
             format!(
