@@ -17,7 +17,7 @@ use crate::files::{blob_name, table_name};
 use crate::manifest::Manifest;
 use crate::memtable::MemtableWalk;
 use crate::merge::MergeWalk;
-use crate::picker;
+use crate::picker::Descent;
 use crate::ranges::Ranges;
 use crate::sources::Moment;
 use crate::store::Store;
@@ -215,10 +215,10 @@ pub(crate) fn compact(store: &Store, range: KeyRange<'_>, watch: &dyn Watch) -> 
     }
     store.flush_all()?;
     // What is flushed from now on is not asked for.
-    let newest = store.catalog.next_id();
+    let mut descent = Descent::new(range, store.catalog.next_id());
     loop {
         let mut compactor = lock(&store.compactor);
-        let pick = || picker::pick_range(&store.shape(), &store.pick_options(), range, newest);
+        let pick = || descent.pick(&store.shape(), &store.pick_options());
         if !store.compaction_step(&mut compactor, pick)? {
             break;
         }

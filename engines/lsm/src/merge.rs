@@ -20,6 +20,8 @@ use crate::walk::Walk;
 /// After so many covered keys in a row, sources are moved behind the range instead of walked through it: to seek costs
 /// as much as some steps.
 const COVERED_IN_A_ROW: u32 = 8;
+/// And it reads a block of each source, in bytes.
+const SEEK_BYTES: usize = 4096;
 
 /// A walk over many sources.
 pub(crate) struct MergeWalk {
@@ -161,21 +163,30 @@ impl MergeWalk {
         Ok(())
     }
 
-    fn try_advance(&mut self) -> Result<bool> {
+    /// As `advance`, but takes off `bytes` what it passes because it is deleted, and answers `None` if nothing is left of
+    /// them before it has come to a key or to the end: for whoever works in bounded steps.
+    pub(crate) fn advance_within(&mut self, bytes: &mut usize) -> Result<Option<bool>> {
+        self.try_advance(bytes).inspect_err(|_| self.state = State::Failed)
+    }
+
+    fn try_advance(&mut self, bytes: &mut usize) -> Result<Option<bool>> {
         let mut covered = 0;
         loop {
             self.next_key()?;
-            let Some(winner) = self.order.last().copied() else { return Ok(false) };
-            if let Some(cover) = self.cover_of(winner) {
-                covered += 1;
-                if covered % COVERED_IN_A_ROW == 0 {
-                    self.skip(cover, winner)?;
-                }
-                continue;
+            let Some(winner) = self.order.last().copied() else { return Ok(Some(false)) };
+            let cover = self.cover_of(winner);
+            if cover.is_none() && (self.keeps_tombstones || self.sources[winner].item() != Item::Tombstone) {
+                return Ok(Some(true));
             }
-            covered = 0;
-            if self.keeps_tombstones || self.sources[winner].item() != Item::Tombstone {
-                return Ok(true);
+            let source = &self.sources[winner];
+            *bytes = bytes.saturating_sub(source.key().len() + source.item().encoded_bytes());
+            covered = if cover.is_some() { covered + 1 } else { 0 };
+            if let Some(cover) = cover.filter(|_| covered % COVERED_IN_A_ROW == 0) {
+                *bytes = bytes.saturating_sub(SEEK_BYTES * self.order.len());
+                self.skip(cover, winner)?;
+            }
+            if *bytes == 0 {
+                return Ok(None);
             }
         }
     }
@@ -187,7 +198,12 @@ impl MergeWalk {
 
 impl Walk for MergeWalk {
     fn advance(&mut self) -> Result<bool> {
-        self.try_advance().inspect_err(|_| self.state = State::Failed)
+        loop {
+            let mut all = usize::MAX;
+            if let Some(is_there) = self.advance_within(&mut all)? {
+                return Ok(is_there);
+            }
+        }
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {

@@ -86,15 +86,36 @@ impl Ranges {
         self.spans.splice(first..behind, [whole]);
     }
 
-    /// Adds every range of another set.
+    /// Adds every range of another set. Takes as long as there are ranges in it, and in this one from its start on.
     pub(crate) fn add_all(&mut self, other: &Self) {
-        other.spans.iter().for_each(|span| self.add(span.range()));
+        let Some(first) = other.spans.first() else { return };
+        let before = self.spans.partition_point(|span| ends_before(span.end.as_deref(), &first.start));
+        let mut ours = self.spans.split_off(before).into_iter().peekable();
+        for span in &other.spans {
+            while let Some(earlier) = ours.next_if(|it| it.start <= span.start) {
+                self.append(earlier);
+            }
+            self.append(span.clone());
+        }
+        ours.for_each(|span| self.append(span));
+    }
+
+    /// Adds a range that starts no earlier than any other one.
+    fn append(&mut self, span: Span) {
+        match self.spans.last_mut() {
+            Some(last) if !ends_before(last.end.as_deref(), &span.start) => {
+                last.end = later(last.end.as_ref(), span.end.as_ref()).cloned();
+            }
+            _ => self.spans.push(span),
+        }
     }
 
     /// What lies from `start` on and before `end`.
     pub(crate) fn clipped(&self, start: &[u8], end: Option<&[u8]>) -> Self {
         let mut clipped = Self::default();
-        for span in &self.spans {
+        let first = self.spans.partition_point(|span| ends_before(span.end.as_deref(), start));
+        let is_inside = |span: &&Span| end.is_none_or(|end| *span.start < *end);
+        for span in self.spans[first..].iter().take_while(is_inside) {
             let from = if *span.start < *start { start } else { &span.start };
             let to = match (span.end.as_deref(), end) {
                 (Some(one), Some(other)) => Some(one.min(other)),
@@ -175,6 +196,30 @@ mod tests {
     fn ranges_that_touch_become_one() {
         assert_eq!(of(&[("a", Some("b")), ("b", Some("c"))]), of(&[("a", Some("c"))]));
         assert_eq!(of(&[("c", Some("d")), ("a", Some("b")), ("a", None)]), of(&[("a", None)]));
+    }
+
+    #[test]
+    fn a_set_that_is_added_as_a_whole_is_the_same_as_its_ranges_one_by_one() {
+        let mut merged_some = false;
+        for seed in 0..500_u64 {
+            let random = |at: u64| crash::image::mix(seed << 32 | at) % 40;
+            let set = |from: u64| {
+                let mut set = Ranges::default();
+                for at in from..from + random(from) % 12 {
+                    let (start, length) = (random(at * 2), 1 + random(at * 2 + 1) % 4);
+                    let end = (random(at + 90) > 1).then(|| vec![(start + length) as u8]);
+                    set.add(KeyRange::with_end(&[start as u8], end.as_deref()));
+                }
+                set
+            };
+            let (mut one, other) = (set(0), set(100));
+            let mut expected = one.clone();
+            other.spans().iter().for_each(|span| expected.add(span.range()));
+            merged_some |= expected.spans().len() < one.spans().len();
+            one.add_all(&other);
+            assert_eq!(one, expected, "seed {seed}");
+        }
+        assert!(merged_some);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Locks, in the order in which they may be taken: `preparing`, writer, compactor, flusher, the catalog's, the views'.
 //! Readers take none of them, but that to open a view is to write its name into a list.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use wal::{Log, lock};
 use crate::blob::{BlobFile, BlobWriter};
 use crate::catalog::{Catalog, Failed, Parts};
 use crate::compaction::{Compaction, Workshop};
-use crate::files::blob_name;
+use crate::files::{blob_name, number_in};
 use crate::flush::Flush;
 use crate::item::BlobRef;
 use crate::memtable::{Memtable, deleted_in};
@@ -58,6 +59,8 @@ pub(crate) struct Store {
     flusher: Mutex<Option<Flush>>,
     /// What is on its way; the last one takes the steps, and those before it wait for its end.
     pub(crate) compactor: Mutex<Vec<Merging>>,
+    /// Blob files with damaged values: no compaction moves values out of them any more.
+    damaged_blobs: Mutex<BTreeSet<u64>>,
     /// There is a new run, which may be more urgent to merge than what is on its way.
     has_new_run: AtomicBool,
     pub(crate) views: Views,
@@ -96,6 +99,7 @@ impl Store {
             writer: Mutex::default(),
             flusher: Mutex::default(),
             compactor: Mutex::default(),
+            damaged_blobs: Mutex::default(),
             has_new_run: AtomicBool::new(false),
             views: Views::default(),
             numbers: Numbers::default(),
@@ -396,7 +400,10 @@ impl Store {
         compactor: &mut Vec<Merging>,
         pick: impl FnOnce() -> Option<Plan>,
     ) -> Result<bool> {
-        let step = self.try_compaction_step(compactor, pick);
+        let step = match self.try_compaction_step(compactor, pick) {
+            Err(error) if self.leaves_out(&error) => Ok(true),
+            step => step,
+        };
         match &step {
             Ok(true) => self.numbers.compaction.note_step(),
             Ok(false) => {}
@@ -408,6 +415,19 @@ impl Store {
         }
         self.catalog.bury();
         step
+    }
+
+    /// Whether it was a damaged value in a blob file that ended a compaction: then what is there stays there from now on, so
+    /// that no plan fails by it again.
+    fn leaves_out(&self, error: &EngineError) -> bool {
+        let EngineError::Corrupt { file, .. } = error else { return false };
+        let is_new = number_in(file, "blob-").is_some_and(|blob| lock(&self.damaged_blobs).insert(blob));
+        if is_new {
+            log::warn!(
+                "the values of {file} stay there, for the merge that should move them found one {error}"
+            );
+        }
+        is_new
     }
 
     fn try_compaction_step(
@@ -460,13 +480,16 @@ impl Store {
 
     pub(crate) fn pick_options(&self) -> PickOptions {
         let settings = &self.settings;
+        let mut blob_bytes = self.catalog.settled_blobs();
+        let damaged = lock(&self.damaged_blobs);
+        blob_bytes.retain(|number, _| !damaged.contains(number));
         PickOptions {
             style: settings.style,
             ratio: settings.ratio,
             runs_max: RUNS_MAX,
             base_bytes: BASE_MEMTABLES * settings.memtable_bytes,
             table_bytes: settings.table_bytes,
-            blob_bytes: self.catalog.settled_blobs(),
+            blob_bytes,
         }
     }
 

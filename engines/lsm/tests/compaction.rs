@@ -1,9 +1,12 @@
 //! Compactions beside writers, in the engine as it ships.
 
+use std::io::IoSlice;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use adapter_api::environment::{Cause, OpenFile};
 use adapter_api::*;
-use crash::by_hand::{NoLanes, State, applied, run, state};
+use crash::by_hand::{self, NoLanes, State, applied, run, state};
 use crash::environment::{Disk, SimulatedClock};
 use crash::image::mix;
 use engine_lsm::LsmEngine;
@@ -27,6 +30,18 @@ fn open(disk: &Disk, style: &str, memtable_bytes: u64, table_bytes: u64) -> LsmE
     request.options.set("compression", "none");
     request.options.set("compaction", style);
     LsmEngine::open(request).unwrap()
+}
+
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn finding(&self, finding: EngineError) {
+        panic!("{finding}");
+    }
 }
 
 fn level_runs(engine: &LsmEngine, level: &str) -> f64 {
@@ -74,6 +89,40 @@ fn level_0_does_not_fill_while_a_long_compaction_is_under_way() {
     assert!(busy > 40, "{busy} turns with a step");
     assert!(most <= 5.0, "level 0 had {most} runs");
     assert!(state(&engine) == expected);
+}
+
+#[test]
+fn a_damaged_long_value_is_told_by_reads_and_keeps_nothing_from_being_merged() {
+    let disk = Disk::default();
+    let engine = open(&disk, "leveled", 64 << 10, 64 << 10);
+    let put = |numbers: std::ops::Range<u64>, turn: u64| {
+        for number in numbers {
+            let value = mix(number << 8 | turn).to_le_bytes().repeat(400);
+            by_hand::put(&engine, format!("key {number}").as_bytes(), &value).unwrap();
+        }
+    };
+    put(0..12, 0);
+    engine.compact(KeyRange::all(), &Unwatched).unwrap();
+    // The value that stays is damaged, and the others are overwritten, so that it is to be moved.
+    let value = mix(0).to_le_bytes();
+    for (name, bytes) in disk.contents().iter().filter(|(name, _)| name.starts_with("blob-")) {
+        let at = bytes.windows(8).position(|window| window == value).unwrap() as u64;
+        let file = disk.root().open_file(name, OpenFile::WRITE).unwrap();
+        file.write_at(&[IoSlice::new(&[value[0] ^ 1])], at, Cause::Other).unwrap();
+    }
+    put(1..12, 1);
+    engine.compact(KeyRange::all(), &Unwatched).unwrap();
+    assert_eq!(engine.background(COMPACTION).unwrap(), Step::Idle);
+    let mut damage = Vec::new();
+    for number in 0..12 {
+        let outcome = engine.get(format!("key {number}").as_bytes(), &mut Buffer::new());
+        damage.extend(outcome.err().map(|error| (number, error)));
+    }
+    assert!(matches!(damage[..], [(0, EngineError::Corrupt { .. })]), "{damage:?}");
+    // Others go on.
+    put(1..12, 2);
+    engine.compact(KeyRange::all(), &Unwatched).unwrap();
+    assert_eq!(level_runs(&engine, "0"), 0.0);
 }
 
 #[test]

@@ -134,6 +134,24 @@ fn damage_to_what_is_dead_and_bytes_behind_the_last_record_are_no_findings() {
 }
 
 #[test]
+fn a_record_counts_where_damage_elsewhere_hides_whether_it_is_live() {
+    let disk = Disk::default();
+    let added = written(&disk, 5);
+    let mut bytes = disk.contents()[0].1.to_vec();
+    let (hidden, damaged) = (added[1].2, added[3].2);
+    bytes[damaged.offset as usize + HEADER_BYTES + added[3].0.len()] ^= 1;
+    let disk = Disk::with_contents(&[(blob_name(5), Arc::new(bytes))]);
+    let mut findings = Vec::new();
+    let mut is_live = |_: &[u8], at: BlobRef| match at == hidden {
+        true => Err(EngineError::corrupt("table-0000000000000001", 0, "planted")),
+        false => Ok(true),
+    };
+    open(&disk, 5).unwrap().verify(0, &mut is_live, &mut |finding| findings.push(finding)).unwrap();
+    let [EngineError::Corrupt { position, .. }] = findings[..] else { panic!("{findings:?}") };
+    assert_eq!(position, damaged.offset);
+}
+
+#[test]
 fn a_writer_whose_sync_failed_syncs_no_more() {
     let disk = Disk::default();
     let mut writer = BlobWriter::create(&*disk.root(), 1, Cause::Blob).unwrap();

@@ -104,7 +104,10 @@ impl Compaction {
         for (place, tables) in runs {
             let rest: Vec<_> = tables.into_iter().filter(|table| !is_deleted(&table.info, &ranges)).collect();
             *read.entry(place.level).or_default() += rest.iter().map(|table| table.info.bytes).sum::<u64>();
-            rest.iter().for_each(|table| ranges.add_all(table.ranges()));
+            // Tables ascend, so that each set is added behind the one before, and all of them are merged once.
+            let mut of_run = Ranges::default();
+            rest.iter().for_each(|table| of_run.add_all(table.ranges()));
+            ranges.add_all(&of_run);
             poor.extend(rest.iter().flat_map(|table| &table.info.blobs).map(|(file, _)| *file));
             let run = Arc::new(Run::new(place.run, rest));
             walks.push(Box::new(RunWalk::once(run, KeyRange::all(), Direction::Forward)));
@@ -169,17 +172,23 @@ impl Compaction {
         if self.plan.is_move {
             return Ok(true);
         }
-        let mut bytes = 0;
-        while bytes < STEP_BYTES {
+        let mut left = STEP_BYTES;
+        while left > 0 {
             if let Some(copied) = self.collector.copy()? {
-                bytes += copied;
-            } else if self.walk.advance()? {
-                bytes += self.walk.key().len() + self.walk.item().encoded_bytes();
-                self.entries_seen += 1;
-                self.take()?;
-            } else {
-                self.finish()?;
-                return Ok(true);
+                left = left.saturating_sub(copied);
+                continue;
+            }
+            match self.walk.advance_within(&mut left)? {
+                Some(true) => {
+                    left = left.saturating_sub(self.walk.key().len() + self.walk.item().encoded_bytes());
+                    self.entries_seen += 1;
+                    self.take()?;
+                }
+                Some(false) => {
+                    self.finish()?;
+                    return Ok(true);
+                }
+                None => {}
             }
         }
         Ok(false)

@@ -13,7 +13,7 @@ use super::*;
 use crate::blob::{BlobFile, BlobWriter};
 use crate::cache::Cache;
 use crate::files::{blob_name, number_in};
-use crate::picker::{PickOptions, Reason, Style, pick, pick_range};
+use crate::picker::{Descent, PickOptions, Reason, Style, pick};
 use crate::table::{Answer, Compression, FilterKind, Sought};
 
 const KEYS: u64 = 600;
@@ -257,9 +257,8 @@ fn random_runs_have_the_same_values_after_every_compaction() {
             world.carry_out(plan);
             world.check();
         }
-        let all =
-            |world: &World| pick_range(&Shape::of(&world.version), &world.options, KeyRange::all(), u64::MAX);
-        while let Some(plan) = all(&world) {
+        let mut all = Descent::new(KeyRange::all(), u64::MAX);
+        while let Some(plan) = all.pick(&Shape::of(&world.version), &world.options) {
             world.carry_out(plan);
         }
         world.check();
@@ -372,6 +371,32 @@ fn a_step_is_bounded_also_where_one_value_is_long() {
     world.check();
 }
 
+#[test]
+fn a_step_is_bounded_also_where_many_short_ranges_delete_most_of_what_it_reads() {
+    let mut world = World::new(Style::Leveled, 8);
+    (world.table_bytes, world.options.table_bytes) = (1 << 24, 1 << 24);
+    for _ in 0..2 {
+        let words = (0..20_000).map(|n| (key(n), Written::Value(vec![7; 200])));
+        world.flush(words.collect(), Ranges::default());
+    }
+    let mut ranges = Ranges::default();
+    // So few keys in a row that nothing is gained by seeking.
+    for n in (0..20_000).filter(|n| n % 8 < 7) {
+        ranges.add(KeyRange::new(&key(n), &[&*key(n), &[0]].concat()));
+    }
+    world.flush(BTreeMap::new(), ranges);
+    let mut compaction = world.begin(world.picked().unwrap());
+    let mut steps = 0;
+    while !compaction.step().unwrap() {
+        steps += 1;
+    }
+    assert!(steps >= 3, "{steps} steps for 8 MB");
+    let edit = compaction.edit();
+    world.install(&edit);
+    assert_eq!(world.version.tables().map(|(_, table)| table.info.entries).sum::<u64>(), 2_500);
+    world.check();
+}
+
 fn flip(disk: &Disk, name: &str, at: u64) {
     let file = disk.root().open_file(name, OpenFile::WRITE).unwrap();
     let mut byte = [0];
@@ -421,7 +446,8 @@ fn tables_are_cut_at_their_length_and_ranges_with_them() {
     // What lies below, so that ranges are kept.
     let below = (0..KEYS).map(|n| (key(n), Written::Value(vec![3; 100])));
     world.flush(below.collect(), Ranges::default());
-    let down = pick_range(&Shape::of(&world.version), &world.options, KeyRange::all(), u64::MAX).unwrap();
+    let down =
+        Descent::new(KeyRange::all(), u64::MAX).pick(&Shape::of(&world.version), &world.options).unwrap();
     world.carry_out(down);
     let mut ranges = Ranges::default();
     ranges.add(KeyRange::from_start(&key(0)));
@@ -453,7 +479,8 @@ fn a_move_writes_nothing_and_a_plan_of_another_version_is_refused() {
     let mut world = World::new(Style::Leveled, 7);
     let words = (0..60).map(|n| (key(n), Written::Value(vec![3; 100])));
     world.flush(words.collect(), Ranges::default());
-    let plan = pick_range(&Shape::of(&world.version), &world.options, KeyRange::all(), u64::MAX).unwrap();
+    let plan =
+        Descent::new(KeyRange::all(), u64::MAX).pick(&Shape::of(&world.version), &world.options).unwrap();
     assert!(plan.is_move);
     let before = world.names();
     let mut compaction = world.begin(plan.clone());

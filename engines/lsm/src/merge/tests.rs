@@ -120,6 +120,30 @@ fn a_range_that_is_deleted_is_not_walked_through() {
     assert!(shelf.cache.usage().misses <= 4, "{:?}", shelf.cache.usage());
 }
 
+#[test]
+fn seeks_behind_deleted_ranges_count_for_whoever_works_in_bounded_steps() {
+    let shelf = Shelf::new();
+    let (mut value, mut ranges) = (Vec::new(), Ranges::default());
+    Item::Value(&[7; 100]).encode(&mut value);
+    let key = |number: u32| format!("key{number:06}").into_bytes();
+    let model: Model = (0..20_000).map(|number| (key(number), value.clone())).collect();
+    (0..1000).for_each(|n| ranges.add(KeyRange::new(&key(20 * n + 1), &key(20 * n + 20))));
+    let old = shelf.table(1, &model);
+    let new = shelf.open(shelf.write(2, PLAIN, &Model::new(), ranges)).unwrap();
+    let runs = vec![Arc::new(Run::new(2, vec![new])), Arc::new(Run::new(1, vec![old]))];
+    let mut walk = Pile { runs, truth: Model::new() }.walk(KeyRange::all(), Direction::Forward);
+    let (mut keys, mut steps, mut left) = (0, 0, 1 << 20);
+    loop {
+        match walk.advance_within(&mut left).unwrap() {
+            Some(true) => keys += 1,
+            Some(false) => break,
+            None => (steps, left) = (steps + 1, 1 << 20),
+        }
+    }
+    // A thousand seeks are 4 MB; the keys before them are less than one.
+    assert!(keys == 1000 && steps >= 3, "{keys} keys, {steps} steps");
+}
+
 /// A source that fails once, at its third key.
 struct Failing {
     at: u8,

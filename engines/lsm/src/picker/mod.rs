@@ -7,10 +7,10 @@
 //! last level  │ a table │ a table │ … │       one run, nearly everything
 //! ```
 //!
-//! What is done first: level 0 (all writers wait for it, as SILK says, ATC 2019); then the level that is farthest above
-//! its size (`levels`); then tables that delete more than it costs to merge them, so that deleting frees space though
-//! nothing more is written; then tables that refer to blob files of which less than half is live. Of a level that is too
-//! large, that part goes down which meets the least below it.
+//! What is done first: the tables of an ingest move where they meet nothing; then level 0 (all writers wait for it, as SILK
+//! says, ATC 2019); then the level that is farthest above its size (`levels`); then tables that delete more than it costs
+//! to merge them, so that deleting frees space though nothing more is written; then tables that refer to blob files of
+//! which less than half is live. Of a level that is too large, that part goes down which meets the least below it.
 //!
 //! What a plan must keep to:
 //! - What goes down takes every older word on its keys along that lies between where it is and where it goes. So of
@@ -23,6 +23,7 @@
 //!
 //! Promises: a plan is right whatever the options say. Called by the compactor.
 
+mod descent;
 mod levels;
 mod shape;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_api::KeyRange;
 
+pub(crate) use self::descent::Descent;
 pub(crate) use self::levels::LAST;
 use self::levels::Targets;
 pub(crate) use self::levels::{debt_bytes, scores};
@@ -72,7 +74,7 @@ pub(crate) struct PickOptions {
     pub(crate) base_bytes: u64,
     /// How long a table should be.
     pub(crate) table_bytes: u64,
-    /// The lengths of blob files to which only tables refer.
+    /// The lengths of blob files to which only tables refer; values stay in those that are not named.
     pub(crate) blob_bytes: BTreeMap<u64, u64>,
 }
 
@@ -111,7 +113,7 @@ pub(crate) fn pick(shape: &Shape, options: &PickOptions) -> Option<Plan> {
     if !options.style.merges() {
         return None;
     }
-    picker.level(LAST).or_else(|| picker.deletes()).or_else(|| picker.blobs(KeyRange::all()))
+    picker.unmet().or_else(|| picker.level(LAST)).or_else(|| picker.deletes()).or_else(|| picker.blobs())
 }
 
 /// What should be done before a plan that was picked before, and may be under way, goes on: something of a younger level
@@ -125,39 +127,10 @@ pub(crate) fn pick_urgent(shape: &Shape, options: &PickOptions, running: &Plan) 
         return None;
     }
     let busy: BTreeSet<_> = running.inputs.iter().flat_map(|(_, ids)| ids).collect();
-    let plan = Picker::new(shape, options).level(level)?;
+    let picker = Picker::new(shape, options);
+    let plan = picker.unmet().or_else(|| picker.level(level))?;
     let is_free = plan.inputs.iter().flat_map(|(_, ids)| ids).all(|id| !busy.contains(id));
     is_free.then_some(plan)
-}
-
-/// What to do next so that everything of a range lies in the last level, with nothing that deletes and without poor blob
-/// files. Of level 0 only runs with this number or a lower one are taken, so that it ends beside writers.
-pub(crate) fn pick_range(
-    shape: &Shape,
-    options: &PickOptions,
-    range: KeyRange<'_>,
-    newest: u64,
-) -> Option<Plan> {
-    let picker = Picker::new(shape, options);
-    for level in 0..LAST {
-        let newest = if level == 0 { newest } else { u64::MAX };
-        let clusters = shape.clusters(level, newest);
-        let Some(first) = clusters.iter().position(|cluster| overlaps(cluster, range)) else { continue };
-        let next = (level + 1..LAST).find(|level| !shape.runs(*level).is_empty()).unwrap_or(LAST);
-        let chosen = match picker.targets.merges_into(shape, options, next) {
-            true => picker.grown(&clusters, first, next),
-            // A part of it would be a run of its own, and each part one more.
-            false => Cluster::of(clusters.iter().flat_map(|cluster| cluster.tables.iter().copied())),
-        };
-        return Some(picker.push(level, chosen?, next, Reason::Asked));
-    }
-    let inside = shape.tables_in(LAST, range);
-    let deleting = inside.filter(|table| table.deletes()).max_by_key(|table| table.info.bytes);
-    deleting.and_then(|table| picker.in_place(table.info.id, Reason::Asked)).or_else(|| picker.blobs(range))
-}
-
-fn overlaps(cluster: &Cluster<'_>, range: KeyRange<'_>) -> bool {
-    cluster.tables.iter().any(|table| table.info.overlaps(range))
 }
 
 struct Picker<'a> {
@@ -198,6 +171,34 @@ impl<'a> Picker<'a> {
         collected
     }
 
+    /// Tables of the oldest run of level 0 that meet nothing in the next level, if it is the run of an ingest: to move them
+    /// costs nothing. The table of a flush waits until it is merged with others.
+    fn unmet(&self) -> Option<Plan> {
+        let oldest = self.shape.runs(0).last().filter(|run| run.is_ingest())?;
+        let next = self.targets.next(self.shape, 0);
+        let merges = self.targets.merges_into(self.shape, self.options, next);
+        let meets = |range: KeyRange<'_>| self.shape.tables_in(next, range).next().is_some();
+        let is_unmet = |table: &&TableShape| !table.deletes() && !meets(table.info.range());
+        let mut unmet = oldest.tables.iter().filter(is_unmet);
+        let mut cluster = Cluster::of([unmet.next()?])?;
+        for table in unmet {
+            // Into a run that is there go those together that nothing lies between.
+            if merges && meets(KeyRange::with_end(&cluster.span.start, table.info.upper.as_deref())) {
+                break;
+            }
+            cluster.add(table);
+        }
+        Some(self.push(0, cluster, next, Reason::Level))
+    }
+
+    /// The number of the newest run of level 0 that goes down with the oldest one: an ingest goes without what was flushed
+    /// before it or later, or as much as it has would be written again for the little that was flushed.
+    fn newest_of_oldest(&self) -> u64 {
+        let runs = self.shape.runs(0);
+        let flushed = runs.iter().rev().take_while(|run| !run.is_ingest()).last();
+        flushed.or(runs.last()).map_or(u64::MAX, |run| run.number)
+    }
+
     /// Something of the level that needs it most, of those before `end`.
     fn level(&self, end: usize) -> Option<Plan> {
         let score = |level: &usize| self.targets.score(self.shape, self.options, *level);
@@ -205,11 +206,12 @@ impl<'a> Picker<'a> {
         let largest = (1..end).filter(is_due).max_by(|one, other| score(one).total_cmp(&score(other)));
         let level = Some(0).filter(is_due).or(largest)?;
         let next = self.targets.next(self.shape, level);
+        let newest = if level == 0 { self.newest_of_oldest() } else { u64::MAX };
+        let clusters = self.shape.clusters(level, newest);
         if !self.targets.merges_into(self.shape, self.options, next) {
-            let whole = Cluster::of(self.shape.tables(level))?;
+            let whole = Cluster::of(clusters.iter().flat_map(|cluster| cluster.tables.iter().copied()))?;
             return Some(self.push(level, whole, next, Reason::Level));
         }
-        let clusters = self.shape.clusters(level, u64::MAX);
         // The oldest run goes first, or a run would be left of which only some far corner was written.
         let oldest = self.shape.runs(level).last()?;
         let is_old = |cluster: &Cluster<'_>| {
@@ -363,15 +365,14 @@ impl<'a> Picker<'a> {
         covered
     }
 
-    /// The table in this range that has most in poor blob files, to be written again where it is; or one that refers to many
-    /// small ones.
-    fn blobs(&self, range: KeyRange<'_>) -> Option<Plan> {
+    /// The table that has most in poor blob files, to be written again where it is; or one that refers to many small ones.
+    fn blobs(&self) -> Option<Plan> {
         let moves = |table: &TableShape| -> u64 {
             let collected = self.collected([table]);
             let blobs = table.info.blobs.iter().filter(|(file, _)| collected.contains(file));
             blobs.map(|(_, bytes)| bytes).sum()
         };
-        let tables = (0..self.shape.levels.len()).flat_map(|level| self.shape.tables_in(level, range));
+        let tables = self.shape.levels.iter().flatten().flat_map(|run| &run.tables);
         let (most, _) = tables
             .map(|table| (table, moves(table)))
             .filter(|(_, bytes)| *bytes > 0)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use adapter_api::KeyRange;
 
 use crate::ranges::{Ranges, Span};
-use crate::version::{TableInfo, Version};
+use crate::version::{Place, TableInfo, Version};
 
 /// The tables of every level.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +57,11 @@ impl TableShape {
 }
 
 impl RunShape {
+    /// Whether a run of level 0 comes from an ingest: a flush makes one table.
+    pub(crate) fn is_ingest(&self) -> bool {
+        self.tables.len() > 1
+    }
+
     /// The tables that may say something of a key of the range.
     pub(crate) fn tables_in(&self, range: KeyRange<'_>) -> &[TableShape] {
         let is_before =
@@ -145,6 +150,14 @@ impl Shape {
         range: KeyRange<'a>,
     ) -> impl Iterator<Item = &'a TableShape> {
         self.runs(level).iter().flat_map(move |run| run.tables_in(range))
+    }
+
+    /// Whether any of these tables is where it was.
+    pub(crate) fn has_any(&self, tables: &[(Place, Vec<u64>)]) -> bool {
+        tables.iter().any(|(place, ids)| {
+            let runs = self.runs(place.level.into()).iter().filter(|run| run.number == place.run);
+            runs.flat_map(|run| &run.tables).any(|table| ids.contains(&table.info.id))
+        })
     }
 
     /// In how many tables of a level a key can be, at most.

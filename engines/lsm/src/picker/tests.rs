@@ -25,6 +25,9 @@ fn whatever_is_picked_every_key_has_its_newest_word_and_it_ends() {
             let range = if world.roll(4) == 0 { random_range(&mut world) } else { None };
             let (place, width) = (world.roll(KEYS), 1 + world.roll(KEYS));
             world.flush(move |world| (place + world.roll(width)) % KEYS, count, deletes, range);
+            if world.roll(6) == 0 {
+                world.ingest(place, 1 + width / 4);
+            }
             // Not always all that could be done.
             for _ in 0..world.roll(4) {
                 let Some(plan) = pick(&world.shape, &world.options) else { break };
@@ -138,6 +141,10 @@ fn younger_levels_may_go_first_while_a_plan_is_under_way() {
             let (count, deletes) = (1 + world.roll(250), world.roll(4));
             let range = if world.roll(4) == 0 { random_range(&mut world) } else { None };
             world.flush(uniform, count, deletes, range);
+            if world.roll(8) == 0 {
+                let start = world.roll(KEYS);
+                world.ingest(start, 200);
+            }
             let Some(running) = pick(&world.shape, &world.options) else { continue };
             for _ in 0..world.roll(5) {
                 world.flush(uniform, 100, 1, None);
@@ -324,10 +331,8 @@ fn compacting_a_range_brings_it_down_and_leaves_no_deletes_there() {
         world.flush(uniform, 100, 2, None);
         let newest = world.shape.runs(0)[0].number;
         let (start, end) = (key(300), key(900));
-        let mut plans = 0;
-        while let Some(plan) =
-            pick_range(&world.shape, &world.options, KeyRange::new(&start, &end), newest - 1)
-        {
+        let (mut plans, mut descent) = (0, Descent::new(KeyRange::new(&start, &end), newest - 1));
+        while let Some(plan) = descent.pick(&world.shape, &world.options) {
             world.carry_out(&plan);
             plans += 1;
             assert!(plans < 1000, "it does not end: {plan:?}");
@@ -343,6 +348,72 @@ fn compacting_a_range_brings_it_down_and_leaves_no_deletes_there() {
         assert!(world.shape.tables_in(LAST, range).all(|table| !table.deletes()));
         assert_eq!(world.shape.runs(0).first().map(|run| run.number), Some(newest));
     }
+}
+
+#[test]
+fn compacting_ends_beside_writers_and_brings_down_all_that_was_there() {
+    for (style, seed) in STYLES.into_iter().flat_map(|style| (40..44).map(move |seed| (style, seed))) {
+        let mut world = World::new(style, seed);
+        world.options.base_bytes = TABLE_BYTES / 4;
+        for _ in 0..40 {
+            world.flush(uniform, 100, 2, None);
+            for _ in 0..world.roll(4) {
+                let Some(plan) = pick(&world.shape, &world.options) else { break };
+                world.carry_out(&plan);
+            }
+        }
+        let (writes, newest) = (world.writes, world.id());
+        let (mut descent, mut plans) = (Descent::new(KeyRange::all(), newest), 0);
+        while let Some(plan) = descent.pick(&world.shape, &world.options) {
+            let again = descent.pick(&world.shape, &world.options);
+            assert_eq!(again, Some(plan.clone()), "what has failed is picked again");
+            world.carry_out(&plan);
+            world.flush(uniform, 100, 1, None);
+            world.settle();
+            plans += 1;
+            assert!(plans < 300, "{style:?}, seed {seed}: it does not end: {plan:?}");
+        }
+        assert_eq!(world.above_last(writes), 0, "{style:?}, seed {seed}");
+        assert!(plans > 1 && world.above_last(u64::MAX) > 0, "nothing was written beside {plans} plans");
+        world.check();
+    }
+}
+
+#[test]
+fn an_ingest_goes_down_at_once_where_it_meets_nothing() {
+    for (style, on_sides) in STYLES.into_iter().flat_map(|style| [(style, false), (style, true)]) {
+        let mut world = World::new(style, 14);
+        for start in [0, 1820].into_iter().filter(|_| on_sides) {
+            world.ingest(start, 180);
+            world.settle();
+        }
+        world.ingest(200, 1600);
+        world.settle();
+        assert_eq!((world.written_bytes, world.shape.bytes(0)), (0, 0), "{style:?}");
+        world.check();
+    }
+}
+
+#[test]
+fn an_ingest_is_not_written_again_for_what_is_flushed_before_it_and_later() {
+    for style in STYLES {
+        let mut world = World::new(style, 16);
+        (0..2).for_each(|_| world.flush(|world| world.roll(90), 60, 0, None));
+        world.ingest(100, 1700);
+        for _ in 0..3 {
+            world.flush(uniform, 60, 0, None);
+        }
+        world.settle();
+        assert!(world.written_bytes < world.bytes() / 4, "{style:?}: {}", world.written_bytes);
+        world.check();
+    }
+}
+
+#[test]
+fn a_flushed_table_that_meets_nothing_waits_until_it_is_merged_with_others() {
+    let mut world = World::new(Style::Leveled, 15);
+    world.flush(uniform, 60, 0, None);
+    assert_eq!(pick(&world.shape, &world.options), None);
 }
 
 #[test]

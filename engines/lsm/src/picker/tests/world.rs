@@ -7,7 +7,7 @@ use adapter_api::KeyRange;
 use crash::image::mix;
 
 use crate::picker::shape::{RunShape, TableShape, bytes_of};
-use crate::picker::{PickOptions, Plan, Reason, Shape, Style, pick};
+use crate::picker::{LAST, PickOptions, Plan, Reason, Shape, Style, pick};
 use crate::ranges::Ranges;
 use crate::version::{Place, TableInfo};
 
@@ -37,7 +37,7 @@ pub(super) struct World {
     pub(super) options: PickOptions,
     truth: BTreeMap<Vec<u8>, u64>,
     next_id: u64,
-    writes: u64,
+    pub(super) writes: u64,
     pub(super) flushed_bytes: u64,
     pub(super) written_bytes: u64,
     dice: u64,
@@ -86,6 +86,30 @@ impl World {
         deletes: u64,
         range: Option<Ranges>,
     ) {
+        let content = self.content(keys, count, deletes, range);
+        let number = self.next_id;
+        let table = self.table(content);
+        self.flushed_bytes += table.info.bytes;
+        self.put(Place { level: 0, run: number }, vec![table]);
+    }
+
+    /// Puts so many keys from this one on, as one run of several tables.
+    pub(super) fn ingest(&mut self, start: u64, count: u64) {
+        let next = std::cell::Cell::new(start);
+        let content = self.content(|_| next.replace(next.get() + 1) % KEYS, count, 0, None);
+        let number = self.next_id;
+        let tables = self.cut(content);
+        self.flushed_bytes += bytes_of(&tables);
+        self.put(Place { level: 0, run: number }, tables);
+    }
+
+    fn content(
+        &mut self,
+        keys: impl Fn(&mut Self) -> u64,
+        count: u64,
+        deletes: u64,
+        range: Option<Ranges>,
+    ) -> Content {
         let mut content = Content { ranges: range.unwrap_or_default(), ..Content::default() };
         self.truth.retain(|key, _| !content.ranges.covers(key));
         let file = (self.roll(4) == 0).then(|| self.id());
@@ -107,13 +131,10 @@ impl World {
         let long =
             content.words.values().filter(|word| matches!(word, Word::Put { file: Some(_), .. })).count();
         self.options.blob_bytes.extend(file.map(|file| (file, 16 + long as u64 * LONG_BYTES)));
-        let number = self.next_id;
-        let tables = self.cut(content);
-        self.flushed_bytes += bytes_of(&tables);
-        self.put(Place { level: 0, run: number }, tables);
+        content
     }
 
-    fn id(&mut self) -> u64 {
+    pub(super) fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id - 1
     }
@@ -249,6 +270,13 @@ impl World {
             let key = key(number);
             assert_eq!(self.find(&key), self.truth.get(&key).copied(), "key {number}");
         }
+    }
+
+    /// How many of the first so many writes lie above the last level.
+    pub(super) fn above_last(&self, writes: u64) -> usize {
+        let tables = self.shape.levels.iter().take(LAST).flatten().flat_map(|run| &run.tables);
+        let words = tables.flat_map(|table| self.contents[&table.info.id].words.values());
+        words.filter(|word| matches!(word, Word::Put { write, .. } if *write <= writes)).count()
     }
 
     fn find(&self, key: &[u8]) -> Option<u64> {
