@@ -66,7 +66,7 @@ fn commit(store: &Store, tables: &mut Tables<'_>, first: &[u8], last: &[u8]) -> 
     match store.catalog.install(Edit { added, ..Edit::default() }, tables.since, &[]) {
         Ok(()) => {
             tables.names.clear();
-            store.lanes.wake(crate::store::COMPACTION_LANE);
+            store.note_new_run();
             Ok(())
         }
         Err(crate::catalog::Failed::Before(error)) => Err(error),

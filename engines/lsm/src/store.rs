@@ -330,11 +330,16 @@ impl Store {
         *flusher = None;
         self.numbers.flush.note_done(bytes);
         self.tidy();
+        self.note_new_run();
+        self.lanes.wake(LOG_LANE);
+        Ok(true)
+    }
+
+    /// Level 0 has a run that it did not have before.
+    pub(crate) fn note_new_run(&self) {
         self.look_at_debt();
         self.has_new_run.store(true, Ordering::Relaxed);
         self.lanes.wake(COMPACTION_LANE);
-        self.lanes.wake(LOG_LANE);
-        Ok(true)
     }
 
     /// The oldest memtables that are sealed, as many as make one table; the newest of them first.
