@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! cargo run --release -p bench --example engine -- write-amplification --engine btree --svg wa.svg
+//! cargo run --release -p bench --example engine -- amplification --engine lsm --svg lsm.svg
+//! cargo run --release -p bench --example engine -- soak --engine lsm --seconds 60
 //! cargo run --release -p bench --example engine -- held-view --engine btree --option view_bytes=67108864 --seconds 60
 //! ```
 //!
-//! Prints the command, the machine and a table. Nothing else should run on the machine.
+//! Prints the command, the machine and a table; ends with an error if what must not be was found. Nothing else should run on the machine.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an experiment prints its findings")]
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bench::arguments::{Common, command, write};
 use bench::engine::{Experiment, Request, Scale, run};
 use clap::Parser;
@@ -31,6 +33,9 @@ struct Arguments {
     /// Bytes of the log between two checkpoints, where several are tried
     #[arg(long, value_delimiter = ',')]
     budgets: Vec<u64>,
+    /// How many memtables of data, where several amounts are tried
+    #[arg(long, value_delimiter = ',')]
+    sizes: Vec<u64>,
     /// Pairs of runs, where two sides are compared
     #[arg(long)]
     pairs: Option<usize>,
@@ -46,6 +51,7 @@ fn main() -> Result<()> {
         keys: arguments.keys.unwrap_or(scale.keys),
         seconds: arguments.seconds.unwrap_or(scale.seconds),
         budgets: if arguments.budgets.is_empty() { scale.budgets } else { arguments.budgets },
+        sizes: if arguments.sizes.is_empty() { scale.sizes } else { arguments.sizes },
         pairs: arguments.pairs.unwrap_or(scale.pairs),
         is_quick: scale.is_quick,
     };
@@ -65,5 +71,6 @@ fn main() -> Result<()> {
     if let Some(file) = svg {
         write(&file, &findings.svg)?;
     }
+    ensure!(findings.failures.is_empty(), "the experiment has failed: {}", findings.failures.join("; "));
     Ok(())
 }

@@ -67,6 +67,8 @@ pub struct Findings {
     pub rows: Vec<Vec<Cell>>,
     /// Sentences that the figures bear out.
     pub remarks: Vec<String>,
+    /// What must not be: with one of these the experiment has failed.
+    pub failures: Vec<String>,
     /// The points of the picture.
     pub series: Vec<Series>,
     /// The picture, as SVG.
@@ -102,6 +104,9 @@ impl Findings {
             out += remark;
             out.push('\n');
         }
+        for failure in &self.failures {
+            let _ = writeln!(out, "FAILED: {failure}");
+        }
         out
     }
 
@@ -135,13 +140,22 @@ mod tests {
             columns: vec!["state", "MiB"],
             rows: vec![vec!["filled".into(), 12.5.into()], vec!["empty".into(), Cell::Nothing(())]],
             remarks: vec!["so it is".to_string()],
+            failures: vec!["so it must not be".to_string()],
             ..Findings::default()
         };
         let text = findings.text();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines,
-            ["# measure", "# btree 1 ", "state    MiB", "filled  12.5", "empty      –", "so it is"]
+            [
+                "# measure",
+                "# btree 1 ",
+                "state    MiB",
+                "filled  12.5",
+                "empty      –",
+                "so it is",
+                "FAILED: so it must not be"
+            ]
         );
         assert!(Findings { quick: true, ..findings }.text().contains("QUICK"));
     }

@@ -8,15 +8,22 @@
 //! ```text
 //! write_amplification   bytes written for a byte of the user, by cause, beside the model of a B-tree
 //! space_amplification   room taken on disk for a byte of the user                                      ┐
-//! checkpoint_latency    times of reads and durable writes while checkpoints run, and without           ├─ findings
-//! held_view             memory while a view is held under full write load                              ┘
+//! checkpoint_latency    times of reads and durable writes while checkpoints run, and without           │
+//! held_view             memory while a view is held under full write load                              ├─ findings
+//! amplification         writes, reads and room of an LSM tree by style and size      lsm_model         │
+//! soak                  full write load for long, then quiet; it can fail                              ┘
 //! store   the engine, open in a folder of its own        data   entries that say whether they are right
+//! reads   gets that count what they cost
 //! ```
 
+mod amplification;
 mod checkpoint_latency;
 mod data;
 mod findings;
 mod held_view;
+mod lsm_model;
+mod reads;
+mod soak;
 mod space_amplification;
 mod store;
 mod write_amplification;
@@ -29,6 +36,13 @@ use clap::ValueEnum;
 pub use findings::{Cell, Findings};
 
 use crate::report::{Machine, now};
+
+/// The options of an LSM tree that experiments on one set.
+mod lsm_option {
+    pub(super) const MEMTABLE: &str = "memtable_bytes";
+    pub(super) const TABLE: &str = "table_bytes";
+    pub(super) const LOG_SEGMENT: &str = "log_segment";
+}
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -43,6 +57,10 @@ pub enum Experiment {
     CheckpointLatency,
     /// Memory while a view is held under full write load
     HeldView,
+    /// What an LSM tree writes, reads and takes for each byte, by style of compaction, filters and size, beside the models
+    Amplification,
+    /// Random writes as fast as they go with 10 % reads, second by second; then whether reads come back
+    Soak,
 }
 
 /// How much is done.
@@ -54,6 +72,8 @@ pub struct Scale {
     pub seconds: u64,
     /// Bytes of the log between two checkpoints, one store for each.
     pub budgets: Vec<u64>,
+    /// How many memtables of data there are, one store for each.
+    pub sizes: Vec<u64>,
     /// Pairs of runs.
     pub pairs: usize,
     /// Whether figures mean nothing: it is only tried whether everything works.
@@ -63,15 +83,19 @@ pub struct Scale {
 impl Scale {
     /// What an experiment takes to mean something.
     pub fn whole(experiment: Experiment) -> Self {
-        let seconds = if experiment == Experiment::HeldView { 600 } else { 30 };
+        let seconds = match experiment {
+            Experiment::HeldView => 600,
+            Experiment::Soak => 180,
+            _ => 30,
+        };
         let budgets = [1, 4, 16, 64, 256].map(|mib| mib << 20).to_vec();
-        Self { keys: 1_000_000, seconds, budgets, pairs: 3, is_quick: false }
+        Self { keys: 1_000_000, seconds, budgets, sizes: vec![1, 2, 5, 10, 20], pairs: 3, is_quick: false }
     }
 
     /// Only to see whether everything works.
     pub fn quick() -> Self {
         let budgets = [32, 128, 512].map(|kib| kib << 10).to_vec();
-        Self { keys: 20_000, seconds: 2, budgets, pairs: 1, is_quick: true }
+        Self { keys: 20_000, seconds: 2, budgets, sizes: vec![2, 20], pairs: 1, is_quick: true }
     }
 }
 
@@ -103,6 +127,8 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Findings
         Experiment::SpaceAmplification => space_amplification::run(&launcher, &request.scale, progress),
         Experiment::CheckpointLatency => checkpoint_latency::run(&launcher, &request.scale, progress),
         Experiment::HeldView => held_view::run(&launcher, &request.scale, progress),
+        Experiment::Amplification => amplification::run(&launcher, &request.scale, progress),
+        Experiment::Soak => soak::run(&launcher, &request.scale, progress),
     };
     let found = found.with_context(|| format!("engine {}", launcher.engine()))?;
     let experiment = request.experiment.to_possible_value();

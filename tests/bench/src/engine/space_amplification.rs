@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::data::{ENTRY_BYTES, shuffled};
 use super::findings::{Cell, Findings};
-use super::store::{BATCH, Launcher, Store};
+use super::store::{BATCH, LOG_FILES, Launcher, Store};
 use super::{MIB, Scale};
 use crate::chart::bars;
 
@@ -15,8 +15,6 @@ use crate::chart::bars;
 /// this size would be in the log alone.
 const BUDGET: (&str, u64) = ("checkpoint_log_bytes", 16 << 20);
 const QUICK_BUDGET: u64 = 256 << 10;
-/// What the files of the log are called, by the crate that our engines share.
-const LOG_FILES: [&str; 2] = ["log", "spare"];
 /// Free room inside the files, if the engine tells.
 const FREE_BYTES: &str = "data_free_bytes";
 

@@ -25,6 +25,8 @@ use crate::opened::Opened;
 pub(super) const BATCH: u64 = 100;
 /// Segments of the log when it is only tried whether everything works: larger ones take longer to prepare.
 const QUICK_SEGMENT: (&str, u64) = ("log_segment", 1 << 20);
+/// What the files of the log are called, by the crate that our engines share.
+pub(super) const LOG_FILES: [&str; 2] = ["log", "spare"];
 /// How long an engine may take to come to rest, and over which time it writes nothing then.
 const PATIENCE: Duration = Duration::from_secs(120);
 const REST_WINDOW: Duration = Duration::from_millis(300);
@@ -88,20 +90,26 @@ impl Launcher {
         self.given.iter().any(|(given, _)| given == name)
     }
 
-    fn complete(&self, set: &[(&str, u64)]) -> Result<Options> {
+    fn complete(&self, set: &[(&str, String)]) -> Result<Options> {
         let specs = &self.plugin.description().options;
         let given = self.given.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut options = Options::complete(specs, given).map_err(|error| anyhow!(error))?;
         for (name, value) in set {
             let spec = specs.iter().find(|spec| spec.name == *name);
             let spec = spec.with_context(|| format!("it has no option {name}, which this is about"))?;
-            options.set(name, &spec.check(&value.to_string()).map_err(|error| anyhow!(error))?);
+            options.set(name, &spec.check(value).map_err(|error| anyhow!(error))?);
         }
         Ok(options)
     }
 
     /// A store with nothing in it, with some options set whatever was given for them.
     pub(super) fn open(&self, set: &[(&str, u64)]) -> Result<Store> {
+        let set: Vec<_> = set.iter().map(|(name, value)| (*name, value.to_string())).collect();
+        self.open_with(&set)
+    }
+
+    /// The same with options that need not be numbers.
+    pub(super) fn open_with(&self, set: &[(&str, String)]) -> Result<Store> {
         let options = self.complete(set)?;
         let folder = tempfile::Builder::new().prefix("experiment-").tempdir_in(&self.parent)?;
         let opened = Opened::open(&self.plugin, &folder.path().join("data"), options, Durability::Always)?;
@@ -181,6 +189,17 @@ impl Store {
         metrics.map(|metric| metric.value).reduce(|sum, value| sum + value)
     }
 
+    /// A metric that each level has, from the youngest level on; empty if the engine has no levels.
+    pub(super) fn by_level(&self, name: &str) -> Vec<f64> {
+        let metrics = self.engine().metrics().into_iter().filter(|metric| metric.name == name);
+        let of_level = metrics.filter_map(|metric| {
+            let level = metric.labels.iter().find(|(label, _)| label == "level")?;
+            Some((level.1.parse::<u64>().ok()?, metric.value))
+        });
+        let by_level: BTreeMap<_, _> = of_level.collect();
+        by_level.into_values().collect()
+    }
+
     /// A metric without which the experiment says nothing.
     pub(super) fn needed_metric(&self, name: &str) -> Result<f64> {
         self.metric(name).with_context(|| format!("it reports no {name}, which this is about"))
@@ -209,6 +228,13 @@ impl Store {
             }
             ensure!(began.elapsed() < PATIENCE, "it does not come to rest");
         }
+    }
+
+    /// Room that its files take on disk without those of the log, in bytes.
+    pub(super) fn disk_bytes_without_log(&self) -> Result<u64> {
+        let files = self.disk_bytes()?;
+        let others = files.iter().filter(|(name, _)| !LOG_FILES.contains(&name.as_str()));
+        Ok(others.map(|(_, bytes)| bytes).sum())
     }
 
     /// Room that its files take on disk, in bytes, by the first word of their names.

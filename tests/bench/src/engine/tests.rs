@@ -58,10 +58,43 @@ fn a_view_is_held_and_what_is_kept_for_it_is_seen() {
     assert!(kept > 0.1 && findings.series.len() == 3, "{}", findings.text());
 }
 
+/// The figures of a column in the rows whose first word begins so.
+fn of_rows<'a>(findings: &'a Findings, kind: &'a str, head: &str) -> Vec<f64> {
+    let rows = findings.rows.iter().zip(numbers(findings, head));
+    let ours = rows.filter(|(row, _)| matches!(&row[0], Cell::Text(text) if text.starts_with(kind)));
+    ours.map(|(_, number)| number).collect()
+}
+
+#[test]
+fn an_lsm_tree_that_merges_writes_more_and_reads_less() {
+    let findings = quick(Experiment::Amplification, "lsm").unwrap();
+    assert!(findings.rows.len() == 12 && findings.svg.starts_with("<svg"), "{}", findings.text());
+    let of = |kind, head| of_rows(&findings, kind, head);
+    let last = |kind, head| *of(kind, head).last().unwrap();
+    assert!(numbers(&findings, "all ×").all(|times| times > 1.5), "{}", findings.text());
+    for [less, more] in [["lazy_leveled, filters on", "leveled, filters on"], ["off,", "lazy_leveled,"]] {
+        assert!(last(less, "all ×") < last(more, "all ×"), "{less} writes less:\n{}", findings.text());
+    }
+    for head in ["room ×", "runs", "blocks a miss"] {
+        assert!(last("lazy_leveled,", head) < last("off,", head), "{head}:\n{}", findings.text());
+    }
+    let [with, without] =
+        ["leveled, filters on", "leveled, filters off"].map(|kind| last(kind, "blocks a miss"));
+    assert!(with < 0.1 && without >= 1.0, "{}", findings.text());
+}
+
+#[test]
+fn a_soak_writes_each_second_and_reads_come_back() {
+    let findings = quick(Experiment::Soak, "lsm").unwrap();
+    assert!(findings.failures.is_empty() && findings.rows.len() == 2, "{}", findings.text());
+    assert!(numbers(&findings, "updates/s").all(|updates| updates > 0.0), "{}", findings.text());
+}
+
 #[test]
 fn an_engine_that_has_no_answer_is_refused_by_what_it_lacks() {
     let refused = |experiment| format!("{:#}", quick(experiment, "memory").unwrap_err());
     assert!(refused(Experiment::WriteAmplification).contains("checkpoint_log_bytes"));
+    assert!(refused(Experiment::Amplification).contains("memtable_bytes"));
     let unknown = quick(Experiment::HeldView, "no_such_engine").unwrap_err().to_string();
     assert!(unknown.contains("no_such_engine"), "{unknown}");
 }

@@ -1,0 +1,286 @@
+//! Random writes as fast as they go, with 10 % reads, second by second; then quiet, and whether reads are as before.
+//!
+//! ```text
+//! fill ─▶ rest ─▶ reads ─▶ full load: 90 overwrites in a batch, 10 gets, … ─▶ quiet, at most a minute ─▶ reads
+//!                          └───────── a sample each second ─────────┘
+//! ```
+//!
+//! It fails if a second passes in which nothing was written, which is a cliff; if the engine still owes work after the quiet
+//! minute; or if a read then costs more than before. Reads are compared after as many others, so that what is in memory
+//! is again what is asked for.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use adapter_api::{Buffer, StorageEngine};
+use anyhow::{Result, anyhow, ensure};
+use fastrand::Rng;
+
+use super::data::ENTRY_BYTES;
+use super::findings::{Cell, Findings};
+use super::reads::{Reads, get, read};
+use super::store::{BATCH, Launcher, Store};
+use super::{MIB, Scale, lsm_option};
+use crate::chart::{Axis, Scale as AxisScale, Series, Style, chart};
+use crate::latency::Latency;
+
+/// Options unless given: with a memtable as large as by default, so much data would never be merged.
+const MEMTABLE: u64 = 8 << 20;
+const MEMTABLE_QUICK: u64 = 256 << 10;
+/// So many of a hundred operations are reads.
+const READS: u64 = 10;
+/// How long the engine may take to be as it was.
+const QUIET: Duration = Duration::from_secs(60);
+/// Between two looks at what it owes.
+const LOOK: Duration = Duration::from_millis(50);
+/// What it owes itself.
+const DEBT: &str = "compaction_debt_bytes";
+/// Gets before and after.
+const GETS: usize = 200_000;
+const GETS_QUICK: usize = 10_000;
+/// About how many of the samples get a row; the curves have all of them.
+const ROWS: usize = 20;
+/// How much more a read may cost after than before: in blocks, and in time.
+const BLOCKS_MORE: f64 = 1.25;
+const TIME_MORE: f64 = 2.0;
+
+/// How far the writer is, for whoever watches it.
+#[derive(Default)]
+struct Progress {
+    is_over: AtomicBool,
+    updates: AtomicU64,
+    /// The longest write since the last sample, in nanoseconds.
+    longest: AtomicU64,
+}
+
+/// How long the writes took, each a batch, and the gets between them.
+#[derive(Default)]
+struct Times {
+    writes: Latency,
+    reads: Latency,
+}
+
+/// One second.
+struct Sample {
+    second: f64,
+    updates: f64,
+    longest_ms: f64,
+    debt: f64,
+    disk: f64,
+    pressure: f64,
+}
+
+/// What a whole run found.
+struct Outcome {
+    samples: Vec<Sample>,
+    times: Times,
+    before: Reads,
+    after: Reads,
+    /// How long it was until no work was left, and what was then still owed.
+    quiet: Duration,
+    owed: f64,
+    disk_at_rest: f64,
+}
+
+pub(super) fn run(launcher: &Launcher, scale: &Scale, progress: &mut dyn FnMut(&str)) -> Result<Findings> {
+    let memtable = if scale.is_quick { MEMTABLE_QUICK } else { MEMTABLE };
+    let small = [(lsm_option::MEMTABLE, memtable), (lsm_option::TABLE, memtable / 2)];
+    let small: Vec<_> = small.into_iter().filter(|(name, _)| !launcher.is_given(name)).collect();
+    let store = launcher.open(&small)?;
+    store.needed_metric(DEBT)?;
+    store.fill_and_rest(scale.keys)?;
+    let gets = if scale.is_quick { GETS_QUICK } else { GETS };
+    let before = warm_reads(&store, scale.keys, gets)?;
+    let done = Progress::default();
+    let watched = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(&store, scale.keys, &done));
+        let watched = watch(&store, scale.seconds, &done, &|| writer.is_finished(), progress);
+        done.is_over.store(true, Ordering::Relaxed);
+        let written = writer.join().unwrap_or_else(|_| Err(anyhow!("the writer panicked")));
+        written.and_then(|times| Ok((times, watched?)))
+    });
+    let (times, samples) = watched?;
+    let (quiet, owed) = be_quiet(&store)?;
+    progress(&format!("quiet after {:.1} s, {:.1} MiB owed", quiet.as_secs_f64(), owed / MIB));
+    let after = warm_reads(&store, scale.keys, gets)?;
+    let disk_at_rest = store.disk_bytes()?.values().sum::<u64>() as f64 / MIB;
+    store.close()?;
+    let outcome = Outcome { samples, times, before, after, quiet, owed, disk_at_rest };
+    Ok(findings(&outcome, scale))
+}
+
+/// Reads random keys until what is read is in memory, and then as many more, which count.
+fn warm_reads(store: &Store, keys: u64, gets: usize) -> Result<Reads> {
+    let mut random = Rng::with_seed(7);
+    let mut some = || read(store, std::iter::repeat_with(|| random.u64(..keys)).take(gets), true);
+    some()?;
+    some()
+}
+
+/// Overwrites and reads random keys, as fast as it goes.
+fn write(store: &Store, keys: u64, progress: &Progress) -> Result<Times> {
+    let (mut random, mut found, mut times) = (Rng::with_seed(2), Buffer::new(), Times::default());
+    for version in 1.. {
+        if progress.is_over.load(Ordering::Relaxed) {
+            break;
+        }
+        let began = Instant::now();
+        store.put((0..BATCH - READS).map(|_| random.u64(..keys)), version)?;
+        let took = began.elapsed();
+        times.writes.record(took);
+        progress.longest.fetch_max(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        progress.updates.fetch_add(BATCH - READS, Ordering::Relaxed);
+        for _ in 0..READS {
+            times.reads.record(get(store, random.u64(..keys), true, &mut found)?);
+        }
+    }
+    Ok(times)
+}
+
+/// A sample each second.
+fn watch(
+    store: &Store,
+    seconds: u64,
+    done: &Progress,
+    has_ended: &dyn Fn() -> bool,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<Sample>> {
+    let (began, mut samples) = (Instant::now(), Vec::<Sample>::new());
+    let (mut last, mut updates) = (began, 0);
+    for second in 1..=seconds {
+        let due = began + Duration::from_secs(second);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        ensure!(!has_ended(), "nobody writes any more");
+        let (now, updates_now) = (Instant::now(), done.updates.load(Ordering::Relaxed));
+        let sample = Sample {
+            second: began.elapsed().as_secs_f64(),
+            updates: (updates_now - updates) as f64 / (now - last).as_secs_f64(),
+            longest_ms: done.longest.swap(0, Ordering::Relaxed) as f64 / 1e6,
+            debt: store.needed_metric(DEBT)? / MIB,
+            disk: store.disk_bytes()?.values().sum::<u64>() as f64 / MIB,
+            pressure: f64::from(store.engine().pressure().level),
+        };
+        (last, updates) = (now, updates_now);
+        if second % 10 == 0 {
+            progress(&format!(
+                "{second} s: {:.0} updates a second, {:.0} MiB of debt, pressure {}",
+                sample.updates, sample.debt, sample.pressure
+            ));
+        }
+        samples.push(sample);
+    }
+    Ok(samples)
+}
+
+/// Waits until the engine owes nothing, a minute at most; answers how long that was, and what is still owed.
+fn be_quiet(store: &Store) -> Result<(Duration, f64)> {
+    let began = Instant::now();
+    loop {
+        let owed = store.needed_metric(DEBT)?;
+        if began.elapsed() >= QUIET {
+            return Ok((began.elapsed(), owed));
+        }
+        if owed == 0.0 {
+            store.come_to_rest()?;
+            return Ok((began.elapsed(), store.needed_metric(DEBT)?));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// What must not be.
+fn failures(outcome: &Outcome, is_quick: bool) -> Vec<String> {
+    let cliffs = outcome.samples.iter().filter(|sample| sample.updates == 0.0);
+    let mut failures: Vec<_> =
+        cliffs.map(|sample| format!("nothing was written in second {:.0}", sample.second)).collect();
+    let Outcome { before, after, owed, .. } = outcome;
+    if *owed > 0.0 {
+        failures.push(format!("{:.1} MiB are still owed after a quiet minute", owed / MIB));
+    }
+    if after.blocks > BLOCKS_MORE * before.blocks {
+        failures
+            .push(format!("a get looks into {:.2} blocks, and {:.2} before", after.blocks, before.blocks));
+    }
+    let [now, then] = [after, before].map(|reads| reads.times.percentile_us(50.0));
+    // Times of a short run say nothing.
+    if !is_quick && now > TIME_MORE * then {
+        failures.push(format!("half of the gets take more than {now:.1} µs, and {then:.1} µs before"));
+    }
+    failures
+}
+
+fn findings(outcome: &Outcome, scale: &Scale) -> Findings {
+    let samples = &outcome.samples;
+    let row = |sample: &Sample| -> Vec<Cell> {
+        let Sample { second, updates, longest_ms, debt, disk, pressure } = sample;
+        vec![
+            second.round().into(),
+            updates.round().into(),
+            (*longest_ms).into(),
+            (*debt).into(),
+            (*disk).into(),
+            (*pressure).into(),
+        ]
+    };
+    let curve = |name: &str, pick: fn(&Sample) -> f64| Series {
+        name: name.to_string(),
+        style: Style::Line,
+        points: samples.iter().map(|sample| (sample.second, pick(sample))).collect(),
+    };
+    let series = vec![
+        curve("updates a millisecond", |sample| sample.updates / 1e3),
+        curve("the longest write of the second, ms", |sample| sample.longest_ms),
+        curve("debt of compaction, MiB", |sample| sample.debt),
+        curve("room on disk, MiB", |sample| sample.disk),
+        curve("pressure, %", |sample| sample.pressure),
+    ];
+    let axis = |title, scale| Axis { title, scale };
+    Findings {
+        columns: vec!["second", "updates/s", "longest write ms", "debt MiB", "disk MiB", "pressure"],
+        rows: samples.iter().step_by(samples.len().div_ceil(ROWS).max(1)).map(row).collect(),
+        remarks: remarks(outcome, scale),
+        failures: failures(outcome, scale.is_quick),
+        svg: chart(
+            "Random writes as fast as they go, with 10 % reads",
+            &axis("seconds", AxisScale::Linear),
+            &axis("", AxisScale::Logarithmic),
+            &series,
+        ),
+        series,
+        ..Findings::default()
+    }
+}
+
+fn remarks(outcome: &Outcome, scale: &Scale) -> Vec<String> {
+    let Outcome { samples, times, before, after, quiet, owed, disk_at_rest } = outcome;
+    let mut rates: Vec<_> = samples.iter().map(|sample| sample.updates).collect();
+    rates.sort_by(f64::total_cmp);
+    let [least, median, most] =
+        [0, rates.len() / 2, rates.len().saturating_sub(1)].map(|at| rates.get(at).copied().unwrap_or(0.0));
+    let highest = |pick: fn(&Sample) -> f64| samples.iter().map(pick).fold(0.0, f64::max);
+    let shown = |times: &Latency| {
+        let [p50, p99, p999, max] = [50.0, 99.0, 99.9, 100.0].map(|percent| times.percentile_us(percent));
+        format!("p50 {p50:.1}, p99 {p99:.1}, p99.9 {p999:.1}, max {max:.0} µs")
+    };
+    let live = (scale.keys * ENTRY_BYTES) as f64 / MIB;
+    vec![
+        format!("updates a second: least {least:.0}, median {median:.0}, most {most:.0}"),
+        format!("writes, each of {} keys and durable: {}", BATCH - READS, shown(&times.writes)),
+        format!(
+            "most debt {:.1} MiB, highest pressure {:.0}, most room {:.0} MiB for {live:.0} MiB of entries, {disk_at_rest:.0} at rest; \
+             all with the log",
+            highest(|sample| sample.debt),
+            highest(|sample| sample.pressure),
+            highest(|sample| sample.disk)
+        ),
+        format!("gets before: {}; {:.2} blocks each", shown(&before.times), before.blocks),
+        format!("gets under load: {}", shown(&times.reads)),
+        format!(
+            "gets after {:.1} quiet seconds: {}; {:.2} blocks each; {:.1} MiB owed",
+            quiet.as_secs_f64(),
+            shown(&after.times),
+            after.blocks,
+            owed / MIB
+        ),
+    ]
+}
