@@ -284,3 +284,45 @@ fn remarks(outcome: &Outcome, scale: &Scale) -> Vec<String> {
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(blocks: f64, micros: u64) -> Reads {
+        let mut times = Latency::new();
+        times.record(Duration::from_micros(micros));
+        Reads { times, blocks }
+    }
+
+    fn healthy() -> Outcome {
+        let sample =
+            Sample { second: 1.0, updates: 5.0, longest_ms: 900.0, debt: 9.0, disk: 9.0, pressure: 100.0 };
+        Outcome {
+            samples: vec![sample],
+            times: Times::default(),
+            before: reads(1.0, 10),
+            after: reads(1.1, 15),
+            quiet: Duration::from_secs(3),
+            owed: 0.0,
+            disk_at_rest: 9.0,
+        }
+    }
+
+    #[test]
+    fn a_cliff_debt_that_stays_and_reads_that_do_not_come_back_are_failures() {
+        assert!(failures(&healthy(), false).is_empty());
+        let faults: [fn(&mut Outcome); 4] = [
+            |outcome| outcome.samples[0].updates = 0.0,
+            |outcome| outcome.owed = 1.0,
+            |outcome| outcome.after = reads(1.5, 10),
+            |outcome| outcome.after = reads(1.0, 30),
+        ];
+        for fault in faults {
+            let mut outcome = healthy();
+            fault(&mut outcome);
+            assert_eq!(failures(&outcome, false).len(), 1);
+        }
+        assert!(failures(&Outcome { after: reads(1.0, 30), ..healthy() }, true).is_empty());
+    }
+}
