@@ -11,6 +11,7 @@
 //! and writes less. What memtables hold takes no room but that of the log, which does not count. Keys that are not there
 //! lie between those that are.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use adapter_api::environment::Cause;
@@ -125,7 +126,7 @@ fn measure(launcher: &Launcher, setup: Setup, is_quick: bool) -> Result<Outcome>
     let (written, flushes) = (store.written().since(before), store.needed_metric("flushes")? - flushes);
     let (updates, data) = ((batches * BATCH) as f64, (keys * ENTRY_BYTES) as f64);
     let room = store.disk_bytes_without_log()? as f64 / data;
-    let runs = store.by_level("level_runs");
+    let runs = runs_by_level(&store);
     let tree = Tree {
         compaction: setup.compaction,
         ratio: store.option(RATIO.0).context("it has no ratio of levels, which this is about")? as f64,
@@ -153,6 +154,14 @@ fn overwrite(store: &Store, keys: u64, versions: std::ops::Range<u64>, random: &
         }
     }
     store.come_to_rest()
+}
+
+/// How many runs each level has, from level 0 on.
+fn runs_by_level(store: &Store) -> Vec<f64> {
+    let by_level = store.by_label("level_runs", "level").into_iter();
+    let by_level: BTreeMap<u64, f64> =
+        by_level.filter_map(|(level, runs)| Some((level.parse().ok()?, runs))).collect();
+    by_level.into_values().collect()
 }
 
 impl Outcome {

@@ -189,15 +189,14 @@ impl Store {
         metrics.map(|metric| metric.value).reduce(|sum, value| sum + value)
     }
 
-    /// A metric that each level has, from the youngest level on; empty if the engine has no levels.
-    pub(super) fn by_level(&self, name: &str) -> Vec<f64> {
+    /// A metric by what one of its labels says; empty if the engine does not report it so.
+    pub(super) fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
         let metrics = self.engine().metrics().into_iter().filter(|metric| metric.name == name);
-        let of_level = metrics.filter_map(|metric| {
-            let level = metric.labels.iter().find(|(label, _)| label == "level")?;
-            Some((level.1.parse::<u64>().ok()?, metric.value))
+        let labelled = metrics.filter_map(|metric| {
+            let (_, value) = metric.labels.into_iter().find(|(own, _)| own == label)?;
+            Some((value, metric.value))
         });
-        let by_level: BTreeMap<_, _> = of_level.collect();
-        by_level.into_values().collect()
+        labelled.collect()
     }
 
     /// A metric without which the experiment says nothing.
