@@ -38,6 +38,8 @@ const QUIET: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 /// What it owes itself.
 const DEBT: &str = "compaction_debt_bytes";
+/// How long writes waited for its lanes.
+const WAITED: &str = "apply_waited_seconds";
 /// Gets before and after.
 const GETS: usize = 200_000;
 const GETS_QUICK: usize = 10_000;
@@ -68,6 +70,8 @@ struct Sample {
     second: f64,
     updates: f64,
     longest_ms: f64,
+    /// What of this second writes waited for lanes.
+    waited_ms: f64,
     debt: f64,
     disk: f64,
     pressure: f64,
@@ -107,7 +111,7 @@ pub(super) fn run(launcher: &Launcher, scale: &Scale, progress: &mut dyn FnMut(&
     let (times, samples) = watched?;
     let (quiet, owed) = be_quiet(&store)?;
     progress(&format!("quiet after {:.1} s, {:.1} MiB owed", quiet.as_secs_f64(), owed / MIB));
-    let waited = store.by_label("apply_waited_seconds", "reason");
+    let waited = store.by_label(WAITED, "reason");
     let began = Instant::now();
     let after = loop {
         let after = warm_reads(&store, scale.keys, gets)?;
@@ -158,21 +162,23 @@ fn watch(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Sample>> {
     let (began, mut samples) = (Instant::now(), Vec::<Sample>::new());
-    let (mut last, mut updates) = (began, 0);
+    let (mut last, mut updates, mut waited) = (began, 0, store.needed_metric(WAITED)?);
     for second in 1..=seconds {
         let due = began + Duration::from_secs(second);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         ensure!(!has_ended(), "nobody writes any more");
         let (now, updates_now) = (Instant::now(), done.updates.load(Ordering::Relaxed));
+        let waited_now = store.needed_metric(WAITED)?;
         let sample = Sample {
             second: began.elapsed().as_secs_f64(),
             updates: (updates_now - updates) as f64 / (now - last).as_secs_f64(),
             longest_ms: done.longest.swap(0, Ordering::Relaxed) as f64 / 1e6,
+            waited_ms: (waited_now - waited) * 1e3,
             debt: store.needed_metric(DEBT)? / MIB,
             disk: store.disk_bytes()?.values().sum::<u64>() as f64 / MIB,
             pressure: f64::from(store.engine().pressure().level),
         };
-        (last, updates) = (now, updates_now);
+        (last, updates, waited) = (now, updates_now, waited_now);
         if second % 10 == 0 {
             progress(&format!(
                 "{second} s: {:.0} updates a second, {:.0} MiB of debt, pressure {}",
@@ -227,11 +233,12 @@ fn dearer(before: &Reads, after: &Reads, is_quick: bool) -> Option<String> {
 fn findings(outcome: &Outcome, scale: &Scale) -> Findings {
     let samples = &outcome.samples;
     let row = |sample: &Sample| -> Vec<Cell> {
-        let Sample { second, updates, longest_ms, debt, disk, pressure } = sample;
+        let Sample { second, updates, longest_ms, waited_ms, debt, disk, pressure } = sample;
         vec![
             second.round().into(),
             updates.round().into(),
             (*longest_ms).into(),
+            (*waited_ms).into(),
             (*debt).into(),
             (*disk).into(),
             (*pressure).into(),
@@ -251,7 +258,15 @@ fn findings(outcome: &Outcome, scale: &Scale) -> Findings {
     ];
     let axis = |title, scale| Axis { title, scale };
     Findings {
-        columns: vec!["second", "updates/s", "longest write ms", "debt MiB", "disk MiB", "pressure"],
+        columns: vec![
+            "second",
+            "updates/s",
+            "longest write ms",
+            "waited ms",
+            "debt MiB",
+            "disk MiB",
+            "pressure",
+        ],
         rows: samples.iter().step_by(samples.len().div_ceil(ROWS).max(1)).map(row).collect(),
         remarks: remarks(outcome, scale),
         failures: failures(outcome, scale.is_quick),
@@ -280,10 +295,18 @@ fn remarks(outcome: &Outcome, scale: &Scale) -> Vec<String> {
         format!("p50 {p50:.1}, p99 {p99:.1}, p99.9 {p999:.1}, max {max:.0} µs")
     };
     let live = (scale.keys * ENTRY_BYTES) as f64 / MIB;
+    let longest = samples.iter().max_by(|one, other| one.longest_ms.total_cmp(&other.longest_ms));
+    let longest = longest.map_or(String::new(), |worst| {
+        format!(
+            "; the longest in second {:.0}, in which writes waited {:.0} ms for lanes and the rest of their time for the disk \
+             and a processor",
+            worst.second, worst.waited_ms
+        )
+    });
     vec![
         format!("updates a second: least {least:.0}, median {median:.0}, most {most:.0}"),
         format!(
-            "writes, each of {WRITES} keys and durable: {}; they waited {}",
+            "writes, each of {WRITES} keys and durable: {}; they waited {}{longest}",
             shown(&times.writes),
             waited.join(", ")
         ),
@@ -317,8 +340,15 @@ mod tests {
     }
 
     fn healthy() -> Outcome {
-        let sample =
-            Sample { second: 1.0, updates: 5.0, longest_ms: 900.0, debt: 9.0, disk: 9.0, pressure: 100.0 };
+        let sample = Sample {
+            second: 1.0,
+            updates: 5.0,
+            longest_ms: 900.0,
+            waited_ms: 0.0,
+            debt: 9.0,
+            disk: 9.0,
+            pressure: 100.0,
+        };
         Outcome {
             samples: vec![sample],
             times: Times::default(),

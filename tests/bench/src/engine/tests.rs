@@ -73,7 +73,8 @@ fn an_lsm_tree_that_merges_writes_more_and_reads_less() {
     let last = |kind, head| *of(kind, head).last().unwrap();
     assert!(numbers(&findings, "all ×").all(|times| times > 1.5), "{}", findings.text());
     for [less, more] in [["lazy_leveled, filters on", "leveled, filters on"], ["off,", "lazy_leveled,"]] {
-        assert!(last(less, "all ×") < last(more, "all ×"), "{less} writes less:\n{}", findings.text());
+        // Two runs of one style differ by a percent or two.
+        assert!(1.05 * last(less, "all ×") < last(more, "all ×"), "{less} writes less:\n{}", findings.text());
     }
     for head in ["room ×", "runs", "blocks a miss"] {
         assert!(last("lazy_leveled,", head) < last("off,", head), "{head}:\n{}", findings.text());
