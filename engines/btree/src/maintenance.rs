@@ -4,13 +4,12 @@
 //! and opens like any other directory; one that was cut short is refused by `open`. `verify` reads every byte that the
 //! next `open` would count on, every page once by its place and once by its parent, and makes writers wait only to look again where the log seemed damaged.
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Cause, Directory};
-use adapter_api::{Durability, EngineError, Result, Watch};
+use adapter_api::{EngineError, Result, Watch};
 use page::{PageId, PageRef, UNNAMED};
-use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
+use wal::{Log, Lsn, lock};
 
 use crate::check::{Source, census};
 use crate::checkpointer::{Basis, Checkpointer, Stored};
@@ -30,14 +29,8 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
         return Err(EngineError::rejected("a backup needs an empty directory"));
     }
     let (Basis { view, position, size, .. }, ids) = store.basis_of_copy()?;
-    let options = LogOptions {
-        segment_bytes: SEGMENT_BYTES_LEAST,
-        durability: Durability::Always,
-        ready_segments: 0,
-        recycled_segments: 0,
-    };
     // The log first: without the superblock it is refused, for it does not begin at the beginning.
-    Log::create_at(target, &store.clock, options, position + 1)?.close()?;
+    Log::create_for_copy(target, &store.clock, position)?;
     let file = DataFile::create(&**target).map_err(failure)?;
     let space = Mutex::new(Space::besides(vec![SUPERBLOCKS]).unwrap_or_default());
     let mut writer = PageWriter::new(file.clone(), ids, Some(Cause::Backup));
@@ -58,18 +51,12 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
 pub(crate) fn verify(store: &Store, watch: &dyn Watch) -> Result<()> {
     let checkpointer = lock(&store.checkpointer);
     verify_data(&checkpointer, watch)?;
-    let findings = Findings { watch, found: Mutex::default() };
-    let outcome = verify_log(store, checkpointer.newest(), &findings);
-    if outcome.is_ok() && lock(&findings.found).is_empty() {
-        return Ok(());
-    }
-    // A log that goes on, and files that go, may look like damage: so look again while nothing moves.
-    let _no_preparation = lock(&store.preparing);
-    let _no_writer = store.tree.take_turn();
-    lock(&findings.found).clear();
-    let outcome = verify_log(store, checkpointer.newest(), &findings);
-    lock(&findings.found).drain(..).for_each(|finding| watch.finding(finding));
-    outcome
+    let look = |watch: &dyn Watch| verify_log(store, checkpointer.newest(), watch);
+    wal::look_twice(watch, look, |watch| {
+        let _no_preparation = lock(&store.preparing);
+        let _no_writer = store.tree.take_turn();
+        look(watch)
+    })
 }
 
 /// Reads superblock, maps and pages as the next `open` would, and looks whether they fit together.
@@ -126,45 +113,22 @@ impl Source for Stored {
     }
 }
 
-fn verify_log(store: &Store, newest: Lsn, findings: &Findings<'_>) -> Result<()> {
-    let (durable, mut last) = (store.log.durable(), newest);
+fn verify_log(store: &Store, newest: Lsn, watch: &dyn Watch) -> Result<()> {
     let places = &store.tree.frames.places;
-    wal::salvage(&store.directory, newest + 1, findings, &mut |lsn, record| {
-        last = lsn;
-        verify_record(places, record, findings)
-    })?;
-    if last < durable {
-        let message = format!("the log ends at record {last}, those to {durable} were acknowledged");
-        findings.finding(EngineError::corrupt("the log", 0, message));
-    }
-    Ok(())
+    wal::verify(&store.log, &store.directory, newest, watch, &mut |_, record| {
+        verify_record(places, record, watch)
+    })
 }
 
 /// Reads the pages that a record names.
-fn verify_record(places: &Places, record: &[u8], findings: &Findings<'_>) -> Result<()> {
+fn verify_record(places: &Places, record: &[u8], watch: &dyn Watch) -> Result<()> {
     let Ok(Record::Ahead { items, .. }) = Record::parse(record) else { return Ok(()) };
     for item in items {
         let Some(place) = item?.place() else { continue };
         match places.read_at(UNNAMED, place) {
-            Err(damage @ EngineError::Corrupt { .. }) => findings.finding(damage),
+            Err(damage @ EngineError::Corrupt { .. }) => watch.finding(damage),
             outcome => drop(outcome?),
         }
     }
     Ok(())
-}
-
-/// Collects findings until it is certain that they are some.
-struct Findings<'a> {
-    watch: &'a dyn Watch,
-    found: Mutex<Vec<EngineError>>,
-}
-
-impl Watch for Findings<'_> {
-    fn progress(&self, done: u64, total: u64) -> ControlFlow<()> {
-        self.watch.progress(done, total)
-    }
-
-    fn finding(&self, finding: EngineError) {
-        lock(&self.found).push(finding);
-    }
 }

@@ -4,13 +4,12 @@
 //! directory; one that was cut short is refused by `open`. `verify` reads every byte that the next `open`
 //! would count on, and makes writers wait only to look again where something seemed wrong.
 
-use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use adapter_api::environment::{Cause, Directory};
 use adapter_api::versioned_map::Stored;
-use adapter_api::{BatchBuilder, Buffer, Durability, EngineError, Result, VersionedMap, Watch};
-use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
+use adapter_api::{BatchBuilder, Buffer, EngineError, Result, VersionedMap, Watch};
+use wal::{Log, Lsn, lock};
 
 use crate::checkpoint::FoundValue;
 use crate::checkpointer::failure;
@@ -35,14 +34,8 @@ pub(crate) fn backup(
         return Err(EngineError::rejected("a backup needs an empty directory"));
     }
     let basis = store.basis(map);
-    let options = LogOptions {
-        segment_bytes: SEGMENT_BYTES_LEAST,
-        durability: Durability::Always,
-        ready_segments: 0,
-        recycled_segments: 0,
-    };
     // The log first: without the checkpoint it is refused, for it does not begin at the beginning.
-    Log::create_at(target, &store.clock, options, basis.position + 1)?.close()?;
+    Log::create_for_copy(target, &store.clock, basis.position)?;
     let layout = Layout { disk_value_bytes: store.disk_value_bytes, number: 1, moved: Moved::All };
     let writer = Writer::new(Arc::clone(target), &basis.view, basis.position, Cause::Backup, layout);
     let mut writer = writer.map_err(failure)?;
@@ -60,39 +53,23 @@ pub(crate) fn backup(
 /// Reads the newest checkpoint and the log behind it, and reports each damage.
 pub(crate) fn verify(store: &Store, map: &VersionedMap, watch: &dyn Watch) -> Result<()> {
     let newest = lock(&store.checkpointer).newest();
-    let findings = Findings { watch, found: Mutex::default() };
-    let outcome = read_everything(store, newest, &findings);
-    if outcome.is_ok() && lock(&findings.found).is_empty() {
-        return Ok(());
-    }
-    // A log that goes on, and files that go, may look like damage: so look again while nothing moves.
-    let checkpointer = lock(&store.checkpointer);
-    let _no_preparation = lock(&store.preparing);
-    let _no_writer = map.stage(BatchBuilder::new().as_batch());
-    lock(&findings.found).clear();
-    let outcome = read_everything(store, checkpointer.newest(), &findings);
-    lock(&findings.found).drain(..).for_each(|finding| watch.finding(finding));
-    outcome
+    let again = |watch: &dyn Watch| {
+        let checkpointer = lock(&store.checkpointer);
+        let _no_preparation = lock(&store.preparing);
+        let _no_writer = map.stage(BatchBuilder::new().as_batch());
+        read_everything(store, checkpointer.newest(), watch)
+    };
+    wal::look_twice(watch, |watch| read_everything(store, newest, watch), again)
 }
 
-fn read_everything(store: &Store, newest: Lsn, findings: &Findings<'_>) -> Result<()> {
-    let durable = store.log.durable();
+fn read_everything(store: &Store, newest: Lsn, watch: &dyn Watch) -> Result<()> {
     if newest > 0 {
-        match read_checkpoint(&*store.directory, newest, findings) {
-            Err(damage @ EngineError::Corrupt { .. }) => findings.finding(damage),
+        match read_checkpoint(&*store.directory, newest, watch) {
+            Err(damage @ EngineError::Corrupt { .. }) => watch.finding(damage),
             outcome => outcome?,
         }
     }
-    let mut last = newest;
-    wal::salvage(&store.directory, newest + 1, findings, &mut |lsn, _| {
-        last = lsn;
-        Ok(())
-    })?;
-    if last < durable {
-        let message = format!("the log ends at record {last}, those to {durable} were acknowledged");
-        findings.finding(EngineError::corrupt("the log", 0, message));
-    }
-    Ok(())
+    wal::verify(&store.log, &store.directory, newest, watch, &mut |_, _| Ok(()))
 }
 
 /// Reads a checkpoint and every value that it refers to.
@@ -121,21 +98,5 @@ fn read_checkpoint(directory: &dyn Directory, position: Lsn, watch: &dyn Watch) 
         if is_due && watch.progress(done, total).is_break() {
             return Err(EngineError::rejected("cancelled by its caller"));
         }
-    }
-}
-
-/// Collects findings until it is certain that they are some.
-struct Findings<'a> {
-    watch: &'a dyn Watch,
-    found: Mutex<Vec<EngineError>>,
-}
-
-impl Watch for Findings<'_> {
-    fn progress(&self, done: u64, total: u64) -> ControlFlow<()> {
-        self.watch.progress(done, total)
-    }
-
-    fn finding(&self, finding: EngineError) {
-        lock(&self.found).push(finding);
     }
 }

@@ -6,11 +6,11 @@
 
 use std::io::IoSlice;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use adapter_api::environment::{Cause, Directory, OpenFile, is_full};
-use adapter_api::{Direction, Durability, EngineError, KeyRange, Result, Watch};
-use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
+use adapter_api::{Direction, EngineError, KeyRange, Result, Watch};
+use wal::{Log, lock};
 
 use crate::catalog::{Catalog, snapshot_of};
 use crate::files::{blob_name, table_name};
@@ -41,14 +41,8 @@ pub(crate) fn backup(store: &Store, target: &Arc<dyn Directory>, watch: &dyn Wat
         store.seal();
         (store.catalog.moment(), store.log().last())
     };
-    let options = LogOptions {
-        segment_bytes: SEGMENT_BYTES_LEAST,
-        durability: Durability::Always,
-        ready_segments: 0,
-        recycled_segments: 0,
-    };
     // The log first: without a manifest it is refused.
-    Log::create_at(target, &store.clock, options, position + 1)?.close()?;
+    Log::create_for_copy(target, &store.clock, position)?;
     let sources = &moment.sources;
     let tables = sources.version.tables().map(|(_, table)| table_name(table.info.id));
     let names: Vec<_> = tables.chain(sources.blobs.keys().map(|number| blob_name(*number))).collect();
@@ -131,18 +125,12 @@ fn copy(
 pub(crate) fn verify(store: &Store, watch: &dyn Watch) -> Result<()> {
     let moment = store.catalog.moment();
     verify_files(&store.catalog, &moment, watch)?;
-    let findings = Findings { watch, found: Mutex::default() };
-    let outcome = verify_log(store, &findings);
-    if outcome.is_ok() && lock(&findings.found).is_empty() {
-        return Ok(());
-    }
-    // A log that goes on, and files that go, may look like damage: so look again while nothing moves.
-    let _no_preparation = lock(&store.preparing);
-    let _turn = lock(&store.writer);
-    lock(&findings.found).clear();
-    let outcome = verify_log(store, &findings);
-    lock(&findings.found).drain(..).for_each(|finding| watch.finding(finding));
-    outcome
+    let look = |watch: &dyn Watch| verify_log(store, watch);
+    wal::look_twice(watch, look, |watch| {
+        let _no_preparation = lock(&store.preparing);
+        let _turn = lock(&store.writer);
+        look(watch)
+    })
 }
 
 fn verify_files(catalog: &Catalog, moment: &Moment, watch: &dyn Watch) -> Result<()> {
@@ -174,46 +162,19 @@ fn verify_files(catalog: &Catalog, moment: &Moment, watch: &dyn Watch) -> Result
     Ok(())
 }
 
-fn verify_log(store: &Store, findings: &Findings<'_>) -> Result<()> {
-    let (durable, position) = (store.log().durable(), store.catalog.position());
-    let mut last: Lsn = position;
-    wal::salvage(&store.catalog.directory, position + 1, findings, &mut |lsn, record| {
-        last = lsn;
-        match crate::record::parse(record) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(EngineError::corrupt(format!("log record {lsn}"), 0, error.to_string())),
+fn verify_log(store: &Store, watch: &dyn Watch) -> Result<()> {
+    let (directory, position) = (&store.catalog.directory, store.catalog.position());
+    wal::verify(store.log(), directory, position, watch, &mut |lsn, record| {
+        if let Err(error) = crate::record::parse(record) {
+            watch.finding(EngineError::corrupt(format!("log record {lsn}"), 0, error.to_string()));
         }
-    })?;
-    if last < durable {
-        let message = format!("the log ends at record {last}, those to {durable} were acknowledged");
-        findings.finding(EngineError::corrupt("the log", 0, message));
-    }
-    Ok(())
-}
-
-/// Collects findings until it is certain that they are some.
-struct Findings<'a> {
-    watch: &'a dyn Watch,
-    found: Mutex<Vec<EngineError>>,
-}
-
-impl Watch for Findings<'_> {
-    fn progress(&self, done: u64, total: u64) -> ControlFlow<()> {
-        self.watch.progress(done, total)
-    }
-
-    fn finding(&self, finding: EngineError) {
-        lock(&self.found).push(finding);
-    }
+        Ok(())
+    })
 }
 
 /// Flushes what there is, and merges everything of the range down to the last level.
 pub(crate) fn compact(store: &Store, range: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
-    {
-        let _turn = lock(&store.writer);
-        store.seal();
-    }
-    store.flush_all()?;
+    store.seal_and_flush()?;
     // What is flushed from now on is not asked for.
     let mut descent = Descent::new(range, store.catalog.next_id());
     loop {

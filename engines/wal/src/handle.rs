@@ -18,7 +18,7 @@ use crate::recovery::{self, Recovery};
 use crate::spare::{Pool, Preparer};
 use crate::syncs::Syncs;
 use crate::writer::{PendingSync, Start, Surroundings, Writer};
-use crate::{LogOptions, Lsn, Replay};
+use crate::{LogOptions, Lsn, Replay, SEGMENT_BYTES_LEAST};
 
 /// How long the lane waits after preparation failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -69,6 +69,20 @@ impl Log {
         first: Lsn,
     ) -> Result<Self> {
         recovery::create_at(directory, clock, options, first)
+    }
+
+    /// Creates the log of a copy of a state that stands for all records up to `last`: empty, small and closed.
+    ///
+    /// # Errors
+    /// As `create_at`.
+    pub fn create_for_copy(directory: &Arc<dyn Directory>, clock: &Arc<dyn Clock>, last: Lsn) -> Result<()> {
+        let options = LogOptions {
+            segment_bytes: SEGMENT_BYTES_LEAST,
+            durability: Durability::Always,
+            ready_segments: 0,
+            recycled_segments: 0,
+        };
+        Self::create_at(directory, clock, options, last + 1)?.close()
     }
 
     pub(crate) fn new(

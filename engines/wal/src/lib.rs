@@ -98,6 +98,7 @@ mod salvage;
 mod segment;
 mod spare;
 mod syncs;
+mod verify;
 mod writer;
 
 pub use guarantees::guarantees;
@@ -107,6 +108,7 @@ pub use mutex::lock;
 pub use options::{LogOptions, RECORD_BYTES_MAX, SEGMENT_BYTES_LEAST, log_segment_option};
 pub use recovery::Recovery;
 pub use salvage::salvage;
+pub use verify::{look_twice, verify};
 
 /// The sequence number of a record: dense, from 1. 0 is before the first.
 pub type Lsn = u64;
