@@ -12,10 +12,9 @@ use std::sync::Arc;
 use adapter_api::environment::Cause;
 use adapter_api::{Direction, KeyRange, Result};
 
-use crate::blob::BlobWriter;
 use crate::catalog::Catalog;
-use crate::files::{blob_name, table_name};
-use crate::item::Item;
+use crate::files::table_name;
+use crate::long_values::LongValues;
 use crate::memtable::{Memtable, MemtableWalk};
 use crate::merge::MergeWalk;
 use crate::ranges::Ranges;
@@ -34,7 +33,7 @@ pub(crate) struct Flush {
     walk: MergeWalk,
     builder: Option<TableBuilder>,
     ranges: Ranges,
-    blob: Option<(u64, BlobWriter)>,
+    long_values: LongValues,
     names: Vec<String>,
     since: u64,
 }
@@ -56,7 +55,7 @@ impl Flush {
         let (table, since) = (catalog.next_id(), catalog.failed_syncs.count());
         let builder = TableBuilder::create(&*catalog.directory, table, settings.table(0, Cause::Flush))?;
         let names = vec![table_name(table)];
-        Ok(Self { memtables, walk, builder: Some(builder), ranges, blob: None, names, since })
+        Ok(Self { memtables, walk, builder: Some(builder), ranges, long_values: LongValues::default(), names, since })
     }
 
     /// Writes a bounded part; answers the edit when everything is written and synced.
@@ -68,32 +67,18 @@ impl Flush {
                 return self.finish(catalog).map(Some);
             }
             let (key, item) = (self.walk.key(), self.walk.item());
-            match item {
-                Item::Value(value) if value.len() as u64 >= settings.blob_value_bytes => {
-                    let writer = match &mut self.blob {
-                        Some((_, writer)) => writer,
-                        blob => {
-                            let number = catalog.next_id();
-                            let writer = BlobWriter::create(&*catalog.directory, number, Cause::Blob)?;
-                            self.names.push(blob_name(number));
-                            &mut blob.insert((number, writer)).1
-                        }
-                    };
-                    let blob = writer.add(key, value)?;
-                    written += value.len() as u64;
-                    builder.add(key, Item::Blob(blob))?;
-                }
-                item => builder.add(key, item)?,
+            let placed = self.long_values.place(catalog, settings, (key, item), &mut self.names)?;
+            if placed != item {
+                written += item.value_bytes();
             }
+            builder.add(key, placed)?;
         }
         Ok(None)
     }
 
     fn finish(&mut self, catalog: &Catalog) -> Result<Edit> {
         let mut edit = Edit { position: self.memtables.first().map(|it| it.last()), ..Edit::default() };
-        if let Some((_, writer)) = self.blob.take() {
-            writer.finish()?;
-        }
+        self.long_values.finish()?;
         if let Some(builder) = self.builder.take() {
             let info = builder.finish(std::mem::take(&mut self.ranges))?;
             edit.added.push((Place { level: 0, run: catalog.next_id() }, info));

@@ -12,10 +12,10 @@ use adapter_api::environment::Cause;
 use adapter_api::{Cursor, Direction, EngineError, Entry, KEY_BYTES_MAX, KeyRange, Result, VALUE_BYTES_MAX};
 use wal::lock;
 
-use crate::blob::BlobWriter;
 use crate::catalog::Catalog;
-use crate::files::{blob_name, table_name};
+use crate::files::table_name;
 use crate::item::Item;
+use crate::long_values::LongValues;
 use crate::picker;
 use crate::ranges::Ranges;
 use crate::store::Store;
@@ -29,7 +29,9 @@ use crate::walk::Walk;
 /// `Rejected` if there is one, or if the entries do not ascend; `Full` and `Failed`. Nothing changed.
 pub(crate) fn ingest(store: &Store, entries: &mut dyn Cursor) -> Result<()> {
     let since = store.catalog.failed_syncs.count();
-    let mut tables = Tables { store, since, builder: None, blob: None, infos: Vec::new(), names: Vec::new() };
+    let (infos, names) = (Vec::new(), Vec::new());
+    let mut tables =
+        Tables { store, since, builder: None, long_values: LongValues::default(), infos, names };
     let outcome = tables.write(entries).and_then(|ends| match ends {
         Some((first, last)) => commit(store, &mut tables, &first, &last),
         None => Ok(()),
@@ -46,7 +48,7 @@ fn commit(store: &Store, tables: &mut Tables<'_>, first: &[u8], last: &[u8]) -> 
     let range = KeyRange::new(first, &end);
     // Before the writer's turn most of it is flushed; what comes in between is little.
     if is_in_memtables(&store.catalog, range) {
-        seal_and_flush(store)?;
+        store.seal_and_flush()?;
     }
     let _turn = lock(&store.writer);
     if is_in_memtables(&store.catalog, range) {
@@ -77,14 +79,6 @@ fn commit(store: &Store, tables: &mut Tables<'_>, first: &[u8], last: &[u8]) -> 
     }
 }
 
-fn seal_and_flush(store: &Store) -> Result<()> {
-    {
-        let _turn = lock(&store.writer);
-        store.seal();
-    }
-    store.flush_all()
-}
-
 /// Whether a memtable says anything of the range.
 fn is_in_memtables(catalog: &Catalog, range: KeyRange<'_>) -> bool {
     catalog.sources().memtables().any(|it| it.estimate(range).0 > 0 || it.ranges().overlaps(range))
@@ -96,7 +90,7 @@ struct Tables<'a> {
     /// How many syncs of the directory had failed when it began.
     since: u64,
     builder: Option<TableBuilder>,
-    blob: Option<BlobWriter>,
+    long_values: LongValues,
     infos: Vec<TableInfo>,
     /// The files that were begun, to be removed unless they count.
     names: Vec<String>,
@@ -118,9 +112,7 @@ impl Tables<'_> {
             self.add(key, value)?;
         }
         self.finish_table()?;
-        if let Some(writer) = self.blob.take() {
-            writer.finish()?;
-        }
+        self.long_values.finish()?;
         let directory = &self.store.catalog.directory;
         directory.sync().map_err(|error| {
             EngineError::failed_by("could not make the names of new tables durable", error)
@@ -143,22 +135,8 @@ impl Tables<'_> {
                 self.builder.insert(TableBuilder::create(&*catalog.directory, number, options)?)
             }
         };
-        if (value.len() as u64) < settings.blob_value_bytes {
-            return builder.add(key, Item::Value(value));
-        }
-        if let Some(full) = self.blob.take_if(|writer| writer.bytes() >= settings.table_bytes) {
-            full.finish()?;
-        }
-        let writer = match &mut self.blob {
-            Some(writer) => writer,
-            None => {
-                let number = catalog.next_id();
-                self.names.push(blob_name(number));
-                self.blob.insert(BlobWriter::create(&*catalog.directory, number, Cause::Blob)?)
-            }
-        };
-        let blob = writer.add(key, value)?;
-        builder.add(key, Item::Blob(blob))
+        let entry = (key, Item::Value(value));
+        builder.add(key, self.long_values.place(catalog, settings, entry, &mut self.names)?)
     }
 
     fn finish_table(&mut self) -> Result<()> {

@@ -17,7 +17,7 @@
 //! From the bottom up: `item`, `ranges` and `walk` are what all sources have in common; `files` are names; `table` and
 //! `blob` are files, `cache` keeps blocks; `run` and `version` order tables by age, `manifest` makes that durable;
 //! `memtable` is in front of them. `merge` makes one walk of many, `sources` one answer, `view` points in time.
-//! `picker` says what to merge, `compaction` and `flush` do it, `catalog` makes it count. `store` is the writer and the
+//! `picker` says what to merge, `compaction` and `flush` do it (`long_values` beside the tables of the latter), `catalog` makes it count. `store` is the writer and the
 //! lanes, `throttle` how the one waits for the others; `recovery`, `ingest` and `maintenance` are the rest.
 //!
 //! Promises: what `guarantees` below says for the class of durability. Reads wait for nobody but the device. Memory is kept to
@@ -34,6 +34,7 @@ mod files;
 mod flush;
 mod ingest;
 mod item;
+mod long_values;
 mod maintenance;
 mod manifest;
 mod memtable;

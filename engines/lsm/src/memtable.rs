@@ -68,7 +68,8 @@ impl Memtable {
             changes.put(key, bytes_of(stored));
         }
         copy.merge(&mut changes);
-        copy.stage(batch).publish();
+        // One by one: a range removes what the batch has put before it, and nothing behind it.
+        copy.map.stage(batch).publish();
         copy.log_bytes.store(self.log_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
         copy.last.store(self.last(), Ordering::Relaxed);
         *lock(&copy.blobs) = self.blobs();
@@ -79,7 +80,7 @@ impl Memtable {
     /// Prepares a batch unseen, in which values are items and which deletes no range in what is older. A large one goes in
     /// in the order of its keys, so that each leaf is changed once.
     pub(crate) fn stage(&self, batch: Batch<'_>) -> Staged<'_> {
-        if batch.iter().nth(ORDERED_FROM - 1).is_none() || deleted_in(batch).next().is_some() {
+        if batch.iter().nth(ORDERED_FROM - 1).is_none() {
             return self.map.stage(batch);
         }
         let (mut staged, mut changes) = (self.map.stage(BatchBuilder::new().as_batch()), Changes::new());

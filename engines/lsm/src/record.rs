@@ -41,6 +41,7 @@ pub(crate) struct Recorder {
     batch: BatchBuilder,
     item: Vec<u8>,
     blobs: Vec<BlobRef>,
+    deletes_ranges: bool,
 }
 
 impl Recorder {
@@ -48,6 +49,7 @@ impl Recorder {
     pub(crate) fn clear(&mut self) {
         self.batch.clear();
         self.blobs.clear();
+        self.deletes_ranges = false;
     }
 
     /// Adds a mutation of a batch as it is.
@@ -55,7 +57,10 @@ impl Recorder {
         match mutation {
             Mutation::Put { key, value } => self.add_item(key, Item::Value(value)),
             Mutation::Delete { key } => self.add_item(key, Item::Tombstone),
-            Mutation::DeleteRange(range) => self.batch.delete_range(range),
+            Mutation::DeleteRange(range) => {
+                self.deletes_ranges = true;
+                self.batch.delete_range(range)
+            }
         }
     }
 
@@ -72,6 +77,11 @@ impl Recorder {
 
     pub(crate) fn batch(&self) -> Batch<'_> {
         self.batch.as_batch()
+    }
+
+    /// Whether the batch deletes a range.
+    pub(crate) fn deletes_ranges(&self) -> bool {
+        self.deletes_ranges
     }
 
     /// The values in blob files that the batch refers to.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Promises: sources never change; a store makes others and swaps them at one instant, and whoever has these keeps what
-//! they show. Only the active memtable moves on, and a view of it makes an `Moment` of them. Called by the store, its
+//! they show. Only the active memtable moves on, and a view of it makes a `Moment` of them. Called by the store, its
 //! views and everybody who reads.
 
 use std::collections::{BTreeMap, BTreeSet};

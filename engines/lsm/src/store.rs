@@ -22,7 +22,7 @@ use crate::compaction::{Compaction, Workshop};
 use crate::files::{blob_name, number_in};
 use crate::flush::Flush;
 use crate::item::BlobRef;
-use crate::memtable::{Memtable, deleted_in};
+use crate::memtable::Memtable;
 use crate::numbers::Numbers;
 use crate::picker::{self, PickOptions, Plan, Shape};
 use crate::ranges::Ranges;
@@ -126,7 +126,7 @@ impl Store {
         self.record(writer, &active, batch)?;
         let recorder = &writer.recorder;
         let items = recorder.batch();
-        if deleted_in(items).next().is_some() {
+        if recorder.deletes_ranges() {
             self.commit_with_ranges(&active, recorder)?;
         } else {
             let staged = active.stage(items);
@@ -356,7 +356,16 @@ impl Store {
         memtables
     }
 
-    /// Seals what there is and flushes everything, in this thread.
+    /// Flushes everything that there is now, in this thread.
+    pub(crate) fn seal_and_flush(&self) -> Result<()> {
+        {
+            let _turn = lock(&self.writer);
+            self.seal();
+        }
+        self.flush_all()
+    }
+
+    /// Flushes everything that is sealed, in this thread.
     pub(crate) fn flush_all(&self) -> Result<()> {
         let mut flusher = lock(&self.flusher);
         while self.flush_step(&mut flusher)? {}
