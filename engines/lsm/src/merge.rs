@@ -12,9 +12,11 @@ mod tests;
 use std::cmp::Ordering;
 
 use adapter_api::{Direction, EngineError, Result};
+use page::first_bytes;
 
 use crate::item::Item;
 use crate::ranges::Span;
+use crate::table::Stretch;
 use crate::walk::Walk;
 
 /// After so many covered keys in a row, sources are moved behind the range instead of walked through it: to seek costs
@@ -22,6 +24,8 @@ use crate::walk::Walk;
 const COVERED_IN_A_ROW: u32 = 8;
 /// And it reads a block of each source, in bytes.
 const SEEK_BYTES: usize = 4096;
+/// After so many keys in a row of one source it is asked how far it may go: to ask costs as much as some comparisons.
+const STAYED_IN_A_ROW: u32 = 3;
 
 /// A walk over many sources.
 pub(crate) struct MergeWalk {
@@ -32,10 +36,22 @@ pub(crate) struct MergeWalk {
     direction: Direction,
     keeps_tombstones: bool,
     /// Sources that are at a key, the winner last.
-    order: Vec<usize>,
+    order: Vec<Place>,
     /// Whether the one before the winner is at the same key.
     is_tied: bool,
+    /// How often in a row the winner stayed what it was.
+    stayed: u32,
+    /// So many keys of the winner that come next come before those of all others.
+    sure: usize,
     state: State,
+}
+
+/// A source that is at a key.
+#[derive(Clone, Copy)]
+struct Place {
+    source: usize,
+    /// The first bytes of the key, as a number that is less if the key comes first.
+    head: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,7 +71,8 @@ impl MergeWalk {
     pub(crate) fn new(sources: Vec<Box<dyn Walk>>, direction: Direction) -> Self {
         let covering = (0..sources.len()).filter(|source| sources[*source].has_ranges()).collect();
         let (order, state) = (Vec::with_capacity(sources.len()), State::Before);
-        Self { sources, covering, direction, keeps_tombstones: false, order, is_tied: false, state }
+        let (keeps_tombstones, is_tied, stayed, sure) = (false, false, 0, 0);
+        Self { sources, covering, direction, keeps_tombstones, order, is_tied, stayed, sure, state }
     }
 
     /// Tombstones come too; else what they say is that nothing comes.
@@ -64,38 +81,87 @@ impl MergeWalk {
         self
     }
 
-    /// How two sources stand to each other; `Less` comes first.
-    fn compare(&self, one: usize, other: usize) -> Ordering {
-        let keys = self.sources[one].key().cmp(self.sources[other].key());
-        let keys = if self.direction == Direction::Forward { keys } else { keys.reverse() };
-        keys.then(one.cmp(&other))
+    /// Where a source stands that is at a key.
+    fn place(&self, source: usize) -> Place {
+        let head = u64::from_be_bytes(first_bytes(self.sources[source].key()));
+        Place { source, head: if self.direction == Direction::Forward { head } else { !head } }
+    }
+
+    /// How the keys of two sources stand to each other; `Less` comes first.
+    fn compare_keys(&self, one: Place, other: Place) -> Ordering {
+        one.head.cmp(&other.head).then_with(|| {
+            let keys = self.sources[one.source].key().cmp(self.sources[other.source].key());
+            if self.direction == Direction::Forward { keys } else { keys.reverse() }
+        })
+    }
+
+    /// The same for sources; of those at one key the newest comes first.
+    fn compare(&self, one: Place, other: Place) -> Ordering {
+        self.compare_keys(one, other).then(one.source.cmp(&other.source))
     }
 
     /// Puts a source that is at a key where it belongs.
-    fn insert(&mut self, source: usize) {
-        let at = self.order.partition_point(|other| self.compare(*other, source) == Ordering::Greater);
-        self.order.insert(at, source);
+    fn insert(&mut self, place: Place) {
+        let at = self.order.partition_point(|other| self.compare(*other, place) == Ordering::Greater);
+        self.order.insert(at, place);
     }
 
     /// Advances the source that stands at `at` in the order, and puts it where it belongs then.
     fn step(&mut self, at: usize) -> Result<()> {
-        let source = self.order[at];
+        let source = self.order[at].source;
         if !self.sources[source].advance()? {
             self.order.remove(at);
             return Ok(());
         }
-        let stays = at.checked_sub(1).is_none_or(|next| self.compare(source, self.order[next]).is_lt());
+        let place = self.place(source);
+        self.order[at] = place;
+        let stays = at.checked_sub(1).is_none_or(|next| self.compare(place, self.order[next]).is_lt());
         if !stays {
             self.order.remove(at);
-            self.insert(source);
+            self.insert(place);
         }
+        Ok(())
+    }
+
+    /// Advances the winner to a key that is known to come before those of all others.
+    fn step_surely(&mut self) -> Result<()> {
+        self.sure -= 1;
+        if let Some(winner) = self.order.last() {
+            let is_there = self.sources[winner.source].advance()?;
+            debug_assert!(is_there, "a source has counted keys that it has not");
+        }
+        Ok(())
+    }
+
+    /// Advances the winner, and whoever is at its key; whoever comes first then is the next winner.
+    fn step_all(&mut self) -> Result<()> {
+        // Older words on the key go first, while the key is there to compare with.
+        while self.is_tied {
+            self.step(self.order.len() - 2)?;
+            self.is_tied = self.looks_tied();
+        }
+        let Some(winner) = self.order.last().map(|winner| winner.source) else { return Ok(()) };
+        self.step(self.order.len() - 1)?;
+        let stays = self.order.last().is_some_and(|first| first.source == winner);
+        self.stayed = if stays { self.stayed + 1 } else { 0 };
         Ok(())
     }
 
     /// Whether the source in front of the winner is at the same key.
     fn looks_tied(&self) -> bool {
         let [.., second, winner] = self.order[..] else { return false };
-        self.sources[second].key() == self.sources[winner].key()
+        self.compare_keys(second, winner).is_eq()
+    }
+
+    /// How many of the winner's next keys come before those of all others, as far as it pays to ask.
+    fn count_sure(&self) -> usize {
+        match self.order[..] {
+            [winner] => self.sources[winner.source].count_before(None),
+            [.., second, winner] if !self.is_tied && self.stayed >= STAYED_IN_A_ROW => {
+                self.sources[winner.source].count_before(Some(self.sources[second.source].key()))
+            }
+            _ => 0,
+        }
     }
 
     /// Goes to the next key that any source has.
@@ -105,24 +171,18 @@ impl MergeWalk {
                 self.order.clear();
                 for source in 0..self.sources.len() {
                     if self.sources[source].advance()? {
-                        self.insert(source);
+                        self.insert(self.place(source));
                     }
                 }
+                self.stayed = STAYED_IN_A_ROW;
             }
-            State::Inside => {
-                // Older words on the key go first, while the key is there to compare with.
-                while self.is_tied {
-                    self.step(self.order.len() - 2)?;
-                    self.is_tied = self.looks_tied();
-                }
-                if let Some(winner) = self.order.len().checked_sub(1) {
-                    self.step(winner)?;
-                }
-            }
+            State::Inside if self.sure > 0 => return self.step_surely(),
+            State::Inside => self.step_all()?,
             State::Waiting => {}
             State::Failed => return Err(EngineError::failed("the walk has failed before; seek anew")),
         }
         self.is_tied = self.looks_tied();
+        self.sure = self.count_sure();
         self.state = State::Inside;
         Ok(())
     }
@@ -139,11 +199,12 @@ impl MergeWalk {
         let Span { start, end } = span.clone();
         let is_inside = |key: &[u8]| *start <= *key && end.as_ref().is_none_or(|end| *key < **end);
         let target = if self.direction == Direction::Forward { end.as_ref() } else { Some(&start) };
-        let (skipped, kept) =
-            self.order.iter().partition(|source| **source > cover && is_inside(self.sources[**source].key()));
+        let (skipped, kept): (Vec<_>, _) = self
+            .order
+            .iter()
+            .partition(|place| place.source > cover && is_inside(self.sources[place.source].key()));
         self.order = kept;
-        let skipped: Vec<usize> = skipped;
-        for source in skipped {
+        for Place { source, .. } in skipped {
             // Without an end, the range has all that is left.
             let Some(target) = target else { continue };
             let walk = &mut self.sources[source];
@@ -154,11 +215,11 @@ impl MergeWalk {
                 is_there = walk.advance()?;
             }
             if is_there {
-                self.insert(source);
+                self.insert(self.place(source));
             }
         }
         // What stands first now has not been looked at.
-        self.is_tied = false;
+        (self.is_tied, self.sure) = (false, 0);
         self.state = State::Waiting;
         Ok(())
     }
@@ -173,7 +234,7 @@ impl MergeWalk {
         let mut covered = 0;
         loop {
             self.next_key()?;
-            let Some(winner) = self.order.last().copied() else { return Ok(Some(false)) };
+            let Some(winner) = self.order.last().map(|winner| winner.source) else { return Ok(Some(false)) };
             let cover = self.cover_of(winner);
             if cover.is_none() && (self.keeps_tombstones || self.sources[winner].item() != Item::Tombstone) {
                 return Ok(Some(true));
@@ -191,8 +252,22 @@ impl MergeWalk {
         }
     }
 
+    /// Lends the entry that the walk is at, with those behind it that surely come next, tombstones too. Answers whether it
+    /// does: not every source can.
+    pub(crate) fn lend(&mut self, stretch: &mut Stretch) -> bool {
+        let Some(winner) = self.order.last().map(|winner| winner.source) else { return false };
+        // Whether a newer source covers a key has to be asked for each.
+        let is_covered = self.covering.first().is_some_and(|source| *source < winner);
+        let count = if is_covered { 0 } else { self.sure };
+        let lends = self.sources[winner].lend(count, stretch);
+        if lends {
+            self.sure -= count;
+        }
+        lends
+    }
+
     fn winner(&self) -> Option<&dyn Walk> {
-        self.order.last().map(|winner| &*self.sources[*winner])
+        self.order.last().map(|winner| &*self.sources[winner.source])
     }
 }
 
@@ -207,7 +282,7 @@ impl Walk for MergeWalk {
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
-        (self.state, self.is_tied) = (State::Failed, false);
+        (self.state, self.is_tied, self.sure) = (State::Failed, false, 0);
         self.order.clear();
         self.sources.iter_mut().try_for_each(|source| source.seek(key))?;
         self.state = State::Before;

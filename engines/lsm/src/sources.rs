@@ -20,7 +20,7 @@ use crate::item::{BlobRef, Item};
 use crate::memtable::{Memtable, MemtableWalk, find_in};
 use crate::merge::MergeWalk;
 use crate::run::RunWalk;
-use crate::table::{Answer, Sought};
+use crate::table::{Answer, Bounds, Sought};
 use crate::version::Version;
 use crate::walk::Walk;
 
@@ -172,8 +172,12 @@ impl Moment {
         for memtable in sealed {
             walks.push(Box::new(MemtableWalk::new(memtable, &memtable.view(), range, direction)));
         }
-        for (_, run) in version.runs().filter(|(_, run)| !run.tables_in(range).is_empty()) {
-            walks.push(Box::new(RunWalk::new(Arc::clone(run), range, direction)));
+        let bounds = Bounds::new(range);
+        for (_, run) in version.runs() {
+            let walk = RunWalk::new(Arc::clone(run), Arc::clone(&bounds), direction, false);
+            if walk.has_more() {
+                walks.push(Box::new(walk));
+            }
         }
         MergeWalk::new(walks, direction)
     }

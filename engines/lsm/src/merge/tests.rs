@@ -10,6 +10,7 @@ use super::*;
 use crate::item::Item;
 use crate::ranges::Ranges;
 use crate::run::{Run, RunWalk};
+use crate::table::Bounds;
 use crate::table::tests::{Dice, Entry, Model, PLAIN, Shelf, collect, expected};
 
 /// Runs, the newest first, and what they say together, tombstones included.
@@ -56,8 +57,10 @@ impl Pile {
     }
 
     fn walk(&self, range: KeyRange<'_>, direction: Direction) -> MergeWalk {
-        let walk =
-            |run: &Arc<Run>| Box::new(RunWalk::new(Arc::clone(run), range, direction)) as Box<dyn Walk>;
+        let bounds = Bounds::new(range);
+        let walk = |run: &Arc<Run>| {
+            Box::new(RunWalk::new(Arc::clone(run), Arc::clone(&bounds), direction, false)) as Box<dyn Walk>
+        };
         MergeWalk::new(self.runs.iter().map(walk).collect(), direction)
     }
 

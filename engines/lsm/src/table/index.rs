@@ -120,7 +120,11 @@ impl Index {
             return 0;
         }
         let less = self.heads.partition_point(|it| *it < head);
-        let ties = self.heads[less..].partition_point(|it| *it == head);
+        // Most heads are unlike their neighbours.
+        let ties = match self.heads.get(less) {
+            Some(next) if *next == head => self.heads[less..].partition_point(|it| *it == head),
+            _ => 0,
+        };
         let (mut low, mut high) = (less, less + ties);
         while low < high {
             let middle = low.midpoint(high);
