@@ -26,6 +26,8 @@ const COVERED_IN_A_ROW: u32 = 8;
 const SEEK_BYTES: usize = 4096;
 /// After so many keys in a row of one source it is asked how far it may go: to ask costs as much as some comparisons.
 const STAYED_IN_A_ROW: u32 = 3;
+/// After so many comparisons of whole keys heads are taken from behind what all keys begin with.
+const EQUAL_HEADS: u32 = 8;
 
 /// A walk over many sources.
 pub(crate) struct MergeWalk {
@@ -37,6 +39,9 @@ pub(crate) struct MergeWalk {
     keeps_tombstones: bool,
     /// Sources that are at a key, the winner last.
     order: Vec<Place>,
+    /// What their keys begin with alike, as far as heads leave it out, and how often heads were equal since.
+    common: Vec<u8>,
+    equal_heads: u32,
     /// Whether the one before the winner is at the same key.
     is_tied: bool,
     /// How often in a row the winner stayed what it was.
@@ -50,8 +55,13 @@ pub(crate) struct MergeWalk {
 #[derive(Clone, Copy)]
 struct Place {
     source: usize,
-    /// The first bytes of the key, as a number that is less if the key comes first.
+    /// The first bytes of the key behind what all begin with, as a number that is less if the key comes first.
     head: u64,
+}
+
+/// How many bytes two keys begin with alike.
+fn common_bytes(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,8 +81,19 @@ impl MergeWalk {
     pub(crate) fn new(sources: Vec<Box<dyn Walk>>, direction: Direction) -> Self {
         let covering = (0..sources.len()).filter(|source| sources[*source].has_ranges()).collect();
         let (order, state) = (Vec::with_capacity(sources.len()), State::Before);
-        let (keeps_tombstones, is_tied, stayed, sure) = (false, false, 0, 0);
-        Self { sources, covering, direction, keeps_tombstones, order, is_tied, stayed, sure, state }
+        Self {
+            sources,
+            covering,
+            direction,
+            keeps_tombstones: false,
+            order,
+            common: Vec::new(),
+            equal_heads: 0,
+            is_tied: false,
+            stayed: 0,
+            sure: 0,
+            state,
+        }
     }
 
     /// Tombstones come too; else what they say is that nothing comes.
@@ -82,9 +103,37 @@ impl MergeWalk {
     }
 
     /// Where a source stands that is at a key.
-    fn place(&self, source: usize) -> Place {
-        let head = u64::from_be_bytes(first_bytes(self.sources[source].key()));
-        Place { source, head: if self.direction == Direction::Forward { head } else { !head } }
+    fn place(&mut self, source: usize) -> Place {
+        let key = self.sources[source].key();
+        if !key.starts_with(&self.common) {
+            let alike = common_bytes(key, &self.common);
+            self.common.truncate(alike);
+            self.set_heads();
+        }
+        Place { source, head: self.head_of(source) }
+    }
+
+    fn head_of(&self, source: usize) -> u64 {
+        let behind = self.sources[source].key().get(self.common.len()..).unwrap_or_default();
+        let head = u64::from_be_bytes(first_bytes(behind));
+        if self.direction == Direction::Forward { head } else { !head }
+    }
+
+    fn set_heads(&mut self) {
+        for at in 0..self.order.len() {
+            self.order[at].head = self.head_of(self.order[at].source);
+        }
+    }
+
+    /// Leaves out of heads what all keys begin with now.
+    fn shift_heads(&mut self) {
+        let ([last, ..], [.., winner]) = (&self.order[..], &self.order[..]) else { return };
+        let (one, other) = (self.sources[winner.source].key(), self.sources[last.source].key());
+        // Keys between two have what both begin with.
+        self.common.clear();
+        self.common.extend_from_slice(&one[..common_bytes(one, other)]);
+        self.equal_heads = 0;
+        self.set_heads();
     }
 
     /// How the keys of two sources stand to each other; `Less` comes first.
@@ -115,10 +164,14 @@ impl MergeWalk {
         }
         let place = self.place(source);
         self.order[at] = place;
-        let stays = at.checked_sub(1).is_none_or(|next| self.compare(place, self.order[next]).is_lt());
-        if !stays {
+        let Some(next) = at.checked_sub(1).map(|next| self.order[next]) else { return Ok(()) };
+        if self.compare(place, next).is_gt() {
             self.order.remove(at);
             self.insert(place);
+        }
+        self.equal_heads += u32::from(place.head == next.head);
+        if self.equal_heads >= EQUAL_HEADS {
+            self.shift_heads();
         }
         Ok(())
     }
@@ -171,9 +224,11 @@ impl MergeWalk {
                 self.order.clear();
                 for source in 0..self.sources.len() {
                     if self.sources[source].advance()? {
-                        self.insert(self.place(source));
+                        let place = self.place(source);
+                        self.insert(place);
                     }
                 }
+                self.shift_heads();
                 self.stayed = STAYED_IN_A_ROW;
             }
             State::Inside if self.sure > 0 => return self.step_surely(),
@@ -215,7 +270,8 @@ impl MergeWalk {
                 is_there = walk.advance()?;
             }
             if is_there {
-                self.insert(self.place(source));
+                let place = self.place(source);
+                self.insert(place);
             }
         }
         // What stands first now has not been looked at.

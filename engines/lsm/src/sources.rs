@@ -24,6 +24,9 @@ use crate::table::{Answer, Bounds, Sought};
 use crate::version::Version;
 use crate::walk::Walk;
 
+/// A walk has room for so many sources from the start.
+const EXPECTED_SOURCES: usize = 8;
+
 /// The sources of reads.
 #[derive(Clone)]
 pub(crate) struct Sources {
@@ -167,8 +170,11 @@ impl Moment {
     /// A walk over all memtables and all tables, the newest word on each key alone.
     pub(crate) fn walk(&self, range: KeyRange<'_>, direction: Direction) -> MergeWalk {
         let Sources { active, sealed, version, .. } = &*self.sources;
-        let mut walks: Vec<Box<dyn Walk>> =
-            vec![Box::new(MemtableWalk::new(active, &self.active, range, direction))];
+        let mut walks: Vec<Box<dyn Walk>> = Vec::with_capacity(EXPECTED_SOURCES);
+        // If it is empty by now, it was at that moment.
+        if !active.is_empty() {
+            walks.push(Box::new(MemtableWalk::new(active, &self.active, range, direction)));
+        }
         for memtable in sealed {
             walks.push(Box::new(MemtableWalk::new(memtable, &memtable.view(), range, direction)));
         }

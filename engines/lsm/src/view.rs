@@ -267,3 +267,37 @@ impl Cursor for LsmCursor {
         lock(&self.walk).as_mut().ok_or(EngineError::ViewTooOld)?.seek(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memtable::Memtable;
+    use crate::ranges::Ranges;
+    use crate::table::tests::{Model, Shelf};
+    use crate::version::{Place, Version};
+
+    #[test]
+    fn a_cursor_of_a_view_that_has_ended_says_so_at_once_and_keeps_no_table() {
+        let shelf = Shelf::new();
+        let model: Model = (0..100_u8).map(|number| (vec![number], vec![0, number])).collect();
+        let table = shelf.table(1, &model);
+        let kept = Arc::downgrade(&table);
+        let sources = Sources {
+            active: Arc::new(Memtable::new(Ranges::default(), 1 << 20)),
+            sealed: Vec::new(),
+            version: Arc::new(Version::of([(Place { level: 7, run: 1 }, table)])),
+            blobs: Arc::default(),
+        };
+        let view = LsmView::unbounded(Moment::of(Arc::new(sources)));
+        let mut cursor = view.walk(KeyRange::all(), Direction::Forward).unwrap();
+        for number in 0..10 {
+            let Entry { key, value } = cursor.next().unwrap().unwrap();
+            assert_eq!((key, value), (&[number][..], &[number][..]));
+        }
+        assert!(kept.upgrade().is_some());
+        view.state.end();
+        assert!(kept.upgrade().is_none());
+        assert!(matches!(cursor.next(), Err(EngineError::ViewTooOld)));
+        assert!(matches!(cursor.seek(b"a"), Err(EngineError::ViewTooOld)));
+    }
+}

@@ -15,9 +15,8 @@ use crate::view::PageRef;
 const COUNTED: usize = 48;
 /// A cell that will be compared is fetched up to here, for it will most likely be copied too.
 const CELL_PREFETCHED_BYTES: usize = 256;
-/// Header, heads and slots of a page with some fifty cells, and the fences of keys that are not long.
-const FRONT_PREFETCHED_BYTES: usize = 512;
-const BACK_PREFETCHED_BYTES: usize = 128;
+/// Fences of keys that are not long.
+const FENCES_PREFETCHED_BYTES: usize = 128;
 
 impl PageRef<'_> {
     /// Where the key is, or where it would be.
@@ -63,14 +62,11 @@ impl PageRef<'_> {
         prefetch(self.bytes[self.slot(index)..].as_ptr(), CELL_PREFETCHED_BYTES);
     }
 
-    /// Tells the processor that the page will be searched: its ends, where everything lies but cells.
+    /// Tells the processor that the fences will be looked at, which have what all keys begin with.
     #[inline]
-    pub fn prefetch_ends(&self) {
-        prefetch(self.bytes.as_ptr(), FRONT_PREFETCHED_BYTES);
-        prefetch(
-            self.bytes.as_ptr().wrapping_add(self.bytes.len() - BACK_PREFETCHED_BYTES),
-            BACK_PREFETCHED_BYTES,
-        );
+    pub fn prefetch_fences(&self) {
+        let start = self.bytes.len() - FENCES_PREFETCHED_BYTES;
+        prefetch(self.bytes[start..].as_ptr(), FENCES_PREFETCHED_BYTES);
     }
 
     /// Whether the key may be in the page.

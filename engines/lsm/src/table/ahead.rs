@@ -48,7 +48,7 @@ impl Ahead {
         if !self.is_once
             && let Some(block) = &*table.slots.get(number)
         {
-            block.page().prefetch_ends();
+            block.page().prefetch_fences();
             if (number as u64).is_multiple_of(SAMPLED) {
                 table.slots.cache().note_hits(SAMPLED);
             }
