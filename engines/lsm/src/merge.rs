@@ -210,7 +210,7 @@ impl MergeWalk {
     fn count_sure(&self) -> usize {
         match self.order[..] {
             [winner] => self.sources[winner.source].count_before(None),
-            [.., second, winner] if !self.is_tied && self.stayed >= STAYED_IN_A_ROW => {
+            [.., second, winner] if self.stayed >= STAYED_IN_A_ROW => {
                 self.sources[winner.source].count_before(Some(self.sources[second.source].key()))
             }
             _ => 0,
@@ -275,7 +275,7 @@ impl MergeWalk {
             }
         }
         // What stands first now has not been looked at.
-        (self.is_tied, self.sure) = (false, 0);
+        self.is_tied = false;
         self.state = State::Waiting;
         Ok(())
     }
@@ -338,7 +338,7 @@ impl Walk for MergeWalk {
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
-        (self.state, self.is_tied, self.sure) = (State::Failed, false, 0);
+        (self.state, self.is_tied) = (State::Failed, false);
         self.order.clear();
         self.sources.iter_mut().try_for_each(|source| source.seek(key))?;
         self.state = State::Before;

@@ -173,6 +173,7 @@ fn a_large_source_beside_a_small_one_is_lent_a_block_at_a_time() {
             while stretch.advance() {
                 keys += 1;
             }
+            assert_eq!(walk.key(), stretch.key());
         }
         // Of a key that both have, the newer word alone; some steps beside each of the small source.
         assert!(keys == 20_010 && asked < 1_000, "{keys} keys, asked {asked} times");
