@@ -173,12 +173,17 @@ impl Slots {
         Self { slots, cache: Arc::clone(cache), pinned }
     }
 
+    /// Has the processor fetch what a search of the block looks at first, if it is in memory.
+    #[inline]
+    pub(crate) fn prefetch(&self, number: usize) {
+        page::prefetch(self.slots[number].page.load(Ordering::Relaxed), SEARCHED_BYTES);
+    }
+
     /// The block, if it is in memory.
     #[inline]
     pub(crate) fn get(&self, number: usize) -> Guard<Option<Arc<Block>>> {
-        let slot = &self.slots[number];
-        page::prefetch(slot.page.load(Ordering::Relaxed), SEARCHED_BYTES);
-        let found = slot.block.load();
+        self.prefetch(number);
+        let found = self.slots[number].block.load();
         if let Some(block) = &*found {
             block.touch();
         }

@@ -222,6 +222,7 @@ impl MergeWalk {
         match self.state {
             State::Before => {
                 self.order.clear();
+                self.sources.iter_mut().for_each(|source| source.prefetch());
                 for source in 0..self.sources.len() {
                     if self.sources[source].advance()? {
                         let place = self.place(source);

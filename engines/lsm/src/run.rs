@@ -150,6 +150,12 @@ impl Walk for RunWalk {
         self.current.as_mut().map_or(Ok(()), |walk| walk.seek(key))
     }
 
+    fn prefetch(&mut self) {
+        if self.current.is_some() || self.enter() {
+            self.current.iter_mut().for_each(Walk::prefetch);
+        }
+    }
+
     fn key(&self) -> &[u8] {
         self.current.as_ref().map_or(&[], Walk::key)
     }

@@ -16,6 +16,10 @@ pub(crate) trait Walk: Send {
     /// Moves so that `advance` comes to the first key at or behind this one in the direction of the walk.
     fn seek(&mut self, key: &[u8]) -> Result<()>;
 
+    /// Has the processor fetch what the first `advance` will look at, and waits for nothing: whoever has many walks asks all
+    /// of them first.
+    fn prefetch(&mut self) {}
+
     /// The key that the walk is at.
     fn key(&self) -> &[u8];
 

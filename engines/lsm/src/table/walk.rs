@@ -115,6 +115,12 @@ impl Walk for TableWalk {
         Ok(())
     }
 
+    fn prefetch(&mut self) {
+        if let Some(number) = next(&mut self.blocks.clone(), self.direction) {
+            self.table.slots.prefetch(number);
+        }
+    }
+
     fn key(&self) -> &[u8] {
         self.here.key()
     }
