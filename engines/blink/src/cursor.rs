@@ -169,13 +169,13 @@ impl Cursor {
 fn copy(tree: &Tree, leaf: &Leaf, from: usize, ahead: &mut Vec<Ref>) -> Option<Ref> {
     ahead.clear();
     let (row, key_of) = (&leaf.node.row, |record: &Ref| tree.records.key(*record));
-    let before = (row.count(), leaf.node.next());
+    let generation = row.generation();
     let mut at = from;
     while at < row.count() {
         ahead.extend(row.get(at));
         at += 1;
     }
-    if before != (row.count(), leaf.node.next()) {
+    if generation != row.generation() {
         // More than one insertion may have moved keys: some that came before others come behind them once more.
         let mut ascending = Vec::with_capacity(ahead.len());
         for record in ahead.drain(..) {

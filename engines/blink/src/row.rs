@@ -22,7 +22,11 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// So many keys have room in a row: with what a node has beside it, a leaf takes six lines of the caches.
 pub(crate) const ROOM: usize = if cfg!(all(test, any(loom, miri))) { 4 } else { 30 };
 
+/// The lower bits of the count.
+const COUNT: u32 = 0xff;
+
 pub(crate) struct Row {
+    /// How many keys there are, and in the upper bits how often some were cut off.
     count: AtomicU32,
     /// How many bytes all keys begin with alike.
     prefix: AtomicU32,
@@ -62,7 +66,12 @@ impl Default for Row {
 impl Row {
     /// How many keys there are. A reader that has seen a key move right sees the count that it moved into.
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire) as usize
+        (self.count.load(Ordering::Acquire) & COUNT) as usize
+    }
+
+    /// A number that is another one after every insertion that begins here, and whenever keys were cut off.
+    pub(crate) fn generation(&self) -> u32 {
+        self.count.load(Ordering::Acquire)
     }
 
     pub(crate) fn get(&self, at: usize) -> Option<Ref> {
@@ -172,13 +181,13 @@ impl Row {
             );
             if place + 1 == count {
                 // Before its old place is written over.
-                self.count.store(count as u32 + 1, Ordering::Release);
+                self.add_one();
             }
         }
         before(at);
         self.set(at, head, record.to_bits());
         if at == count {
-            self.count.store(count as u32 + 1, Ordering::Release);
+            self.add_one();
         }
     }
 
@@ -196,11 +205,16 @@ impl Row {
     pub(crate) fn push(&self, records: &Records, record: Ref) {
         let count = self.count();
         self.set(count, self.head_of(records.key(record)), record.to_bits());
-        self.count.store(count as u32 + 1, Ordering::Release);
+        self.add_one();
     }
 
     /// Leaves only the first keys.
     pub(crate) fn cut(&self, count: usize) {
-        self.count.store(count as u32, Ordering::Release);
+        let cuts = self.count.load(Ordering::Relaxed) & !COUNT;
+        self.count.store(cuts.wrapping_add(COUNT + 1) | count as u32, Ordering::Release);
+    }
+
+    fn add_one(&self) {
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 }
