@@ -411,6 +411,8 @@ impl Store {
             Err(error) if self.leaves_out(&error) => Ok(true),
             step => step,
         };
+        let paid = compactor.iter().map(|merging| merging.compaction.bytes_merged()).sum();
+        self.numbers.paid.store(paid, Ordering::Relaxed);
         match &step {
             Ok(true) => self.numbers.compaction.note_step(),
             Ok(false) => {}
