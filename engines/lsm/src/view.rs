@@ -283,7 +283,7 @@ mod tests {
         let table = shelf.table(1, &model);
         let kept = Arc::downgrade(&table);
         let sources = Sources {
-            active: Arc::new(Memtable::new(Ranges::default(), 1 << 20)),
+            active: Arc::new(Memtable::new(Ranges::default())),
             sealed: Vec::new(),
             version: Arc::new(Version::of([(Place { level: 7, run: 1 }, table)])),
             blobs: Arc::default(),
