@@ -4,6 +4,7 @@
 //! cargo run --release -p bench --example engine -- write-amplification --engine btree --svg wa.svg
 //! cargo run --release -p bench --example engine -- amplification --engine lsm --svg lsm.svg
 //! cargo run --release -p bench --example engine -- soak --engine lsm --seconds 60
+//! cargo run --release -p bench --example engine -- crossover --svg crossover.svg
 //! cargo run --release -p bench --example engine -- held-view --engine btree --option view_bytes=67108864 --seconds 60
 //! ```
 //!
@@ -24,6 +25,9 @@ struct Arguments {
     /// The name of an engine of ours, or the path of a plugin
     #[arg(long, default_value = "btree")]
     engine: String,
+    /// The engine beside it, where two are compared; options are those of both
+    #[arg(long, default_value = "lsm")]
+    beside: String,
     /// Entries that are there before anything is measured; of 16 and 100 bytes
     #[arg(long)]
     keys: Option<u64>,
@@ -58,6 +62,7 @@ fn main() -> Result<()> {
     let request = Request {
         experiment: arguments.experiment,
         engine: arguments.engine,
+        beside: arguments.beside,
         options,
         parent: dir,
         scale,
