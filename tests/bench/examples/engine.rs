@@ -34,6 +34,9 @@ struct Arguments {
     /// Seconds of one run, where it is time that ends it
     #[arg(long)]
     seconds: Option<u64>,
+    /// Seconds of quiet behind a load
+    #[arg(long)]
+    quiet: Option<u64>,
     /// Bytes of the log between two checkpoints, where several are tried
     #[arg(long, value_delimiter = ',')]
     budgets: Vec<u64>,
@@ -54,6 +57,7 @@ fn main() -> Result<()> {
     let scale = Scale {
         keys: arguments.keys.unwrap_or(scale.keys),
         seconds: arguments.seconds.unwrap_or(scale.seconds),
+        quiet: arguments.quiet.unwrap_or(scale.quiet),
         budgets: if arguments.budgets.is_empty() { scale.budgets } else { arguments.budgets },
         sizes: if arguments.sizes.is_empty() { scale.sizes } else { arguments.sizes },
         pairs: arguments.pairs.unwrap_or(scale.pairs),

@@ -74,6 +74,8 @@ pub struct Scale {
     pub keys: u64,
     /// Seconds of one run, where it is time that ends it.
     pub seconds: u64,
+    /// Seconds of quiet behind a load, where it is to be seen whether all is as before.
+    pub quiet: u64,
     /// Bytes of the log between two checkpoints, one store for each.
     pub budgets: Vec<u64>,
     /// How many memtables of data there are, one store for each.
@@ -94,13 +96,14 @@ impl Scale {
             _ => 30,
         };
         let budgets = [1, 4, 16, 64, 256].map(|mib| mib << 20).to_vec();
-        Self { keys: 1_000_000, seconds, budgets, sizes: vec![1, 2, 5, 10, 20], pairs: 3, is_quick: false }
+        let sizes = vec![1, 2, 5, 10, 20];
+        Self { keys: 1_000_000, seconds, quiet: 60, budgets, sizes, pairs: 3, is_quick: false }
     }
 
     /// Only to see whether everything works.
     pub fn quick() -> Self {
         let budgets = [32, 128, 512].map(|kib| kib << 10).to_vec();
-        Self { keys: 20_000, seconds: 2, budgets, sizes: vec![2, 20], pairs: 1, is_quick: true }
+        Self { keys: 20_000, seconds: 2, quiet: 2, budgets, sizes: vec![2, 20], pairs: 1, is_quick: true }
     }
 }
 
