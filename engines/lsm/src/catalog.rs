@@ -234,7 +234,7 @@ impl Catalog {
         });
         old_tables.iter().for_each(|table| table.retire());
         old_blobs.values().for_each(|file: &Arc<BlobFile>| file.retire());
-        lock(&self.flushed).extend(flushed.iter().map(|it| (Arc::downgrade(it), it.bytes_with_views())));
+        lock(&self.flushed).extend(flushed.iter().map(|it| (Arc::downgrade(it), it.bytes())));
     }
 
     /// Bytes of what is there for views alone.

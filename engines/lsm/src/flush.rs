@@ -48,14 +48,22 @@ impl Flush {
         let (all, forward) = (KeyRange::all(), Direction::Forward);
         let walks = memtables
             .iter()
-            .map(|it| Box::new(MemtableWalk::new(it, &it.view(), all, forward)) as Box<dyn Walk>);
+            .map(|it| Box::new(MemtableWalk::new(it, it.snapshot(), all, forward)) as Box<dyn Walk>);
         let walk = MergeWalk::new(walks.collect(), forward).keeping_tombstones();
         let mut ranges = Ranges::default();
         memtables.iter().for_each(|memtable| ranges.add_all(memtable.ranges()));
         let (table, since) = (catalog.next_id(), catalog.failed_syncs.count());
         let builder = TableBuilder::create(&*catalog.directory, table, settings.table(0, Cause::Flush))?;
         let names = vec![table_name(table)];
-        Ok(Self { memtables, walk, builder: Some(builder), ranges, long_values: LongValues::default(), names, since })
+        Ok(Self {
+            memtables,
+            walk,
+            builder: Some(builder),
+            ranges,
+            long_values: LongValues::default(),
+            names,
+            since,
+        })
     }
 
     /// Writes a bounded part; answers the edit when everything is written and synced.

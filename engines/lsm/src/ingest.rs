@@ -30,8 +30,7 @@ use crate::walk::Walk;
 pub(crate) fn ingest(store: &Store, entries: &mut dyn Cursor) -> Result<()> {
     let since = store.catalog.failed_syncs.count();
     let (infos, names) = (Vec::new(), Vec::new());
-    let mut tables =
-        Tables { store, since, builder: None, long_values: LongValues::default(), infos, names };
+    let mut tables = Tables { store, since, builder: None, long_values: LongValues::default(), infos, names };
     let outcome = tables.write(entries).and_then(|ends| match ends {
         Some((first, last)) => commit(store, &mut tables, &first, &last),
         None => Ok(()),

@@ -109,8 +109,7 @@ impl Plugin for LsmEngine {
         let segment_bytes = options.integer("log_segment").unsigned_abs();
         // What grows between two flushes is used again behind the second.
         let recycled_segments = (settings.memtable_bytes / segment_bytes).clamp(4, 16) as usize;
-        let log_options =
-            LogOptions { segment_bytes, durability, recycled_segments, ..LogOptions::default() };
+        let log_options = LogOptions { segment_bytes, durability, recycled_segments, ready_segments: 1 };
         let parts = recovery::open(&environment, log_options, &settings)?;
         Ok(Self { store: Store::new(environment, settings, parts) })
     }

@@ -71,9 +71,8 @@ fn copy_memtables(
 ) -> Result<Option<crate::version::TableInfo>> {
     let (all, forward) = (KeyRange::all(), Direction::Forward);
     let (mut walks, mut ranges) = (Vec::<Box<dyn Walk>>::new(), Ranges::default());
-    walks.push(Box::new(MemtableWalk::new(&moment.sources.active, &moment.active, all, forward)));
-    for sealed in &moment.sources.sealed {
-        walks.push(Box::new(MemtableWalk::new(sealed, &sealed.view(), all, forward)));
+    for (memtable, snapshot) in moment.sources.memtables_as_of(moment.active) {
+        walks.push(Box::new(MemtableWalk::new(memtable, snapshot, all, forward)));
     }
     moment.sources.memtables().for_each(|memtable| ranges.add_all(memtable.ranges()));
     let mut walk = MergeWalk::new(walks, forward).keeping_tombstones();

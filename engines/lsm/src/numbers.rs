@@ -85,8 +85,14 @@ pub(crate) struct Numbers {
     pub(crate) compaction: Work,
     /// Bytes that compactions read from each level, and wrote into it.
     levels: Mutex<[(u64, u64); LEVELS_MAX]>,
-    /// How far compaction is behind in bytes and in runs of level 0, in percent of what makes writes wait for it.
-    pub(crate) debt: [AtomicU64; 2],
+    /// Bytes that compaction owed when tables changed last.
+    pub(crate) debt: AtomicU64,
+    /// How many of them merges under way have paid.
+    pub(crate) paid: AtomicU64,
+    /// How many make writes wait until there are less.
+    pub(crate) debt_bound: AtomicU64,
+    /// Runs of level 0.
+    pub(crate) runs: AtomicU64,
     /// Bytes written that have not yet waited for their part of compaction.
     pub(crate) unpaid_bytes: AtomicU64,
 }

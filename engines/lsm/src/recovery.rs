@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use adapter_api::environment::{Directory, Environment};
-use adapter_api::versioned_map::Changes;
 use adapter_api::{Batch, EngineError, Result};
 use wal::{Log, LogOptions, Lsn};
 
@@ -17,7 +16,7 @@ use crate::cache::Cache;
 use crate::catalog::Parts;
 use crate::files::{Graveyard, number_in};
 use crate::manifest::{Found, Manifest};
-use crate::memtable::{Memtable, add_puts, deleted_in};
+use crate::memtable::{Memtable, deleted_in};
 use crate::names::Names;
 use crate::ranges::Ranges;
 use crate::record::{self, Record};
@@ -119,7 +118,7 @@ impl Blobs<'_> {
     }
 }
 
-/// Does records again, many at once: nobody reads the memtables meanwhile.
+/// Does records again.
 struct Redo<'a> {
     memtable_bytes: u64,
     /// That of the manifest.
@@ -128,13 +127,11 @@ struct Redo<'a> {
     /// The newest first.
     sealed: Vec<Arc<Memtable>>,
     active: Memtable,
-    changes: Changes,
 }
 
 impl<'a> Redo<'a> {
     fn new(memtable_bytes: u64, next_id: u64, blobs: Blobs<'a>) -> Self {
-        let active = Memtable::new(Ranges::default(), memtable_bytes);
-        Self { memtable_bytes, next_id, blobs, sealed: Vec::new(), active, changes: Changes::new() }
+        Self { memtable_bytes, next_id, blobs, sealed: Vec::new(), active: Memtable::new(Ranges::default()) }
     }
 
     fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
@@ -156,39 +153,34 @@ impl<'a> Redo<'a> {
         };
         blobs.iter().try_for_each(|blob| self.blobs.need(blob.file))?;
         match deleted_in(batch).next() {
-            Some(_) => self.begin_another(batch)?,
-            None => add_puts(batch, &mut self.changes),
+            Some(_) => self.begin_another(batch),
+            None => self.active.apply(batch),
         }
         blobs.into_iter().for_each(|blob| self.active.refer_to(blob));
         self.active.note(lsn, log_bytes(bytes.len()));
-        if self.active.is_full(self.memtable_bytes, self.changes.bytes() as u64) {
-            self.active.merge(&mut self.changes);
+        if self.active.is_full(self.memtable_bytes) {
             self.seal();
         }
         Ok(())
     }
 
     /// What deletes a range in what is older goes into another memtable.
-    fn begin_another(&mut self, batch: Batch<'_>) -> Result<()> {
-        self.active.merge(&mut self.changes);
+    fn begin_another(&mut self, batch: Batch<'_>) {
         if self.active.bytes() > COPIED_BYTES {
             self.seal();
         }
-        self.active = self.active.copy_with(batch, self.memtable_bytes)?;
-        Ok(())
+        self.active = self.active.copy_with(batch);
     }
 
     fn seal(&mut self) {
-        let next = Memtable::new(Ranges::default(), self.memtable_bytes);
-        let full = std::mem::replace(&mut self.active, next);
+        let full = std::mem::replace(&mut self.active, Memtable::new(Ranges::default()));
         if !full.is_empty() {
             self.sealed.insert(0, Arc::new(full));
         }
     }
 
     /// The sources of reads, above these tables.
-    fn finish(mut self, version: Version) -> Sources {
-        self.active.merge(&mut self.changes);
+    fn finish(self, version: Version) -> Sources {
         let Self { active, sealed, blobs, .. } = self;
         Sources { active: Arc::new(active), sealed, version: Arc::new(version), blobs: Arc::new(blobs.open) }
     }

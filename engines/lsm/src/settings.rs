@@ -40,7 +40,7 @@ pub(crate) fn specs() -> Vec<OptionSpec> {
         ),
         bytes(
             "memtable_bytes",
-            128 << 20,
+            256 << 20,
             4 << 10,
             1 << 32,
             "A memtable of this size is sealed and flushed to a table. Up to four are in memory at a time. Larger ones \

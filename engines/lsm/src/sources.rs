@@ -5,19 +5,19 @@
 //! ```
 //!
 //! Promises: sources never change; a store makes others and swaps them at one instant, and whoever has these keeps what
-//! they show. Only the active memtable moves on, and a view of it makes a `Moment` of them. Called by the store, its
+//! they show. Only the active memtable moves on, and a snapshot of it makes a `Moment` of them. Called by the store, its
 //! views and everybody who reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use adapter_api::versioned_map::View;
 use adapter_api::{Buffer, Direction, EngineError, Estimate, KeyRange, Resident, Result};
+use blink::Snapshot;
 
 use crate::blob::BlobFile;
 use crate::files::blob_name;
 use crate::item::{BlobRef, Item};
-use crate::memtable::{Memtable, MemtableWalk, find_in};
+use crate::memtable::{Memtable, MemtableWalk};
 use crate::merge::MergeWalk;
 use crate::run::RunWalk;
 use crate::table::{Answer, Sought};
@@ -42,6 +42,15 @@ impl Sources {
         std::iter::once(&self.active).chain(&self.sealed)
     }
 
+    /// The same with a snapshot of each: this one of the active memtable.
+    pub(crate) fn memtables_as_of(
+        &self,
+        active: Snapshot,
+    ) -> impl Iterator<Item = (&Arc<Memtable>, Snapshot)> {
+        let sealed = self.sealed.iter().map(|memtable| (memtable, memtable.snapshot()));
+        std::iter::once((&self.active, active)).chain(sealed)
+    }
+
     /// Takes out the blob files that nothing refers to, but the one that is being written.
     pub(crate) fn drop_blobs(&mut self, writing: u64) -> BTreeMap<u64, Arc<BlobFile>> {
         let mut needed: BTreeSet<_> = self.version.blob_bytes().into_keys().chain([writing]).collect();
@@ -54,25 +63,21 @@ impl Sources {
 
     /// Appends the newest value of the key, if it is there.
     pub(crate) fn get(&self, key: &[u8], may_wait: bool, value: &mut Buffer) -> Result<Resident> {
-        let mut read = |item: Item<'_>| self.read(key, item, may_wait, value);
-        match self.active.find(key, &mut read)? {
-            Some(found) => Ok(found),
-            None => self.get_behind_active(key, may_wait, &mut read),
-        }
+        self.get_as_of(self.active.snapshot(), key, may_wait, value)
     }
 
-    fn get_behind_active(
+    /// The same, of the active memtable as it was at a snapshot.
+    fn get_as_of(
         &self,
+        active: Snapshot,
         key: &[u8],
         may_wait: bool,
-        read: &mut impl FnMut(Item<'_>) -> Result<Resident>,
+        value: &mut Buffer,
     ) -> Result<Resident> {
-        if self.active.ranges().covers(key) {
-            return Ok(Resident::Absent);
-        }
-        for memtable in &self.sealed {
-            if let Some(found) = memtable.find(key, &mut *read)? {
-                return Ok(found);
+        let mut read = |item: Item<'_>| self.read(key, item, may_wait, value);
+        for (memtable, snapshot) in self.memtables_as_of(active) {
+            if let Some(item) = memtable.find(key, snapshot) {
+                return read(item);
             }
             if memtable.ranges().covers(key) {
                 return Ok(Resident::Absent);
@@ -80,7 +85,7 @@ impl Sources {
         }
         let sought = Sought::new(key, may_wait);
         for (_, run) in self.version.runs() {
-            match run.find(&sought, &mut *read)? {
+            match run.find(&sought, &mut read)? {
                 Answer::Says(found) => return Ok(found),
                 Answer::WouldBlock => return Ok(Resident::WouldBlock),
                 Answer::Nothing if run.covers(key) => return Ok(Resident::Absent),
@@ -93,10 +98,8 @@ impl Sources {
     /// Whether any source says that the key has its value there, and be it one that newer ones overwrite.
     pub(crate) fn refer_to(&self, key: &[u8], blob: BlobRef) -> Result<bool> {
         let is_it = |item: Item<'_>| Ok(item == Item::Blob(blob));
-        for memtable in self.memtables() {
-            if memtable.find(key, is_it)? == Some(true) {
-                return Ok(true);
-            }
+        if self.memtables().any(|it| it.find(key, it.snapshot()) == Some(Item::Blob(blob))) {
+            return Ok(true);
         }
         let sought = Sought::new(key, true);
         for (_, run) in self.version.runs() {
@@ -146,31 +149,25 @@ impl Sources {
 pub(crate) struct Moment {
     pub(crate) sources: Arc<Sources>,
     /// Of the active memtable.
-    pub(crate) active: View,
+    pub(crate) active: Snapshot,
 }
 
 impl Moment {
     pub(crate) fn of(sources: Arc<Sources>) -> Self {
-        Self { active: sources.active.view(), sources }
+        Self { active: sources.active.snapshot(), sources }
     }
 
     /// Appends the value of the key, if it is there.
     pub(crate) fn get(&self, key: &[u8], may_wait: bool, value: &mut Buffer) -> Result<Resident> {
-        let sources = &*self.sources;
-        let mut read = |item: Item<'_>| sources.read(key, item, may_wait, value);
-        match find_in(&self.active, key, &mut read)? {
-            Some(found) => Ok(found),
-            None => sources.get_behind_active(key, may_wait, &mut read),
-        }
+        self.sources.get_as_of(self.active, key, may_wait, value)
     }
 
     /// A walk over all memtables and all tables, the newest word on each key alone.
     pub(crate) fn walk(&self, range: KeyRange<'_>, direction: Direction) -> MergeWalk {
-        let Sources { active, sealed, version, .. } = &*self.sources;
-        let mut walks: Vec<Box<dyn Walk>> =
-            vec![Box::new(MemtableWalk::new(active, &self.active, range, direction))];
-        for memtable in sealed {
-            walks.push(Box::new(MemtableWalk::new(memtable, &memtable.view(), range, direction)));
+        let version = &self.sources.version;
+        let mut walks: Vec<Box<dyn Walk>> = Vec::new();
+        for (memtable, snapshot) in self.sources.memtables_as_of(self.active) {
+            walks.push(Box::new(MemtableWalk::new(memtable, snapshot, range, direction)));
         }
         for (_, run) in version.runs().filter(|(_, run)| !run.tables_in(range).is_empty()) {
             walks.push(Box::new(RunWalk::new(Arc::clone(run), range, direction)));

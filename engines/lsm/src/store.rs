@@ -1,7 +1,6 @@
 //! The open store: the writer, and the lanes that flush and compact behind it.
 //!
-//! The order of a write is: values that are very long into a blob file, stage in the memtable, append to the log, make
-//! durable, publish. So nothing is visible before it is durable, a log that has no room changes nothing, and any other
+//! The order of a write is: values that are very long into a blob file, append to the log, make durable, into the memtable. So nothing is visible before it is durable, a log that has no room changes nothing, and any other
 //! failure is final: the log takes nothing more, and what was visible stays so.
 //!
 //! Locks, in the order in which they may be taken: `preparing`, writer, compactor, flusher, the catalog's, the views'.
@@ -129,9 +128,8 @@ impl Store {
         if recorder.deletes_ranges() {
             self.commit_with_ranges(&active, recorder)?;
         } else {
-            let staged = active.stage(items);
             let (lsn, bytes) = self.make_durable(recorder)?;
-            staged.publish();
+            active.apply(items);
             active.note(lsn, bytes);
         }
         writer.recorder.shrink_to(RECORD_MEMORY_BYTES);
@@ -241,13 +239,9 @@ impl Store {
 
     /// Commits a batch that deletes a range in what is older: in a new memtable, which becomes visible as a whole.
     fn commit_with_ranges(&self, active: &Memtable, recorder: &Recorder) -> Result<()> {
-        let (items, memtable_bytes) = (recorder.batch(), self.settings.memtable_bytes);
         let is_copied = active.bytes() <= COPIED_BYTES;
-        let next = if is_copied {
-            active.copy_with(items, memtable_bytes)?
-        } else {
-            Memtable::new(Ranges::default(), memtable_bytes).copy_with(items, memtable_bytes)?
-        };
+        let empty = Memtable::new(Ranges::default());
+        let next = if is_copied { active } else { &empty }.copy_with(recorder.batch());
         let (lsn, bytes) = self.make_durable(recorder)?;
         recorder.blobs().iter().for_each(|blob| next.refer_to(*blob));
         next.note(lsn, bytes);
@@ -259,15 +253,14 @@ impl Store {
     }
 
     fn seal_if_full(&self) {
-        if self.catalog.sources().active.is_full(self.settings.memtable_bytes, 0) {
+        if self.catalog.sources().active.is_full(self.settings.memtable_bytes) {
             self.seal();
         }
     }
 
     /// Seals the active memtable. The caller has the writer's turn.
     pub(crate) fn seal(&self) {
-        let next = Memtable::new(Ranges::default(), self.settings.memtable_bytes);
-        self.catalog.replace_active(Arc::new(next), true);
+        self.catalog.replace_active(Arc::new(Memtable::new(Ranges::default())), true);
         self.lanes.wake(FLUSH_LANE);
     }
 
@@ -422,6 +415,8 @@ impl Store {
             Err(error) if self.leaves_out(&error) => Ok(true),
             step => step,
         };
+        let paid = compactor.iter().map(|merging| merging.compaction.bytes_merged()).sum();
+        self.numbers.paid.store(paid, Ordering::Relaxed);
         match &step {
             Ok(true) => self.numbers.compaction.note_step(),
             Ok(false) => {}

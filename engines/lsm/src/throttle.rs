@@ -12,7 +12,7 @@
 //! Performance Stability in LSM-based Storage Systems" (PVLDB 2019). Called by `apply`, and by `pressure`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapter_api::{EngineError, Lane, Pressure, Result};
 
@@ -54,9 +54,11 @@ impl Store {
         }
     }
 
-    /// As it was when tables changed last.
     fn compaction_lag(&self) -> Lag {
-        let [by_debt, by_runs] = self.numbers.debt.each_ref().map(|it| it.load(Ordering::Relaxed));
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let owed = load(&self.numbers.debt).saturating_sub(load(&self.numbers.paid));
+        let by_debt = 100 * owed / load(&self.numbers.debt_bound).max(1);
+        let by_runs = 100 * load(&self.numbers.runs) / RUNS_MAX;
         let reason = match by_debt > by_runs {
             true => "compaction owes much work",
             false => "level 0 has many runs that are not merged yet",
@@ -74,10 +76,9 @@ impl Store {
         let last = version.levels.iter().rev().map(Level::bytes).find(|bytes| *bytes > 0).unwrap_or(0);
         let bound = (DEBT_MEMTABLES * self.settings.memtable_bytes).max(last / DEBT_PART);
         let runs = version.levels.first().map_or(0, |level| level.runs.len()) as u64;
-        let by_debt = 100 * picker::debt_bytes(&shape, &options) / bound.max(1);
-        for (number, percent) in self.numbers.debt.iter().zip([by_debt, 100 * runs / RUNS_MAX]) {
-            number.store(percent, Ordering::Relaxed);
-        }
+        self.numbers.debt.store(picker::debt_bytes(&shape, &options), Ordering::Relaxed);
+        self.numbers.debt_bound.store(bound, Ordering::Relaxed);
+        self.numbers.runs.store(runs, Ordering::Relaxed);
     }
 
     fn work(&self, lane: Lane) -> &Work {

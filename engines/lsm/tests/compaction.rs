@@ -65,6 +65,35 @@ fn puts(seed: u64, count: u64, keys: u64, value_bytes: usize) -> BatchBuilder {
 }
 
 #[test]
+fn writes_wait_for_less_the_further_a_merge_has_come() {
+    let disk = Disk::default();
+    let engine = open(&disk, "leveled", 64 << 10, 1 << 30);
+    for seed in 0..69 {
+        engine.apply(puts(seed, 140, 20_000, 500).as_batch()).unwrap();
+        run(&engine, LOG);
+        run(&engine, FLUSH);
+        // The last ones run ahead of it.
+        if seed < 60 {
+            run(&engine, COMPACTION);
+        }
+    }
+    let merges = |engine: &LsmEngine| {
+        engine.metrics().iter().find(|metric| metric.name == "compactions").map(|metric| metric.value)
+    };
+    let state = || (merges(&engine), engine.pressure().level);
+    let (mut before, mut falls) = (state(), 0);
+    while engine.background(COMPACTION).unwrap() == Step::More {
+        let after = state();
+        if after.0 == before.0 {
+            assert!(after.1 <= before.1, "from {} to {} while nothing came in", before.1, after.1);
+            falls += u32::from(after.1 < before.1);
+        }
+        before = after;
+    }
+    assert!(falls > 0, "writes wait for the end of a merge");
+}
+
+#[test]
 fn level_0_does_not_fill_while_a_long_compaction_is_under_way() {
     // Tables so large that the last level is one, and every merge into it writes all of it.
     let (disk, mut expected) = (Disk::default(), State::new());

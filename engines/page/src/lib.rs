@@ -50,6 +50,8 @@ mod build;
 mod check;
 mod edit;
 mod layout;
+#[allow(unsafe_code, reason = "memory from the operating system")]
+mod mapped;
 #[allow(unsafe_code, reason = "memory in huge pages, shared by pages of one length")]
 mod memory;
 mod search;
@@ -60,6 +62,7 @@ pub use build::{Cell, Head, owner_of};
 pub use check::{Beginning, Damage, seal};
 pub use edit::Page;
 pub use layout::{BLOCK_BYTES, HEADER_BYTES, Kind, PAGE_BYTES_MAX, first_bytes};
+pub use mapped::Mapped;
 pub use memory::prefetch;
 pub use view::{PageRef, Payload};
 

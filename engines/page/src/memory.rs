@@ -17,8 +17,10 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::mapped::Mapped;
+
 /// What a piece takes.
-const PIECE_BYTES: usize = 2 << 20;
+const PIECE_BYTES: usize = crate::mapped::HUGE_BYTES;
 /// A line of the caches.
 const LINE_BYTES: usize = 64;
 /// The bytes between two pages.
@@ -158,11 +160,11 @@ impl Pieces {
         }
         let offset = usize::from(place) * (len + GAP_BYTES);
         // SAFETY: as many places of this length as there are lie within the piece.
-        Some((unsafe { piece.mapped.0.add(offset) }, number))
+        Some((unsafe { piece.mapped.start().add(offset) }, number))
     }
 
     fn add(&mut self, len: usize) -> Option<()> {
-        let mapped = Mapped::new()?;
+        let mapped = Mapped::new(PIECE_BYTES)?;
         let number = self.unused.pop().unwrap_or_else(|| {
             self.pieces.push(None);
             self.pieces.len() as u32 - 1
@@ -175,7 +177,7 @@ impl Pieces {
 
     fn give_back(&mut self, start: NonNull<u8>, number: u32, len: usize) {
         let Some(Some(piece)) = self.pieces.get_mut(number as usize) else { return };
-        let offset = start.addr().get() - piece.mapped.0.addr().get();
+        let offset = start.addr().get() - piece.mapped.start().addr().get();
         if piece.free.is_empty() {
             piece.at = self.with_room.len();
             self.with_room.push(number);
@@ -198,63 +200,6 @@ impl Pieces {
 /// How many pages of a length a piece has room for.
 fn places(len: usize) -> usize {
     PIECE_BYTES / (len + GAP_BYTES)
-}
-
-/// The memory of a piece, of zeros at first.
-struct Mapped(NonNull<u8>);
-
-// SAFETY: it owns what it points to.
-unsafe impl Send for Mapped {}
-
-#[cfg(all(target_os = "linux", not(miri)))]
-impl Mapped {
-    fn new() -> Option<Self> {
-        use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
-        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-        // SAFETY: memory where there was none touches nobody's; and of twice the length, one part that is aligned is kept
-        // and the rest, which nobody knows of, given back.
-        unsafe {
-            let start = mmap_anonymous(std::ptr::null_mut(), 2 * PIECE_BYTES, access, flags).ok()?;
-            let before = start.cast::<u8>().align_offset(PIECE_BYTES) % PIECE_BYTES;
-            let piece = start.byte_add(before);
-            if before > 0 {
-                let _ = munmap(start, before);
-            }
-            let _ = munmap(piece.byte_add(PIECE_BYTES), PIECE_BYTES - before);
-            // Advice: where there are no huge pages, ordinary ones do.
-            let _ = madvise(piece, PIECE_BYTES, Advice::LinuxHugepage);
-            NonNull::new(piece.cast()).map(Self)
-        }
-    }
-}
-
-#[cfg(all(target_os = "linux", not(miri)))]
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and every page in it has come back.
-        let _ = unsafe { rustix::mm::munmap(self.0.as_ptr().cast(), PIECE_BYTES) };
-    }
-}
-
-#[cfg(not(all(target_os = "linux", not(miri))))]
-impl Mapped {
-    const LAYOUT: std::alloc::Layout = match std::alloc::Layout::from_size_align(PIECE_BYTES, LINE_BYTES) {
-        Ok(layout) => layout,
-        Err(_) => panic!("a piece has a size"),
-    };
-
-    fn new() -> Option<Self> {
-        // SAFETY: the layout has a size.
-        NonNull::new(unsafe { std::alloc::alloc_zeroed(Self::LAYOUT) }).map(Self)
-    }
-}
-
-#[cfg(not(all(target_os = "linux", not(miri))))]
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        // SAFETY: it was allocated with this layout, and every page in it has come back.
-        unsafe { std::alloc::dealloc(self.0.as_ptr(), Self::LAYOUT) };
-    }
 }
 
 /// Tells the processor that so many bytes from here on will be looked at: it fetches their lines at once, instead of one

@@ -262,6 +262,13 @@ impl Compaction {
         (if self.state == State::Done { total } else { self.entries_seen.min(total) }, total)
     }
 
+    /// About how many bytes of the inputs were merged so far.
+    pub(crate) fn bytes_merged(&self) -> u64 {
+        let (seen, total) = self.progress();
+        let bytes: u64 = self.inputs.iter().map(|(_, info)| info.bytes).sum();
+        (u128::from(bytes) * u128::from(seen) / u128::from(total.max(1))) as u64
+    }
+
     /// The bytes of the tables that are read, by level. Those that only move are not.
     pub(crate) fn bytes_read(&self) -> impl Iterator<Item = (u8, u64)> {
         self.read.iter().filter(|_| !self.plan.is_move).map(|(level, bytes)| (*level, *bytes))
