@@ -211,7 +211,8 @@ impl Store {
             EngineError::failed_by("could not make the name of a blob file durable", error)
         })?;
         if catalog.failed_syncs.count() != since {
-            let message = "a sync of the directory failed meanwhile, so the name of a new blob file may be lost";
+            let message =
+                "a sync of the directory failed meanwhile, so the name of a new blob file may be lost";
             return Err(EngineError::failed(message));
         }
         let file = BlobFile::open(&*catalog.directory, number, &catalog.graveyard)?;
