@@ -7,7 +7,7 @@
 //! Promises: a batch becomes visible at one instant, when all of it is there. Called by the public `apply`.
 
 use crate::node::{Leaf, NodeId};
-use crate::records::{Record, Ref};
+use crate::records::{Appender, Record, Ref};
 use crate::row::{Found, ROOM, Sought};
 use crate::segments::Segments;
 use crate::sync::Ordering;
@@ -32,36 +32,38 @@ impl Tree {
     /// another thread does the same.
     ///
     /// # Panics
-    /// If there are 32 GiB, or if a call has panicked before.
+    /// If a key has more than 65,535 bytes or a value 4 GiB, if there are 32 GiB, or if a call has panicked before.
     pub fn apply<'a>(&self, entries: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
         let Ok(mut writer) = self.writer.lock() else {
             panic!("a batch has come in halfway, and nothing can come in behind it");
         };
         let batch = self.published.load(Ordering::Relaxed) + 1;
+        let mut records = self.records.appender();
         for (key, value) in entries {
-            self.put(&mut writer, batch, key, value);
+            let record = Record { older: None, batch, key, value };
+            self.put(&mut writer, &mut records, record);
         }
         self.published.store(batch, Ordering::Release);
     }
 
-    fn put(&self, writer: &mut Writer, batch: u32, key: &[u8], value: &[u8]) {
+    fn put(&self, writer: &mut Writer, records: &mut Appender<'_>, mut record: Record<'_>) {
+        let key = record.key;
         let (height, mut node) = self.root();
         writer.path.clear();
-        for _ in 0..height {
+        for level in (0..height).rev() {
             writer.path.push(node);
             let branch = self.branches.get(node);
             node = branch.child(branch.node.row.rank(&self.records, Sought { key, passes_equal: true }));
+            self.prefetch(level, node);
         }
         let leaf = self.leaves.get(node);
-        let found = leaf.node.row.find(&self.records, key);
-        let older = match found {
-            Found::At(_, newest) => Some(self.records.older(newest)),
-            Found::Before(_) | Found::Behind(_) => None,
-        };
-        let record = self.records.appender().append(&Record { older, batch, key, value });
-        match found {
-            Found::At(at, _) => leaf.node.row.replace(at, record),
+        match leaf.node.row.find(&self.records, key) {
+            Found::At(at, newest) => {
+                record.older = Some(self.records.older(newest));
+                leaf.node.row.replace(at, records.append(&record));
+            }
             Found::Before(at) | Found::Behind(at) => {
+                let record = records.append(&record);
                 self.keys.store(self.keys.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
                 self.insert(writer, leaf, at, record);
             }

@@ -100,13 +100,16 @@ impl Appender<'_> {
     /// Appends a record; answers where it lies.
     ///
     /// # Panics
-    /// If there are 32 GiB of records.
+    /// If there are 32 GiB of records, or if the key has more than 65,535 bytes or the value 4 GiB.
     pub(crate) fn append(&mut self, record: &Record<'_>) -> Ref {
         let Record { older, batch, key, value } = *record;
         let mut header = [0; HEADER_BYTES + JUMP_BYTES];
         header[4..8].copy_from_slice(&batch.to_le_bytes());
-        header[8..12].copy_from_slice(&(value.len() as u32).to_le_bytes());
-        header[12..14].copy_from_slice(&(key.len() as u16).to_le_bytes());
+        let (Ok(key_bytes), Ok(value_bytes)) = (u16::try_from(key.len()), u32::try_from(value.len())) else {
+            panic!("a key of {} bytes or a value of {} is too long for a record", key.len(), value.len());
+        };
+        header[8..12].copy_from_slice(&value_bytes.to_le_bytes());
+        header[12..14].copy_from_slice(&key_bytes.to_le_bytes());
         let mut header_bytes = HEADER_BYTES;
         if let Some(Older { record, jump, depth }) = older {
             header[..4].copy_from_slice(&record.to_bits().to_le_bytes());

@@ -156,9 +156,18 @@ impl Tree {
         let (height, mut node) = self.root();
         for level in (0..height).rev() {
             node = self.child_for(node, sought);
-            if level > 0 { prefetch(self.branches.get(node)) } else { prefetch(self.leaves.get(node)) }
+            self.prefetch(level, node);
         }
         self.leaves.get(node)
+    }
+
+    /// Fetches all of a node, whatever of it will be looked at first.
+    pub(crate) fn prefetch(&self, level: u32, node: NodeId) {
+        let (start, bytes) = match level {
+            0 => (std::ptr::from_ref(self.leaves.get(node)).cast(), size_of::<Leaf>()),
+            _ => (std::ptr::from_ref(self.branches.get(node)).cast(), size_of::<Branch>()),
+        };
+        page::prefetch(start, bytes);
     }
 
     /// The leaf with the largest keys, or one to the left of it.
@@ -214,11 +223,6 @@ impl Tree {
         }
         right
     }
-}
-
-/// Fetches all of a node, whatever of it will be looked at first.
-fn prefetch<T>(node: &T) {
-    page::prefetch(std::ptr::from_ref(node).cast(), size_of::<T>());
 }
 
 /// A point in the history of a tree: behind a batch and before the next one.
