@@ -5,15 +5,18 @@
 //! sync failed in between; then he begins anew, with other names. Called by all parts of the engine, the log among them.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Directory, DirectoryEntry, File, FileFeatures, OpenFile};
+use wal::lock;
 
 /// A directory whose failed syncs are counted.
 pub(crate) struct Names {
     directory: Arc<dyn Directory>,
     failed: Arc<AtomicU64>,
+    /// Held by who syncs: a sync that failed is counted before a later one can answer Ok.
+    syncing: Mutex<()>,
 }
 
 /// How many syncs of the directory failed.
@@ -30,7 +33,8 @@ impl Names {
     /// The same directory, and what counts its failed syncs.
     pub(crate) fn around(directory: Arc<dyn Directory>) -> (Arc<dyn Directory>, FailedSyncs) {
         let failed = Arc::<AtomicU64>::default();
-        (Arc::new(Self { directory, failed: Arc::clone(&failed) }), FailedSyncs(failed))
+        let names = Self { directory, failed: Arc::clone(&failed), syncing: Mutex::default() };
+        (Arc::new(names), FailedSyncs(failed))
     }
 }
 
@@ -64,6 +68,7 @@ impl Directory for Names {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let _one = lock(&self.syncing);
         self.directory.sync().inspect_err(|_| {
             self.failed.fetch_add(1, Ordering::SeqCst);
         })

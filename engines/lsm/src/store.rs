@@ -203,13 +203,18 @@ impl Store {
     }
 
     fn try_begin_ahead(&self, number: u64) -> Result<Ahead> {
-        let catalog = &self.catalog;
+        let (catalog, since) = (&self.catalog, self.catalog.failed_syncs.count());
         let mut writer = BlobWriter::create(&*catalog.directory, number, Cause::Blob)?;
         // Its head is in the file then, and it can be opened to read.
         writer.sync()?;
         catalog.directory.sync().map_err(|error| {
             EngineError::failed_by("could not make the name of a blob file durable", error)
         })?;
+        if catalog.failed_syncs.count() != since {
+            let message =
+                "a sync of the directory failed meanwhile, so the name of a new blob file may be lost";
+            return Err(EngineError::failed(message));
+        }
         let file = BlobFile::open(&*catalog.directory, number, &catalog.graveyard)?;
         catalog.write_to(Arc::clone(&file));
         Ok(Ahead { writer, file })

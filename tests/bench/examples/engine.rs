@@ -4,6 +4,7 @@
 //! cargo run --release -p bench --example engine -- write-amplification --engine btree --svg wa.svg
 //! cargo run --release -p bench --example engine -- amplification --engine lsm --svg lsm.svg
 //! cargo run --release -p bench --example engine -- soak --engine lsm --seconds 60
+//! cargo run --release -p bench --example engine -- crossover --svg crossover.svg
 //! cargo run --release -p bench --example engine -- held-view --engine btree --option view_bytes=67108864 --seconds 60
 //! ```
 //!
@@ -24,12 +25,18 @@ struct Arguments {
     /// The name of an engine of ours, or the path of a plugin
     #[arg(long, default_value = "btree")]
     engine: String,
+    /// The engine beside it, where two are compared; options are those of both
+    #[arg(long, default_value = "lsm")]
+    beside: String,
     /// Entries that are there before anything is measured; of 16 and 100 bytes
     #[arg(long)]
     keys: Option<u64>,
     /// Seconds of one run, where it is time that ends it
     #[arg(long)]
     seconds: Option<u64>,
+    /// Seconds of quiet behind a load
+    #[arg(long)]
+    quiet: Option<u64>,
     /// Bytes of the log between two checkpoints, where several are tried
     #[arg(long, value_delimiter = ',')]
     budgets: Vec<u64>,
@@ -50,6 +57,7 @@ fn main() -> Result<()> {
     let scale = Scale {
         keys: arguments.keys.unwrap_or(scale.keys),
         seconds: arguments.seconds.unwrap_or(scale.seconds),
+        quiet: arguments.quiet.unwrap_or(scale.quiet),
         budgets: if arguments.budgets.is_empty() { scale.budgets } else { arguments.budgets },
         sizes: if arguments.sizes.is_empty() { scale.sizes } else { arguments.sizes },
         pairs: arguments.pairs.unwrap_or(scale.pairs),
@@ -58,6 +66,7 @@ fn main() -> Result<()> {
     let request = Request {
         experiment: arguments.experiment,
         engine: arguments.engine,
+        beside: arguments.beside,
         options,
         parent: dir,
         scale,

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release                                             everything, three rounds
 //! cargo run --release -- --stores heed,logmap --groups get,put    some of it
+//! cargo run --release -- --rounds 1 --groups large --stores ENGINES…   4 GiB of data under 1 GiB of memory; needs root
 //! cargo run --release -- --quick                                  whether everything works
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! Needs librocksdb and libclang of the system. Nothing else should run on the machine.
 
 mod data;
+mod large;
 mod loop_device;
 mod memory_limit;
 mod rounds;
@@ -58,8 +60,8 @@ enum Phase {
     Recover,
     /// Fills a store that will be larger than memory.
     FillLarge,
-    /// Reads it.
-    ReadLarge,
+    /// Reads and overwrites it.
+    Large,
 }
 
 #[derive(Debug, Args)]
@@ -87,8 +89,10 @@ fn main() -> Result<()> {
     let line = CommandLine::parse();
     match line.child {
         Some(Child::Phase(arguments)) => {
-            let figures = phase(arguments)?;
-            println!("{}", serde_json::to_string(&figures)?);
+            phase(arguments, &mut |figures| {
+                println!("{}", serde_json::to_string(&figures)?);
+                Ok(())
+            })?;
         }
         None => {
             let results = rounds::run(&line.arguments)?;
@@ -103,7 +107,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn phase(arguments: PhaseArguments) -> Result<Figures> {
+fn phase(arguments: PhaseArguments, tell: &mut dyn FnMut(Figures) -> Result<()>) -> Result<()> {
     let plan = Plan {
         store: arguments.store,
         directory: arguments.directory,
@@ -114,14 +118,14 @@ fn phase(arguments: PhaseArguments) -> Result<Figures> {
         device: arguments.device,
     };
     match arguments.phase {
-        Phase::Workload => workload::run(&plan),
-        Phase::Recover => workload::recover(&plan),
-        Phase::ReadLarge => {
+        Phase::Workload => workload::run(&plan).and_then(tell),
+        Phase::Recover => workload::recover(&plan).and_then(tell),
+        Phase::Large => {
             // The other side closes our input when the limit of memory holds.
             std::io::stdin().read_to_end(&mut Vec::new())?;
-            workload::read_large(&plan)
+            large::run(&plan, tell)
         }
-        Phase::FillLarge => workload::fill_large(&plan).map(|()| Figures::new()),
+        Phase::FillLarge => large::fill(&plan).and_then(tell),
         Phase::Fill => {
             let (_store, keys) = workload::fill(&plan)?;
             let mut output = std::io::stdout().lock();

@@ -1,9 +1,10 @@
 //! The rounds: every store once in each, in a child process and a folder of its own.
 //!
-//! Promises: a child that fails has no figures, and its failure stands in the results; the command ends with an
-//! error then. Nothing of a store is left when its turn is over.
+//! Promises: a child that fails has the figures alone that it printed before, and its failure stands in the results; the
+//! command ends with an error then. Nothing of a store is left when its turn is over.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use tempfile::TempDir;
 
+use crate::data::ENTRY_BYTES;
 use crate::loop_device::LoopDevice;
 use crate::memory_limit::{MemoryLimit, drop_page_cache};
 use crate::rows::ROWS;
@@ -27,12 +29,18 @@ const KEYS_QUICK: u64 = 20_000;
 const WINDOW_MS: u64 = 5_000;
 const WINDOW_MS_QUICK: u64 = 200;
 const CACHE_BYTES: u64 = 1 << 30;
-/// The store that does not fit into memory has so many times the keys of the others,
-const LARGE_FACTOR: u64 = 12;
-/// and what its entries take is so many times the memory that a child has.
-const LARGE_OVER_MEMORY: u64 = 2;
-/// The rows of this group are measured only where they are named: a quarter of an hour, and root's rights.
+/// The store that does not fit into memory: what its entries take, and what memory its process has, page cache included.
+const LARGE_BYTES: u64 = 4 << 30;
+const LARGE_BYTES_QUICK: u64 = 64 << 20;
+const MEMORY_BYTES: u64 = 1 << 30;
+/// A process needs some memory whatever it stores: here the data fits.
+const MEMORY_BYTES_QUICK: u64 = 256 << 20;
+/// The rows of this group are measured only where they are named: three minutes a store, and root's rights.
 const LARGE: &str = "large";
+/// The signal by which the kernel ends a process that would be over its limit.
+const KILLED: i32 = 9;
+/// The names of its two phases.
+const FILL_LARGE: &str = "fill-large";
 
 /// The command line.
 #[derive(Debug, Clone, Args)]
@@ -52,6 +60,15 @@ pub struct Arguments {
     /// How long each load by time runs, in milliseconds
     #[arg(long)]
     window_ms: Option<u64>,
+    /// Bytes of keys and values in the store that is larger than memory; 4 GiB unless set
+    #[arg(long, value_name = "BYTES")]
+    large_bytes: Option<u64>,
+    /// Bytes of memory that its process may use, page cache included; 1 GiB unless set
+    #[arg(long, value_name = "BYTES")]
+    memory_bytes: Option<u64>,
+    /// Bytes of memory for each store's cache; 1 GiB unless set, and half of what there is where data is larger than memory
+    #[arg(long, value_name = "BYTES")]
+    cache_bytes: Option<u64>,
     /// Where the stores live; cargo's target folder unless set
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -157,34 +174,45 @@ fn turn(arguments: &Arguments, contender: &Contender, figures: &mut Figures) -> 
             None => folder()?,
         };
         let name = device.as_ref().map(LoopDevice::name);
-        figures.extend(finish(phase(arguments, contender, &folder, "workload", name)?, "workload")?);
+        finish(phase(arguments, contender, &folder, "workload", name)?, "workload", figures)?;
     }
     let is_durable = stores::is_durable(&contender.store)?;
     if is_durable && (arguments.groups.is_empty() || wants("kill")) {
         let folder = folder()?;
         let child = phase(arguments, contender, &folder, "fill", None)?;
         let filled = Arguments { keys: Some(kill_when_filled(child)?), ..arguments.clone() };
-        figures.extend(finish(phase(&filled, contender, &folder, "recover", None)?, "recover")?);
+        finish(phase(&filled, contender, &folder, "recover", None)?, "recover", figures)?;
     }
     if is_durable && wants(LARGE) {
         let folder = folder()?;
-        finish(phase(arguments, contender, &folder, "fill-large", None)?, "fill-large")?;
+        finish(phase(arguments, contender, &folder, FILL_LARGE, None)?, FILL_LARGE, figures)?;
         drop_page_cache()?;
-        let limit = MemoryLimit::new(large_memory(arguments))?;
-        let child = phase(arguments, contender, &folder, "read-large", None)?;
+        let limit = MemoryLimit::new(memory_bytes(arguments))?;
+        let child = phase(arguments, contender, &folder, LARGE, None)?;
         limit.hold(&child)?;
-        figures.extend(finish(child, "read-large")?);
+        finish(child, LARGE, figures)?;
     }
     Ok(())
 }
 
-fn keys(arguments: &Arguments) -> u64 {
-    arguments.keys.unwrap_or(if arguments.quick { KEYS_QUICK } else { KEYS })
+/// Of the two, the one for a look whether everything works.
+fn scaled(arguments: &Arguments, quick: u64, whole: u64) -> u64 {
+    if arguments.quick { quick } else { whole }
 }
 
-fn large_memory(arguments: &Arguments) -> u64 {
-    // A process needs some memory whatever it stores.
-    (keys(arguments) * LARGE_FACTOR * crate::data::ENTRY_BYTES / LARGE_OVER_MEMORY).max(64 << 20)
+fn memory_bytes(arguments: &Arguments) -> u64 {
+    arguments.memory_bytes.unwrap_or(scaled(arguments, MEMORY_BYTES_QUICK, MEMORY_BYTES))
+}
+
+/// How many keys a phase has to do with, and how many bytes of memory the store may use for its cache.
+fn keys_and_cache(arguments: &Arguments, phase: &str) -> (u64, u64) {
+    if ![FILL_LARGE, LARGE].contains(&phase) {
+        let keys = arguments.keys.unwrap_or(scaled(arguments, KEYS_QUICK, KEYS));
+        return (keys, arguments.cache_bytes.unwrap_or(CACHE_BYTES));
+    }
+    let bytes = arguments.large_bytes.unwrap_or(scaled(arguments, LARGE_BYTES_QUICK, LARGE_BYTES));
+    // Half of the memory for the cache: what is mapped or cached by the kernel, and all else, needs the other half.
+    ((bytes / ENTRY_BYTES).max(1), arguments.cache_bytes.unwrap_or(memory_bytes(arguments) / 2))
 }
 
 fn phase(
@@ -194,11 +222,8 @@ fn phase(
     phase: &str,
     device: Option<&str>,
 ) -> Result<Child> {
-    let is_large = phase.ends_with("large");
-    let keys = keys(arguments) * if is_large { LARGE_FACTOR } else { 1 };
-    let window = arguments.window_ms.unwrap_or(if arguments.quick { WINDOW_MS_QUICK } else { WINDOW_MS });
-    // Half of the memory for the cache: what is mapped or cached by the kernel needs the other half.
-    let cache = if is_large { large_memory(arguments) / 2 } else { CACHE_BYTES };
+    let (keys, cache) = keys_and_cache(arguments, phase);
+    let window = arguments.window_ms.unwrap_or(scaled(arguments, WINDOW_MS_QUICK, WINDOW_MS));
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["phase", "--phase", phase, "--store", &contender.store]);
     command.arg("--directory").arg(folder.path());
@@ -212,17 +237,24 @@ fn phase(
     command.spawn().context("a child process does not start")
 }
 
-/// Waits for a child and reads its figures.
-fn finish(child: Child, phase: &str) -> Result<Figures> {
+/// Waits for a child and reads its figures: those of every line that it printed, also if it came to no good end.
+fn finish(child: Child, phase: &str, figures: &mut Figures) -> Result<()> {
     let output = child.wait_with_output()?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    for line in printed.lines() {
+        figures.extend(
+            serde_json::from_str::<Figures>(line).with_context(|| format!("{phase} printed {line:?}"))?,
+        );
+    }
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().take_while(|line| !line.starts_with("Stack backtrace")).collect::<Vec<_>>();
-        bail!("{phase} ended with {}: {}", output.status, said.join(" ").trim());
+        let is_killed = phase == LARGE && output.status.signal() == Some(KILLED);
+        let reason = if is_killed { "it needed more memory than the limit" } else { "" };
+        bail!("{phase} ended with {}: {}{reason}", output.status, said.join(" ").trim());
     }
-    let output = String::from_utf8_lossy(&output.stdout);
-    let line = output.lines().last().with_context(|| format!("{phase} printed no figures"))?;
-    serde_json::from_str(line).with_context(|| format!("{phase} printed {line:?}"))
+    ensure!(!printed.is_empty(), "{phase} printed no figures");
+    Ok(())
 }
 
 /// Kills a child once it is filled; returns with how many keys.

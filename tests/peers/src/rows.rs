@@ -88,7 +88,7 @@ use Basis::{Best, Itself, Limit};
 
 /// Every row in the order of the table.
 #[rustfmt::skip]
-pub const ROWS: [Row; 56] = [
+pub const ROWS: [Row; 65] = [
     rate("load", "load", "bulk load, random order in, durable at end", "k/s").to(Best, least(1.5, 2.0), least(1.5, 2.5)),
     cost("load", "load_cpu_s", "  CPU of it", "s"),
     cost("load", "load_write_amp", "  write amplification, settled", "x"),
@@ -125,7 +125,16 @@ pub const ROWS: [Row; 56] = [
     rate("range", "range100_1", "range of 100, 1 thread", "k/s").to(Best, least(1.1, 1.5), least(1.1, 1.5)).lsm_beside_lsms(1.2, 1.8),
     rate("range", "range100_8", "range of 100, 8 threads", "k/s"),
     rate("range", "scan", "full scan, entries", "k/s").to(Best, least(1.0, 1.5), least(0.7, 1.0)),
-    rate("large", "large_get_8", "data 2x memory, gets, 8 threads", "k/s").to(Best, least(0.9, 1.1), least(0.9, 1.1)),
+    cost("large", "large_fill_s", "larger than memory: fill, without the limit", "s"),
+    rate("large", "large_get_1", "  get hit, 1 thread", "k/s"),
+    rate("large", "large_get_8", "  get hit, 8 threads", "k/s").to(Best, least(0.9, 1.1), least(0.9, 1.1)),
+    rate("large", "large_miss_1", "  get miss, 1 thread", "k/s"),
+    rate("large", "large_miss_8", "  get miss, 8 threads", "k/s"),
+    rate("large", "large_range100_1", "  range of 100, 1 thread", "k/s"),
+    rate("large", "large_scan", "  scan, entries", "k/s"),
+    rate("large", "large_overwrite", "  random overwrites, batches of 1000, keys", "k/s"),
+    cost("large", "large_overwrite_p50_ms", "    p50 of a batch", "ms"),
+    cost("large", "large_overwrite_p99_ms", "    p99 of a batch", "ms"),
     rate("overwrite", "overwrite", "random overwrites x2, batches of 1000, keys", "k/s").to(Best, least(0.8, 1.0), least(1.5, 2.0)),
     rate("overwrite", "overwrite_share", "  share done in the time", ""),
     cost("overwrite", "overwrite_cpu_us", "  CPU of a key", "µs"),

@@ -5,7 +5,7 @@
 //! figures. Called in a child process, so that memory and CPU time are one store's own.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -19,7 +19,7 @@ use crate::timed::{self, Outcome};
 use crate::usage;
 
 /// How many keys a batch has.
-const BATCH: u64 = 1000;
+pub const BATCH: u64 = 1000;
 const MIB: f64 = (1 << 20) as f64;
 
 /// What is measured, by name; the unit is the table's.
@@ -166,17 +166,7 @@ impl Workload<'_> {
             }
             Ok(())
         })?;
-        let misses = |threads| {
-            timed::run(threads, window, |part| {
-                store.read(&mut |reader| {
-                    while part.more() {
-                        let absent = key(ABSENT + part.random.u64(..keys));
-                        ensure!(!reader.get(&absent, &mut |_| Ok(()))?, "a key is there that nobody stored");
-                    }
-                    Ok(())
-                })
-            })
-        };
+        let misses = |threads| get_misses(store, keys, threads, window);
         let (one, eight) = (misses(1)?, misses(8)?);
         self.note("get_fresh", fresh.per_second / 1e3);
         self.note("get_miss_1", one.per_second / 1e3);
@@ -192,21 +182,7 @@ impl Workload<'_> {
         let (keys, store, window) = (self.plan.keys, &*self.store, self.plan.window);
         let mut found = Vec::new();
         for (limit, threads) in [(10, 1), (10, 8), (100, 1), (100, 8)] {
-            let outcome = timed::run(threads, window, |part| {
-                store.read(&mut |reader| {
-                    while part.more() {
-                        let from = key(part.random.u64(..keys));
-                        let mut seen = 0;
-                        reader.range(&from, limit, &mut |stored, bytes| {
-                            ensure!(seen > 0 || stored == from, "a range does not begin at its first key");
-                            seen += 1;
-                            check_entry(stored, bytes)
-                        })?;
-                        ensure!(seen > 0, "a range that begins at a key is empty");
-                    }
-                    Ok(())
-                })
-            })?;
+            let outcome = range_reads(store, keys, limit, threads, window)?;
             found.push((format!("range{limit}_{threads}"), outcome.per_second / 1e3));
         }
         self.figures.extend(found);
@@ -239,15 +215,7 @@ impl Workload<'_> {
     }
 
     fn batches(&mut self) -> Result<()> {
-        let (keys, store, window) = (self.plan.keys, &*self.store, self.plan.window);
-        let outcome = timed::run(1, window, |part| {
-            loop {
-                let changes = overwrite(&mut part.random, keys, 100);
-                if !part.time(|| store.write(&changes, 1))? {
-                    return Ok(());
-                }
-            }
-        })?;
+        let outcome = batches(&*self.store, self.plan.keys, 100, self.plan.window)?;
         self.note_times("batch", &outcome, 1e3 / BATCH as f64);
         Ok(())
     }
@@ -313,6 +281,65 @@ pub fn get_hits(store: &dyn Store, keys: u64, threads: usize, window: Duration) 
             }
             Ok(())
         })
+    })
+}
+
+/// Reads of random keys that are not there.
+///
+/// # Errors
+/// If one is.
+pub fn get_misses(store: &dyn Store, keys: u64, threads: usize, window: Duration) -> Result<Outcome> {
+    timed::run(threads, window, |part| {
+        store.read(&mut |reader| {
+            while part.more() {
+                let absent = key(ABSENT + part.random.u64(..keys));
+                ensure!(!reader.get(&absent, &mut |_| Ok(()))?, "a key is there that nobody stored");
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Checked ranges of up to `limit` entries from random keys that are there.
+///
+/// # Errors
+/// If a range does not begin at its key, or an entry has another's value.
+pub fn range_reads(
+    store: &dyn Store,
+    keys: u64,
+    limit: usize,
+    threads: usize,
+    window: Duration,
+) -> Result<Outcome> {
+    timed::run(threads, window, |part| {
+        store.read(&mut |reader| {
+            while part.more() {
+                let from = key(part.random.u64(..keys));
+                let mut seen = 0;
+                reader.range(&from, limit, &mut |stored, bytes| {
+                    ensure!(seen > 0 || stored == from, "a range does not begin at its first key");
+                    seen += 1;
+                    check_entry(stored, bytes)
+                })?;
+                ensure!(seen > 0, "a range that begins at a key is empty");
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Durable batches of new values for random keys, one behind the other.
+///
+/// # Errors
+/// If one fails.
+pub fn batches(store: &dyn Store, keys: u64, version: u64, window: Duration) -> Result<Outcome> {
+    timed::run(1, window, |part| {
+        loop {
+            let changes = overwrite(&mut part.random, keys, version);
+            if !part.time(|| store.write(&changes, 1))? {
+                return Ok(());
+            }
+        }
     })
 }
 
@@ -421,32 +448,4 @@ pub fn recover(plan: &Plan) -> Result<Figures> {
         ("recover_ms".to_string(), opened * 1e3),
         ("recover_mps".to_string(), plan.keys as f64 / opened / 1e6),
     ]))
-}
-
-/// Reads of a store that is larger than the memory this process may use. It is filled by [`fill_large`].
-///
-/// # Errors
-/// If a key is missing.
-pub fn read_large(plan: &Plan) -> Result<Figures> {
-    let store = open_large(plan)?;
-    let outcome = get_hits(&*store, plan.keys, 8, plan.window)?;
-    store.close()?;
-    Ok(Figures::from([("large_get_8".to_string(), outcome.per_second / 1e3)]))
-}
-
-/// Fills the store that [`read_large`] reads.
-///
-/// # Errors
-/// If it does not take it.
-pub fn fill_large(plan: &Plan) -> Result<()> {
-    let store = open_large(plan)?;
-    store.load(&mut (0..plan.keys).map(|number| (key(number), value(number, 0))))?;
-    store.settle()?;
-    store.close()
-}
-
-fn open_large(plan: &Plan) -> Result<Box<dyn Store>> {
-    let directory: &Path = &plan.directory.join("large");
-    let settings = Settings { cache_bytes: plan.cache_bytes, relaxed: false, is_larger_than_memory: true };
-    stores::open(&plan.store, directory, settings)
 }

@@ -93,10 +93,10 @@ fn every_snapshot_shows_what_a_model_has() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "rows are so short there that branches count")]
 fn keys_that_ascend_leave_full_leaves() {
     let tree = Arc::new(Tree::new());
-    let keys: Vec<_> =
-        (0..if cfg!(miri) { 200 } else { 20_000u32 }).map(|key| format!("key:{key:06}")).collect();
+    let keys: Vec<_> = (0..20_000u32).map(|key| format!("key:{key:06}")).collect();
     for key in &keys {
         tree.apply([(key.as_bytes(), &b""[..])]);
     }

@@ -3,6 +3,7 @@
 //! Promises: what `decode` accepts is a leaf of the table and the number that were asked for, and every payload in it is an
 //! item, so that nothing can go wrong with it later. Called by the builder, the reader and walks.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter_api::EngineError;
@@ -16,6 +17,10 @@ const TRAILER_BYTES: usize = 20;
 
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
+const ZSTD: u8 = 2;
+
+/// The fastest of its levels that compress better than LZ4 does.
+const ZSTD_LEVEL: i32 = 1;
 
 /// What a block takes in memory beside its page, about.
 const HOLDER_BYTES: u64 = 64;
@@ -69,22 +74,48 @@ fn item_in(payload: Payload<'_>) -> Option<Item<'_>> {
     Item::decode(bytes)
 }
 
+/// Compresses blocks of one table, and keeps the memory that takes from one to the next.
+pub(super) enum Compressor {
+    None,
+    Lz4,
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Compressor {
+    /// # Errors
+    /// If there is no memory.
+    pub(super) fn new(compression: Compression) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::None => Self::None,
+            Compression::Lz4 => Self::Lz4,
+            Compression::Zstd => Self::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
+        })
+    }
+
+    /// The parts of a page in fewer bytes, with the kind that is; nothing where they are stored as they are.
+    fn compress(&mut self, parts: [&[u8]; 2]) -> Option<(u8, Vec<u8>)> {
+        match self {
+            Self::None => None,
+            Self::Lz4 => Some((LZ4, lz4_flex::block::compress(&parts.concat()))),
+            // What cannot be compressed is stored plain.
+            Self::Zstd(compressor) => Some((ZSTD, compressor.compress(&parts.concat()).ok()?)),
+        }
+    }
+}
+
 /// Appends a page to what goes to the file, framed.
-pub(super) fn encode(page: &mut Page, position: Position, compression: Compression, out: &mut Vec<u8>) {
+pub(super) fn encode(page: &mut Page, position: Position, compressor: &mut Compressor, out: &mut Vec<u8>) {
     page.seal();
     let view = page.view();
     let (bytes, gap) = (view.bytes(), view.gap());
     let parts = [&bytes[..gap.start], &bytes[gap.end..]];
     let both = bytes.len() - gap.len();
-    let compressed = match compression {
-        Compression::None => None,
-        Compression::Lz4 => Some(lz4_flex::block::compress(&parts.concat())),
-    };
+    let compressed = compressor.compress(parts);
     let start = out.len();
-    let kind = match compressed.filter(|compressed| compressed.len() <= both - both / 8) {
-        Some(compressed) => {
+    let kind = match compressed.filter(|(_, compressed)| compressed.len() <= both - both / 8) {
+        Some((kind, compressed)) => {
             out.extend_from_slice(&compressed);
-            LZ4
+            kind
         }
         None => {
             parts.iter().for_each(|part| out.extend_from_slice(part));
@@ -132,14 +163,18 @@ fn unpack(payload: &[u8], trailer: &[u8; TRAILER_BYTES - 4]) -> Option<Box<[u8]>
         page[..front].copy_from_slice(&dense[..front]);
         page[length - (both - front)..].copy_from_slice(&dense[front..]);
     };
-    match trailer[..4] {
-        [PLAIN, 0, 0, 0] if payload.len() == both => place(&mut page, payload),
-        [LZ4, 0, 0, 0] => {
-            let mut dense = vec![0; both];
-            let unpacked = lz4_flex::block::decompress_into(payload, &mut dense).ok()?;
-            (unpacked == both).then(|| place(&mut page, &dense))?;
-        }
-        _ => return None,
+    let [kind, 0, 0, 0] = trailer[..4] else { return None };
+    if kind == PLAIN {
+        (payload.len() == both).then(|| place(&mut page, payload))?;
+        return Some(page.into_boxed_slice());
     }
+    // Both write no further than this, whatever the payload says of its length.
+    let mut dense = vec![0; both];
+    let unpacked = match kind {
+        LZ4 => lz4_flex::block::decompress_into(payload, &mut dense).ok()?,
+        ZSTD => zstd::bulk::decompress_to_buffer(payload, &mut dense[..]).ok()?,
+        _ => return None,
+    };
+    (unpacked == both).then(|| place(&mut page, &dense))?;
     Some(page.into_boxed_slice())
 }

@@ -18,6 +18,7 @@ use adapter_api::environment::{Directory, File, OpenFile, is_full};
 use adapter_api::{EngineError, Result};
 use page::{Cell, HEADER_BYTES, Head, Page, Payload};
 
+use super::block::Compressor;
 use super::filter::Filter;
 use super::footer::{FOOTER_BYTES, Footer};
 use super::index::IndexWriter;
@@ -87,6 +88,7 @@ impl Gathered {
 pub(crate) struct TableBuilder {
     id: u64,
     options: TableOptions,
+    compressor: Compressor,
     file: Arc<dyn File>,
     /// What waits to be written, and how much was.
     out: Vec<u8>,
@@ -111,10 +113,12 @@ impl TableBuilder {
     /// `Full` if the disk is, else `Failed`.
     pub(crate) fn create(directory: &dyn Directory, id: u64, mut options: TableOptions) -> Result<Self> {
         options.block_bytes = options.block_bytes.clamp(BLOCK_BYTES.start, BLOCK_BYTES.end);
+        let compressor = Compressor::new(options.compression).map_err(|e| failure(id, e))?;
         let file = directory.open_file(&table_name(id), OpenFile::CREATE_NEW).map_err(|e| failure(id, e))?;
         Ok(Self {
             id,
             options,
+            compressor,
             file,
             out: Vec::new(),
             written: 0,
@@ -198,7 +202,7 @@ impl TableBuilder {
         page.set_version(self.id);
         let start = self.out.len();
         let position = self.position();
-        block::encode(&mut page, position, self.options.compression, &mut self.out);
+        block::encode(&mut page, position, &mut self.compressor, &mut self.out);
         self.index.add(&self.fence, self.out.len() - start, count);
         self.gathered.keep_from(count);
         self.fence = upper.unwrap_or_default().to_vec();

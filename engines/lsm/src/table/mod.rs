@@ -10,7 +10,7 @@
 //!   payload     a leaf of the crate `page` without the free bytes in it, perhaps compressed. Its id is the number of the
 //!               block, its version that of the table, its lower fence the separator of the block, its upper fence that of
 //!               the next one; cells are keys with items (`item`)
-//!   trailer     kind u8: 0 plain, 1 LZ4 │ 3 zeros │ length of the page u32 │ bytes of the page in front of the free
+//!   trailer     kind u8: 0 plain, 1 LZ4, 2 a frame of Zstandard │ 3 zeros │ length of the page u32 │ bytes of the page in front of the free
 //!               ones u32 │ bytes of both parts together u32 │ checksum u32
 //! filter        kind u8: 0 none, 1 BinaryFuse8, 2 BinaryFuse16 │ unless none: seed u64 │ segment length u32 │ mask u32 │
 //!               segments' length u32 │ fingerprints │ checksum u32; of the XXH3-64 of the keys
@@ -89,6 +89,8 @@ pub(crate) enum Compression {
     None,
     /// Each by itself, where that saves an eighth.
     Lz4,
+    /// The same in half the room of `Lz4`, or nearly, at four times its cost to read and twice to write.
+    Zstd,
 }
 
 /// A key that is looked for.

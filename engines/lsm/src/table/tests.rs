@@ -83,11 +83,13 @@ pub(crate) const PLAIN: TableOptions = TableOptions {
     cause: Cause::Flush,
 };
 
+const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Lz4, Compression::Zstd];
+
 fn options(dice: &mut Dice) -> TableOptions {
     TableOptions {
         block_bytes: [4096, 8192, 16384, 65536][dice.roll(4) as usize],
         filter: [FilterKind::Off, FilterKind::Fuse8, FilterKind::Fuse16][dice.roll(3) as usize],
-        compression: [Compression::None, Compression::Lz4][dice.roll(2) as usize],
+        compression: COMPRESSIONS[dice.roll(3) as usize],
         cause: Cause::Compaction,
     }
 }

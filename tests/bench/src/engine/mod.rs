@@ -11,6 +11,7 @@
 //! checkpoint_latency    times of reads and durable writes while checkpoints run, and without           │
 //! held_view             memory while a view is held under full write load                              ├─ findings
 //! amplification         writes, reads and room of an LSM tree by style and size      lsm_model         │
+//! crossover             which of two engines is faster, and where that changes                         │
 //! soak                  full write load for long, then quiet; it can fail                              ┘
 //! store   the engine, open in a folder of its own        data   entries that say whether they are right
 //! reads   gets that count what they cost
@@ -18,6 +19,7 @@
 
 mod amplification;
 mod checkpoint_latency;
+mod crossover;
 mod data;
 mod findings;
 mod held_view;
@@ -37,7 +39,7 @@ pub use findings::{Cell, Findings};
 
 use crate::report::{Machine, now};
 
-/// The options of an LSM tree that experiments on one set.
+/// The options that experiments on LSM trees set.
 mod lsm_option {
     pub(super) const MEMTABLE: &str = "memtable_bytes";
     pub(super) const TABLE: &str = "table_bytes";
@@ -61,6 +63,8 @@ pub enum Experiment {
     Amplification,
     /// Random writes as fast as they go with 10 % reads, second by second; then whether reads come back
     Soak,
+    /// Two engines by the share of writes, the amount of data and the length of values, and where the faster one changes
+    Crossover,
 }
 
 /// How much is done.
@@ -70,6 +74,8 @@ pub struct Scale {
     pub keys: u64,
     /// Seconds of one run, where it is time that ends it.
     pub seconds: u64,
+    /// Seconds of quiet behind a load, where it is to be seen whether all is as before.
+    pub quiet: u64,
     /// Bytes of the log between two checkpoints, one store for each.
     pub budgets: Vec<u64>,
     /// How many memtables of data there are, one store for each.
@@ -86,16 +92,18 @@ impl Scale {
         let seconds = match experiment {
             Experiment::HeldView => 600,
             Experiment::Soak => 180,
+            Experiment::Crossover => 2,
             _ => 30,
         };
         let budgets = [1, 4, 16, 64, 256].map(|mib| mib << 20).to_vec();
-        Self { keys: 1_000_000, seconds, budgets, sizes: vec![1, 2, 5, 10, 20], pairs: 3, is_quick: false }
+        let sizes = vec![1, 2, 5, 10, 20];
+        Self { keys: 1_000_000, seconds, quiet: 60, budgets, sizes, pairs: 3, is_quick: false }
     }
 
     /// Only to see whether everything works.
     pub fn quick() -> Self {
         let budgets = [32, 128, 512].map(|kib| kib << 10).to_vec();
-        Self { keys: 20_000, seconds: 2, budgets, sizes: vec![2, 20], pairs: 1, is_quick: true }
+        Self { keys: 20_000, seconds: 2, quiet: 2, budgets, sizes: vec![2, 20], pairs: 1, is_quick: true }
     }
 }
 
@@ -106,6 +114,8 @@ pub struct Request {
     pub experiment: Experiment,
     /// The name of an engine of ours, or the path of a plugin.
     pub engine: String,
+    /// The engine beside it, where two are compared.
+    pub beside: String,
     /// Options of the engine, `NAME=VALUE`.
     pub options: Vec<String>,
     /// Where the folder of each store is made; cargo's target folder unless set.
@@ -129,6 +139,11 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Findings
         Experiment::HeldView => held_view::run(&launcher, &request.scale, progress),
         Experiment::Amplification => amplification::run(&launcher, &request.scale, progress),
         Experiment::Soak => soak::run(&launcher, &request.scale, progress),
+        Experiment::Crossover => {
+            let beside = Request { engine: request.beside.clone(), ..request.clone() };
+            let beside = store::Launcher::new(&beside)?;
+            crossover::run([&launcher, &beside], &request.scale, progress)
+        }
     };
     let found = found.with_context(|| format!("engine {}", launcher.engine()))?;
     let experiment = request.experiment.to_possible_value();

@@ -72,6 +72,11 @@ impl Launcher {
         format!("{} {}", about.name, about.version)
     }
 
+    /// The name of the engine.
+    pub(super) fn name(&self) -> String {
+        self.plugin.description().name.clone()
+    }
+
     /// Its options that differ from what they are by default.
     pub(super) fn options(&self) -> Result<Vec<String>> {
         let specs = &self.plugin.description().options;

@@ -6,6 +6,7 @@ fn quick(experiment: Experiment, engine: &str) -> Result<Findings> {
     let request = Request {
         experiment,
         engine: engine.to_string(),
+        beside: "lsm".to_string(),
         options: Vec::new(),
         parent: None,
         scale: Scale::quick(),
@@ -92,10 +93,25 @@ fn a_soak_writes_each_second_and_reads_come_back() {
 }
 
 #[test]
+fn two_engines_are_compared_at_every_point_and_each_line_says_who_is_faster() {
+    let findings = quick(Experiment::Crossover, "btree").unwrap();
+    assert!(findings.rows.len() == 12 && findings.svg.starts_with("<svg"), "{}", findings.text());
+    for head in ["first/s", "second/s", "second / first"] {
+        assert!(numbers(&findings, head).all(|figure| figure > 0.0), "{}", findings.text());
+    }
+    let says = |remark: &&String| remark.starts_with("values of") && remark.contains(" faster");
+    assert_eq!(findings.remarks.iter().filter(says).count(), 4, "{}", findings.text());
+}
+
+#[test]
 fn an_engine_that_has_no_answer_is_refused_by_what_it_lacks() {
     let refused = |experiment| format!("{:#}", quick(experiment, "memory").unwrap_err());
     assert!(refused(Experiment::WriteAmplification).contains("checkpoint_log_bytes"));
     assert!(refused(Experiment::Amplification).contains("memtable_bytes"));
+    assert!(
+        refused(Experiment::Crossover).contains("cache_bytes")
+            || refused(Experiment::Crossover).contains("budget")
+    );
     let unknown = quick(Experiment::HeldView, "no_such_engine").unwrap_err().to_string();
     assert!(unknown.contains("no_such_engine"), "{unknown}");
 }

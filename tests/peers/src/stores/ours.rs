@@ -21,6 +21,9 @@ use crate::store::{Change, Reader, Settings, Store, Visit, sorted};
 const INGEST_ENTRIES: usize = 64 * 1024;
 /// What an engine's option for the size of its cache is called, if it has one.
 const CACHE_OPTION: &str = "cache_bytes";
+/// What its option for the size of a memtable is called, if it has one, and what part of a small cache that is.
+const MEMTABLE_OPTION: &str = "memtable_bytes";
+const MEMTABLE_PART: u64 = 8;
 
 struct Ours {
     opened: Opened,
@@ -31,9 +34,16 @@ struct Ours {
 pub fn open(plugin: &str, directory: &Path, settings: Settings) -> Result<Box<dyn Store>> {
     let plugin = LoadedPlugin::load(Path::new(plugin))?;
     let about = plugin.description();
-    let has_cache = about.options.iter().any(|option| option.name == CACHE_OPTION);
-    let cache = settings.cache_bytes.to_string();
-    let given = has_cache.then_some((CACHE_OPTION, cache.as_str()));
+    let has = |name: &str| about.options.iter().any(|option| option.name == name);
+    let mut given = Vec::new();
+    if has(CACHE_OPTION) {
+        given.push((CACHE_OPTION, settings.cache_bytes.to_string()));
+    }
+    // Four memtables as large as by default would be all of a small cache.
+    if settings.is_larger_than_memory && has(MEMTABLE_OPTION) {
+        given.push((MEMTABLE_OPTION, (settings.cache_bytes / MEMTABLE_PART).to_string()));
+    }
+    let given = given.iter().map(|(name, value)| (*name, value.as_str()));
     let options = Options::complete(&about.options, given).map_err(|error| anyhow!(error))?;
     let durability = if settings.relaxed { Durability::Os } else { Durability::Always };
     let opened = Opened::open(&plugin, &directory.join("data"), options, durability)?;

@@ -11,6 +11,8 @@ use crate::data::{KEY_BYTES, Key, Value};
 use crate::store::{Change, Reader, Settings, Store, Visit};
 
 const LOAD_BATCH: usize = 10_000;
+/// What part of a small cache a memtable is.
+const MEMTABLE_PART: u64 = 8;
 /// Behind every key.
 const END: [u8; KEY_BYTES + 1] = [0xff; KEY_BYTES + 1];
 
@@ -23,7 +25,11 @@ struct Surrealkv {
 pub fn open(directory: &Path, settings: Settings) -> Result<Box<dyn Store>> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let guard = runtime.enter();
-    let builder = TreeBuilder::new().with_path(directory.to_path_buf());
+    let mut builder = TreeBuilder::new().with_path(directory.to_path_buf());
+    // As large as those of the others: its own are 100 MB.
+    if settings.is_larger_than_memory {
+        builder = builder.with_max_memtable_size(usize::try_from(settings.cache_bytes / MEMTABLE_PART)?);
+    }
     let tree = builder.with_block_cache_capacity(settings.cache_bytes).build()?;
     drop(guard);
     Ok(Box::new(Surrealkv { tree, runtime, relaxed: settings.relaxed }))
