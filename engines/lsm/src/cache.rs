@@ -10,7 +10,7 @@
 //! have what is left of it. Promises: a block that somebody has stays with him when its slot is cleared; slots change
 //! under one lock, and a hit takes none. Called by tables, and by the store, which says what memtables take.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -26,7 +26,17 @@ const PASSED_MAX: usize = 64;
 /// What a table takes beside what it counts.
 const TABLE_BYTES: u64 = 512;
 
-type Slot = ArcSwapOption<Block>;
+/// Header, heads and slots of a page with some fifty entries, in bytes: what a search touches first.
+const SEARCHED_BYTES: usize = 512;
+
+/// The room for one block.
+#[derive(Default)]
+struct Slot {
+    block: ArcSwapOption<Block>,
+    /// Where its page begins, for the processor to fetch before the block is looked at. Nobody else follows it: the block may
+    /// have gone.
+    page: AtomicPtr<u8>,
+}
 
 /// What the cache holds, and what came of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,7 +83,7 @@ impl Entry {
     /// Whether somebody looked at the block; the note of it is gone then.
     fn take_use(&self) -> bool {
         let Some(slots) = self.slots.upgrade() else { return false };
-        slots[self.number as usize].load().as_ref().is_some_and(|block| block.take_use())
+        slots[self.number as usize].block.load().as_ref().is_some_and(|block| block.take_use())
     }
 }
 
@@ -124,7 +134,7 @@ impl Clock {
         }
         match slots.upgrade() {
             Some(slots) => {
-                if let Some(block) = slots[number as usize].swap(None) {
+                if let Some(block) = slots[number as usize].block.swap(None) {
                     self.usage.bytes -= block.bytes();
                     self.usage.evictions += 1;
                 }
@@ -157,16 +167,23 @@ pub(crate) struct Slots {
 impl Slots {
     /// Room for `count` blocks of a table that holds `pinned` more bytes for as long as it is open.
     pub(crate) fn new(cache: &Arc<Cache>, count: usize, pinned: u64) -> Self {
-        let slots: Arc<[Slot]> = (0..count).map(|_| Slot::empty()).collect();
+        let slots: Arc<[Slot]> = (0..count).map(|_| Slot::default()).collect();
         let pinned = pinned + size_of_val(&*slots) as u64 + TABLE_BYTES;
         lock(&cache.clock).usage.pinned += pinned;
         Self { slots, cache: Arc::clone(cache), pinned }
     }
 
+    /// Has the processor fetch what a search of the block looks at first, if it is in memory.
+    #[inline]
+    pub(crate) fn prefetch(&self, number: usize) {
+        page::prefetch(self.slots[number].page.load(Ordering::Relaxed), SEARCHED_BYTES);
+    }
+
     /// The block, if it is in memory.
     #[inline]
     pub(crate) fn get(&self, number: usize) -> Guard<Option<Arc<Block>>> {
-        let found = self.slots[number].load();
+        self.prefetch(number);
+        let found = self.slots[number].block.load();
         if let Some(block) = &*found {
             block.touch();
         }
@@ -177,12 +194,14 @@ impl Slots {
     pub(crate) fn put(&self, number: usize, block: Block) -> Arc<Block> {
         let mut clock = lock(&self.cache.clock);
         clock.usage.misses += 1;
-        if let Some(there) = self.slots[number].load_full() {
+        let slot = &self.slots[number];
+        if let Some(there) = slot.block.load_full() {
             return there;
         }
         let block = Arc::new(block);
         clock.usage.bytes += block.bytes();
-        self.slots[number].store(Some(Arc::clone(&block)));
+        slot.page.store(block.page().bytes().as_ptr().cast_mut(), Ordering::Relaxed);
+        slot.block.store(Some(Arc::clone(&block)));
         clock.add(Entry { slots: Arc::downgrade(&self.slots), number: number as u32 });
         self.cache.make_room(&mut clock);
         block
@@ -203,7 +222,7 @@ impl Drop for Slots {
     fn drop(&mut self) {
         let mut clock = lock(&self.cache.clock);
         clock.usage.pinned -= self.pinned;
-        for block in self.slots.iter().filter_map(|slot| slot.swap(None)) {
+        for block in self.slots.iter().filter_map(|slot| slot.block.swap(None)) {
             clock.usage.bytes -= block.bytes();
             clock.stale += 1;
         }

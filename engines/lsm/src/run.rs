@@ -2,13 +2,14 @@
 //!
 //! Promises: no key is in two tables of a run, so a read looks into one of them. Called by `version` and by readers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use adapter_api::{Direction, KeyRange, Result};
 
 use crate::item::Item;
 use crate::ranges::Span;
-use crate::table::{Answer, Sought, Table, TableWalk};
+use crate::table::{Answer, Bounds, Sought, Stretch, Table, TableWalk};
 use crate::walk::Walk;
 
 /// Tables side by side, ascending.
@@ -42,12 +43,23 @@ impl Run {
 
     /// The tables that may say something of a key of the range.
     pub(crate) fn tables_in(&self, range: KeyRange<'_>) -> &[Arc<Table>] {
-        let first = self
-            .tables
-            .partition_point(|table| table.info.upper.as_deref().is_some_and(|upper| upper <= range.start()));
-        let behind =
-            self.tables.partition_point(|table| range.end().is_none_or(|end| *table.info.lower < *end));
-        &self.tables[first.min(behind)..behind]
+        &self.tables[self.inside(range)]
+    }
+
+    /// Which tables those are.
+    fn inside(&self, range: KeyRange<'_>) -> Range<usize> {
+        let first = self.first_behind(range.start());
+        let behind = range
+            .end()
+            .map_or(self.tables.len(), |end| self.tables.partition_point(|table| *table.info.lower < *end));
+        first.min(behind)..behind
+    }
+
+    /// The first table that may say something of the key or of one behind it.
+    fn first_behind(&self, key: &[u8]) -> usize {
+        let behind = self.tables.partition_point(|table| *table.info.lower <= *key);
+        let holds = |at: &usize| self.tables[*at].info.upper.as_deref().is_none_or(|upper| key < upper);
+        behind.checked_sub(1).filter(holds).unwrap_or(behind)
     }
 
     /// Asks the table that may know of the key.
@@ -77,106 +89,79 @@ impl Run {
 /// A walk over the tables of a run, one behind the other.
 pub(crate) struct RunWalk {
     run: Arc<Run>,
-    /// Of the range.
-    start: Vec<u8>,
-    end: Option<Vec<u8>>,
+    bounds: Arc<Bounds>,
     direction: Direction,
     /// Whether it leaves the cache alone.
     is_once: bool,
-    /// The table that the walk is in, and the walk there.
-    current: Option<(usize, TableWalk)>,
-    /// Which table comes next, if there is one.
-    next: Option<usize>,
+    /// The walk in the table that it is in, and the tables that are left.
+    current: Option<TableWalk>,
+    left: Range<usize>,
 }
 
 impl RunWalk {
-    pub(crate) fn new(run: Arc<Run>, range: KeyRange<'_>, direction: Direction) -> Self {
-        Self::begin(run, range, direction, false)
+    /// A walk of the tables in these bounds. One that is made once is for whoever reads much and none of it again, as
+    /// `Table::walk`.
+    pub(crate) fn new(run: Arc<Run>, bounds: Arc<Bounds>, direction: Direction, is_once: bool) -> Self {
+        let left = run.inside(bounds.range());
+        Self { run, bounds, direction, is_once, current: None, left }
     }
 
-    /// The same for whoever reads much and none of it again, as `Table::walk_once`.
-    pub(crate) fn once(run: Arc<Run>, range: KeyRange<'_>, direction: Direction) -> Self {
-        Self::begin(run, range, direction, true)
+    /// Whether there is a table in the bounds that the walk has not come to.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.left.is_empty()
     }
 
-    fn begin(run: Arc<Run>, range: KeyRange<'_>, direction: Direction, is_once: bool) -> Self {
-        let (start, end) = (range.start().to_vec(), range.end().map(<[u8]>::to_vec));
-        let mut walk = Self { run, start, end, direction, is_once, current: None, next: None };
-        walk.next = walk.first_table();
-        walk
-    }
-
-    fn range(&self) -> KeyRange<'_> {
-        KeyRange::with_end(&self.start, self.end.as_deref())
-    }
-
-    fn first_table(&self) -> Option<usize> {
-        let inside = self.run.tables_in(self.range());
-        let first = inside.first()?;
-        let at = self.run.tables.partition_point(|table| table.info.lower < first.info.lower);
-        Some(if self.direction == Direction::Forward { at } else { at + inside.len() - 1 })
-    }
-
-    fn enter(&mut self, at: usize) {
-        let table = &self.run.tables[at];
-        let walk = match self.is_once {
-            true => table.walk_once(self.range(), self.direction),
-            false => table.walk(self.range(), self.direction),
-        };
-        self.current = Some((at, walk));
+    /// Enters the next table; answers whether there is one.
+    fn enter(&mut self) -> bool {
         let next = match self.direction {
-            Direction::Forward => Some(at + 1),
-            Direction::Reverse => at.checked_sub(1),
+            Direction::Forward => self.left.next(),
+            Direction::Reverse => self.left.next_back(),
         };
-        self.next = self.inside(next);
-    }
-
-    /// The table, if it may have keys of the range.
-    fn inside(&self, at: Option<usize>) -> Option<usize> {
-        at.filter(|at| self.run.tables.get(*at).is_some_and(|table| table.info.overlaps(self.range())))
+        let table = next.map(|at| &self.run.tables[at]);
+        self.current = table.map(|table| table.walk(&self.bounds, self.direction, self.is_once));
+        self.current.is_some()
     }
 }
 
 impl Walk for RunWalk {
     fn advance(&mut self) -> Result<bool> {
         loop {
-            if let Some((_, walk)) = &mut self.current
+            if let Some(walk) = &mut self.current
                 && walk.advance()?
             {
                 return Ok(true);
             }
-            let Some(at) = self.next.take() else { return Ok(false) };
-            self.enter(at);
+            if !self.enter() {
+                return Ok(false);
+            }
         }
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
-        let tables = &self.run.tables;
-        let at = match self.direction {
-            Direction::Forward => Some(tables.partition_point(|table| {
-                table.info.upper.as_deref().is_some_and(|upper| upper <= key.max(&self.start))
-            })),
+        let Range { start, end } = self.run.inside(self.bounds.range());
+        self.left = match self.direction {
+            Direction::Forward => self.run.first_behind(key).clamp(start, end)..end,
             Direction::Reverse => {
-                let behind = tables.partition_point(|table| *table.info.lower <= *key);
-                behind.checked_sub(1).min(self.first_table())
+                let behind = self.run.tables.partition_point(|table| *table.info.lower <= *key);
+                start..behind.clamp(start, end)
             }
         };
-        (self.current, self.next) = (None, None);
-        if let Some(at) = self.inside(at) {
-            self.enter(at);
-            if let Some((_, walk)) = &mut self.current {
-                walk.seek(key)?;
-            }
+        self.enter();
+        self.current.as_mut().map_or(Ok(()), |walk| walk.seek(key))
+    }
+
+    fn prefetch(&mut self) {
+        if self.current.is_some() || self.enter() {
+            self.current.iter_mut().for_each(Walk::prefetch);
         }
-        Ok(())
     }
 
     fn key(&self) -> &[u8] {
-        self.current.as_ref().map_or(&[], |(_, walk)| walk.key())
+        self.current.as_ref().map_or(&[], Walk::key)
     }
 
     fn item(&self) -> Item<'_> {
-        self.current.as_ref().map_or(Item::Tombstone, |(_, walk)| walk.item())
+        self.current.as_ref().map_or(Item::Tombstone, Walk::item)
     }
 
     fn covers(&self, key: &[u8]) -> bool {
@@ -189,5 +174,13 @@ impl Walk for RunWalk {
 
     fn covering(&self, key: &[u8]) -> Option<&Span> {
         self.run.covering(key)
+    }
+
+    fn count_before(&self, bound: Option<&[u8]>) -> usize {
+        self.current.as_ref().map_or(0, |walk| walk.count_before(bound))
+    }
+
+    fn lend(&mut self, count: usize, stretch: &mut Stretch) -> bool {
+        self.current.as_mut().is_some_and(|walk| walk.lend(count, stretch))
     }
 }

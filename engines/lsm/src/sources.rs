@@ -20,9 +20,12 @@ use crate::item::{BlobRef, Item};
 use crate::memtable::{Memtable, MemtableWalk};
 use crate::merge::MergeWalk;
 use crate::run::RunWalk;
-use crate::table::{Answer, Sought};
+use crate::table::{Answer, Bounds, Sought};
 use crate::version::Version;
 use crate::walk::Walk;
+
+/// A walk has room for so many sources from the start.
+const EXPECTED_SOURCES: usize = 8;
 
 /// The sources of reads.
 #[derive(Clone)]
@@ -164,13 +167,18 @@ impl Moment {
 
     /// A walk over all memtables and all tables, the newest word on each key alone.
     pub(crate) fn walk(&self, range: KeyRange<'_>, direction: Direction) -> MergeWalk {
-        let version = &self.sources.version;
-        let mut walks: Vec<Box<dyn Walk>> = Vec::new();
-        for (memtable, snapshot) in self.sources.memtables_as_of(self.active) {
+        let mut walks: Vec<Box<dyn Walk>> = Vec::with_capacity(EXPECTED_SOURCES);
+        // One that is empty by now was empty at that moment.
+        let memtables = self.sources.memtables_as_of(self.active);
+        for (memtable, snapshot) in memtables.filter(|(memtable, _)| !memtable.is_empty()) {
             walks.push(Box::new(MemtableWalk::new(memtable, snapshot, range, direction)));
         }
-        for (_, run) in version.runs().filter(|(_, run)| !run.tables_in(range).is_empty()) {
-            walks.push(Box::new(RunWalk::new(Arc::clone(run), range, direction)));
+        let bounds = Bounds::new(range);
+        for (_, run) in self.sources.version.runs() {
+            let walk = RunWalk::new(Arc::clone(run), Arc::clone(&bounds), direction, false);
+            if walk.has_more() {
+                walks.push(Box::new(walk));
+            }
         }
         MergeWalk::new(walks, direction)
     }

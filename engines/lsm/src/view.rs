@@ -4,9 +4,10 @@
 //! that is more than `view_bytes`, the oldest views end, with their cursors, and what they kept goes.
 //!
 //! Promises: to take a view costs the same whatever the store holds; reads of one wait for no writer. A view that has
-//! ended holds nothing, however long somebody keeps it. Called by the engine; `end_oldest` by lanes.
+//! ended holds nothing, however long somebody keeps it, and a cursor of it no more than the block that it is in. Called by the engine; `end_oldest` by lanes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use adapter_api::{
@@ -15,9 +16,10 @@ use adapter_api::{
 use arc_swap::ArcSwapOption;
 use wal::lock;
 
-use crate::item::Item;
+use crate::item::{BlobRef, Item};
 use crate::merge::MergeWalk;
 use crate::sources::{Moment, Sources};
+use crate::table::Stretch;
 use crate::walk::Walk;
 
 /// The memory for an entry that a cursor keeps between calls, in bytes.
@@ -70,6 +72,8 @@ impl Views {
 /// What a view and its cursors share.
 struct ViewState {
     moment: ArcSwapOption<Moment>,
+    /// Whether there is none any more: what a cursor asks at each entry.
+    has_ended: AtomicBool,
     walks: Mutex<Vec<Weak<Mutex<Option<MergeWalk>>>>>,
 }
 
@@ -79,7 +83,12 @@ impl ViewState {
         if moment.is_some() { Ok(moment) } else { Err(EngineError::ViewTooOld) }
     }
 
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
     fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
         self.moment.store(None);
         for walk in lock(&self.walks).drain(..).filter_map(|walk| walk.upgrade()) {
             // One that is busy sees that the view has ended, and ends itself.
@@ -99,7 +108,8 @@ impl LsmView {
     /// A view that nothing ends but its owner.
     pub(crate) fn unbounded(moment: Moment) -> Self {
         let moment = ArcSwapOption::from_pointee(moment);
-        Self { state: Arc::new(ViewState { moment, walks: Mutex::default() }) }
+        let (has_ended, walks) = (AtomicBool::new(false), Mutex::default());
+        Self { state: Arc::new(ViewState { moment, has_ended, walks }) }
     }
 
     /// A cursor that keeps the view open by itself.
@@ -115,7 +125,8 @@ impl LsmView {
         drop(walks);
         // The view may have ended before the cursor was in the list.
         self.state.moment()?;
-        Ok(LsmCursor { state: Arc::clone(&self.state), walk, key: Vec::new(), value: Buffer::new() })
+        let (state, stretch) = (Arc::clone(&self.state), Stretch::new(direction));
+        Ok(LsmCursor { state, walk, stretch, key: Vec::new(), value: Buffer::new() })
     }
 }
 
@@ -137,49 +148,156 @@ impl ReadView for LsmView {
     }
 }
 
-/// A walk over the entries of a view.
+/// A walk over the entries of a view. What a merge lends it, it goes through alone.
 pub(crate) struct LsmCursor {
     state: Arc<ViewState>,
     /// `None` once the view has ended.
     walk: Arc<Mutex<Option<MergeWalk>>>,
-    /// What is lent.
+    stretch: Stretch,
+    /// The entry that is lent, where it does not lie in the stretch.
     key: Vec<u8>,
     value: Buffer,
 }
 
-impl Cursor for LsmCursor {
-    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+/// Where the entry is that a cursor lends.
+enum Place {
+    Stretch,
+    /// In the memory of the cursor.
+    Copy,
+    /// There is none.
+    Nowhere,
+}
+
+impl LsmCursor {
+    /// Goes to the next entry.
+    fn advance(&mut self) -> Result<Place> {
+        loop {
+            while self.stretch.advance() {
+                match self.stretch.item() {
+                    Item::Value(_) => return Ok(Place::Stretch),
+                    Item::Tombstone => {}
+                    Item::Blob(blob) => {
+                        self.key.clear();
+                        self.key.extend_from_slice(self.stretch.key());
+                        self.fetch(blob)?;
+                        return Ok(Place::Copy);
+                    }
+                }
+            }
+            match self.walk_on()? {
+                Place::Stretch => {}
+                elsewhere => return Ok(elsewhere),
+            }
+        }
+    }
+
+    /// Takes the next stretch from the merge, or a copy of one entry where nothing can be lent.
+    fn walk_on(&mut self) -> Result<Place> {
         let mut walk = lock(&self.walk);
         let is_there = walk.as_mut().ok_or(EngineError::ViewTooOld)?.advance()?;
-        let moment = self.state.moment.load();
-        let (Some(moment), Some(here)) = (&*moment, &mut *walk) else {
+        // The view may have ended beside that, and found the walk busy.
+        let here = walk.as_mut().filter(|_| !self.state.has_ended());
+        let Some(here) = here else {
             *walk = None;
             return Err(EngineError::ViewTooOld);
         };
         if !is_there {
-            return Ok(None);
+            return Ok(Place::Nowhere);
+        }
+        if here.lend(&mut self.stretch) {
+            return Ok(Place::Stretch);
         }
         self.key.clear();
         self.key.extend_from_slice(here.key());
-        if self.value.capacity() > ENTRY_MEMORY_BYTES {
-            self.value = Buffer::new();
-        }
-        self.value.clear();
         match here.item() {
-            Item::Value(value) => self.value.extend_from_slice(value),
-            Item::Tombstone => {}
+            Item::Value(value) => {
+                empty(&mut self.value);
+                self.value.extend_from_slice(value);
+            }
+            Item::Tombstone => empty(&mut self.value),
             Item::Blob(blob) => {
-                if let Err(error) = moment.sources.read_blob(&self.key, blob, &mut self.value) {
-                    // The next call comes to the same entry.
-                    here.seek(&self.key)?;
-                    return Err(error);
-                }
+                drop(walk);
+                self.fetch(blob)?;
             }
         }
-        Ok(Some(Entry { key: &self.key, value: &self.value }))
+        Ok(Place::Copy)
+    }
+
+    /// Reads the value of the key from a blob file.
+    fn fetch(&mut self, blob: BlobRef) -> Result<()> {
+        let moment = self.state.moment()?;
+        let Some(moment) = &*moment else { return Err(EngineError::ViewTooOld) };
+        empty(&mut self.value);
+        let read = moment.sources.read_blob(&self.key, blob, &mut self.value);
+        if read.is_err() {
+            // The next call comes to the same entry.
+            let key = std::mem::take(&mut self.key);
+            self.seek(&key)?;
+        }
+        read
+    }
+}
+
+/// Empties a buffer, and does not keep much memory in it.
+fn empty(value: &mut Buffer) {
+    if value.capacity() > ENTRY_MEMORY_BYTES {
+        *value = Buffer::new();
+    }
+    value.clear();
+}
+
+impl Cursor for LsmCursor {
+    fn next(&mut self) -> Result<Option<Entry<'_>>> {
+        if self.state.has_ended() {
+            self.stretch.leave();
+            return Err(EngineError::ViewTooOld);
+        }
+        Ok(match self.advance()? {
+            Place::Stretch => {
+                let Item::Value(value) = self.stretch.item() else { return Ok(None) };
+                Some(Entry { key: self.stretch.key(), value })
+            }
+            Place::Copy => Some(Entry { key: &self.key, value: &self.value }),
+            Place::Nowhere => None,
+        })
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
+        self.stretch.leave();
         lock(&self.walk).as_mut().ok_or(EngineError::ViewTooOld)?.seek(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memtable::Memtable;
+    use crate::ranges::Ranges;
+    use crate::table::tests::{Model, Shelf};
+    use crate::version::{Place, Version};
+
+    #[test]
+    fn a_cursor_of_a_view_that_has_ended_says_so_at_once_and_keeps_no_table() {
+        let shelf = Shelf::new();
+        let model: Model = (0..100_u8).map(|number| (vec![number], vec![0, number])).collect();
+        let table = shelf.table(1, &model);
+        let kept = Arc::downgrade(&table);
+        let sources = Sources {
+            active: Arc::new(Memtable::new(Ranges::default())),
+            sealed: Vec::new(),
+            version: Arc::new(Version::of([(Place { level: 7, run: 1 }, table)])),
+            blobs: Arc::default(),
+        };
+        let view = LsmView::unbounded(Moment::of(Arc::new(sources)));
+        let mut cursor = view.walk(KeyRange::all(), Direction::Forward).unwrap();
+        for number in 0..10 {
+            let Entry { key, value } = cursor.next().unwrap().unwrap();
+            assert_eq!((key, value), (&[number][..], &[number][..]));
+        }
+        assert!(kept.upgrade().is_some());
+        view.state.end();
+        assert!(kept.upgrade().is_none());
+        assert!(matches!(cursor.next(), Err(EngineError::ViewTooOld)));
+        assert!(matches!(cursor.seek(b"a"), Err(EngineError::ViewTooOld)));
     }
 }

@@ -15,6 +15,8 @@ use crate::view::PageRef;
 const COUNTED: usize = 48;
 /// A cell that will be compared is fetched up to here, for it will most likely be copied too.
 const CELL_PREFETCHED_BYTES: usize = 256;
+/// Fences of keys that are not long.
+const FENCES_PREFETCHED_BYTES: usize = 128;
 
 impl PageRef<'_> {
     /// Where the key is, or where it would be.
@@ -52,6 +54,19 @@ impl PageRef<'_> {
             }
         }
         Err(low)
+    }
+
+    /// Tells the processor that the cell at `index` will be looked at.
+    #[inline]
+    pub fn prefetch_cell(&self, index: usize) {
+        prefetch(self.bytes[self.slot(index)..].as_ptr(), CELL_PREFETCHED_BYTES);
+    }
+
+    /// Tells the processor that the fences will be looked at, which have what all keys begin with.
+    #[inline]
+    pub fn prefetch_fences(&self) {
+        let start = self.bytes.len() - FENCES_PREFETCHED_BYTES;
+        prefetch(self.bytes[start..].as_ptr(), FENCES_PREFETCHED_BYTES);
     }
 
     /// Whether the key may be in the page.

@@ -113,9 +113,11 @@ impl<'a> PageRef<'a> {
     /// Puts the key at `index` into a buffer.
     #[inline]
     pub fn key_into(&self, index: usize, key: &mut Vec<u8>) {
+        let (prefix, suffix) = (self.prefix(), self.suffix(index));
         key.clear();
-        key.extend_from_slice(self.prefix());
-        key.extend_from_slice(self.suffix(index));
+        key.reserve(prefix.len() + suffix.len());
+        key.extend_from_slice(prefix);
+        key.extend_from_slice(suffix);
     }
 
     /// What stands behind the key at `index`.

@@ -32,7 +32,7 @@ use crate::merge::MergeWalk;
 use crate::picker::{Plan, Shape};
 use crate::ranges::Ranges;
 use crate::run::{Run, RunWalk};
-use crate::table::{Table, TableBuilder, TableOptions};
+use crate::table::{Bounds, Table, TableBuilder, TableOptions};
 use crate::version::{Edit, Place, TableInfo, Version};
 use crate::walk::Walk;
 
@@ -110,7 +110,8 @@ impl Compaction {
             ranges.add_all(&of_run);
             poor.extend(rest.iter().flat_map(|table| &table.info.blobs).map(|(file, _)| *file));
             let run = Arc::new(Run::new(place.run, rest));
-            walks.push(Box::new(RunWalk::once(run, KeyRange::all(), Direction::Forward)));
+            let bounds = Bounds::new(KeyRange::all());
+            walks.push(Box::new(RunWalk::new(run, bounds, Direction::Forward, true)));
         }
         poor.retain(|file| plan.blobs_to_collect.contains(file));
         let collector = Collector::open(&workshop, poor)?;

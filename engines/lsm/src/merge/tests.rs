@@ -11,6 +11,7 @@ use crate::item::Item;
 use crate::ranges::Ranges;
 use crate::run::{Run, RunWalk};
 use crate::table::tests::{Dice, Entry, Model, PLAIN, Shelf, collect, expected};
+use crate::table::{Bounds, Stretch};
 
 /// Runs, the newest first, and what they say together, tombstones included.
 struct Pile {
@@ -56,8 +57,10 @@ impl Pile {
     }
 
     fn walk(&self, range: KeyRange<'_>, direction: Direction) -> MergeWalk {
-        let walk =
-            |run: &Arc<Run>| Box::new(RunWalk::new(Arc::clone(run), range, direction)) as Box<dyn Walk>;
+        let bounds = Bounds::new(range);
+        let walk = |run: &Arc<Run>| {
+            Box::new(RunWalk::new(Arc::clone(run), Arc::clone(&bounds), direction, false)) as Box<dyn Walk>
+        };
         MergeWalk::new(self.runs.iter().map(walk).collect(), direction)
     }
 
@@ -96,6 +99,84 @@ fn a_merge_says_what_the_newest_source_says_that_knows() {
                 assert_eq!(collect(&mut walk).unwrap(), left, "seed {seed}");
             }
         }
+    }
+}
+
+/// At most so many entries as a cursor sees them: out of what is lent, where the merge is asked to lend and does.
+fn take_lent(walk: &mut MergeWalk, stretch: &mut Stretch, dice: &mut Dice, most: usize) -> Vec<Entry> {
+    let mut all = Vec::new();
+    while all.len() < most {
+        let entry = if stretch.advance() {
+            (stretch.key().to_vec(), stretch.item())
+        } else if !walk.advance().unwrap() {
+            break;
+        } else if dice.roll(4) > 0 && walk.lend(stretch) {
+            continue;
+        } else {
+            (walk.key().to_vec(), walk.item())
+        };
+        if entry.1 != Item::Tombstone {
+            let mut item = Vec::new();
+            entry.1.encode(&mut item);
+            all.push((entry.0, item));
+        }
+    }
+    all
+}
+
+#[test]
+fn what_a_merge_lends_is_what_it_would_come_to() {
+    for seed in 0..60 {
+        println!("seed {seed}");
+        let (mut dice, shelf) = (Dice(seed), Shelf::new());
+        let pile = Pile::random(&mut dice, &shelf);
+        let live = pile.live();
+        for _ in 0..12 {
+            let (start, end) = (dice.key(), dice.key());
+            let range = if dice.roll(3) == 0 { KeyRange::all() } else { KeyRange::new(&start, &end) };
+            let direction = [Direction::Forward, Direction::Reverse][dice.roll(2) as usize];
+            let all = expected(&live, range, direction);
+            let (mut walk, mut stretch) = (pile.walk(range, direction), Stretch::new(direction));
+            assert_eq!(take_lent(&mut walk, &mut stretch, &mut dice, usize::MAX), all, "seed {seed}");
+            // A seek from anywhere, in the middle of what was lent too.
+            for _ in 0..4 {
+                let key = dice.key();
+                stretch.leave();
+                walk.seek(&key).unwrap();
+                let is_left = |(it, _): &&Entry| match direction {
+                    Direction::Forward => *it >= key,
+                    Direction::Reverse => *it <= key,
+                };
+                let most = 1 + dice.roll(60) as usize;
+                let left: Vec<_> = all.iter().filter(is_left).take(most).cloned().collect();
+                assert_eq!(take_lent(&mut walk, &mut stretch, &mut dice, most), left, "seed {seed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_source_beside_a_small_one_is_lent_a_block_at_a_time() {
+    let shelf = Shelf::new();
+    let value = [&[0][..], &[7; 100]].concat();
+    let key = |number: u32| format!("key{number:06}").into_bytes();
+    let large: Model = (0..20_000).map(|number| (key(2 * number), value.clone())).collect();
+    let small: Model = (0..20).map(|number| (key(2_001 * number), value.clone())).collect();
+    let run = |id, model| Arc::new(Run::new(id, vec![shelf.table(id, model)]));
+    let pile = Pile { runs: vec![run(2, &small), run(1, &large)], truth: Model::new() };
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let (mut walk, mut stretch) = (pile.walk(KeyRange::all(), direction), Stretch::new(direction));
+        let (mut asked, mut keys) = (0, 0);
+        while walk.advance().unwrap() {
+            assert!(walk.lend(&mut stretch));
+            asked += 1;
+            while stretch.advance() {
+                keys += 1;
+            }
+            assert_eq!(walk.key(), stretch.key());
+        }
+        // Of a key that both have, the newer word alone; some steps beside each of the small source.
+        assert!(keys == 20_010 && asked < 1_000, "{keys} keys, asked {asked} times");
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use adapter_api::{Direction, Result};
 
+use super::reader::SAMPLED;
 use super::{Block, Table};
 
 /// What comes for a walk of the table as a whole: compaction, `verify`.
@@ -47,7 +48,10 @@ impl Ahead {
         if !self.is_once
             && let Some(block) = &*table.slots.get(number)
         {
-            table.slots.cache().note_hits(1);
+            block.page().prefetch_fences();
+            if (number as u64).is_multiple_of(SAMPLED) {
+                table.slots.cache().note_hits(SAMPLED);
+            }
             return Ok(Arc::clone(block));
         }
         let place = table.index.place(number);

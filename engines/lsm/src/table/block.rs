@@ -33,7 +33,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(super) fn page(&self) -> PageRef<'_> {
+    pub(crate) fn page(&self) -> PageRef<'_> {
         self.page.view()
     }
 

@@ -36,6 +36,7 @@ mod footer;
 mod index;
 mod properties;
 mod reader;
+mod stretch;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verify;
@@ -49,7 +50,8 @@ pub(crate) use block::Block;
 pub(crate) use builder::TableBuilder;
 pub(crate) use filter::FilterUsage;
 pub(crate) use reader::Table;
-pub(crate) use walk::TableWalk;
+pub(crate) use stretch::Stretch;
+pub(crate) use walk::{Bounds, TableWalk};
 
 use crate::files::table_name;
 

@@ -13,15 +13,15 @@ use adapter_api::{Direction, EngineError, KeyRange, Result};
 use super::filter::{Filter, FilterCounters, FilterUsage};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::index::Index;
-use super::{ADVICE, Answer, Block, Position, Sought, TableWalk, block, properties};
+use super::{ADVICE, Answer, Block, Bounds, Position, Sought, TableWalk, block, properties};
 use crate::cache::{Cache, Slots};
 use crate::files::{Fate, Graveyard, table_name};
 use crate::item::Item;
 use crate::ranges::Ranges;
 use crate::version::TableInfo;
 
-/// One hit of so many is counted, for so many: which, the hash of the key decides.
-const SAMPLED: u64 = 16;
+/// One hit of so many is counted, for so many: which, the hash of the key decides, or the number of the block.
+pub(super) const SAMPLED: u64 = 16;
 
 /// A table, open to be read.
 pub(crate) struct Table {
@@ -159,14 +159,15 @@ impl Table {
         self.index.find(sought.key)
     }
 
-    /// A walk over the entries of a range, in a direction.
-    pub(crate) fn walk(self: &Arc<Self>, range: KeyRange<'_>, direction: Direction) -> TableWalk {
-        TableWalk::new(Arc::clone(self), range, direction, false)
-    }
-
-    /// The same for whoever reads much and none of it again: reads far ahead and leaves the cache alone.
-    pub(crate) fn walk_once(self: &Arc<Self>, range: KeyRange<'_>, direction: Direction) -> TableWalk {
-        TableWalk::new(Arc::clone(self), range, direction, true)
+    /// A walk over the entries of a range, in a direction. One that is made once, for whoever reads much and none of it
+    /// again, reads far ahead and leaves the cache alone.
+    pub(crate) fn walk(
+        self: &Arc<Self>,
+        bounds: &Arc<Bounds>,
+        direction: Direction,
+        is_once: bool,
+    ) -> TableWalk {
+        TableWalk::new(Arc::clone(self), Arc::clone(bounds), direction, is_once)
     }
 
     /// The ranges that the table deletes in older sources.

@@ -219,10 +219,7 @@ fn a_walk_brings_a_range_in_order_from_wherever_it_is_told_to_begin() {
                 _ => KeyRange::new(&start, &end),
             };
             let direction = [Direction::Forward, Direction::Reverse][dice.roll(2) as usize];
-            let mut walk = match dice.roll(2) {
-                0 => table.walk(range, direction),
-                _ => table.walk_once(range, direction),
-            };
+            let mut walk = table.walk(&Bounds::new(range), direction, dice.roll(2) == 1);
             let all = expected(&model, range, direction);
             assert_eq!(collect(&mut walk).unwrap(), all, "seed {seed}");
             let key = dice.key();
@@ -263,7 +260,7 @@ fn the_cache_keeps_to_its_budget_and_to_what_is_used() {
     let model: Model =
         (0..6_000).map(|number| (format!("key{number:06}").into_bytes(), value.clone())).collect();
     let table = shelf.table(1, &model);
-    let mut walk = table.walk(KeyRange::all(), Direction::Forward);
+    let mut walk = table.walk(&Bounds::new(KeyRange::all()), Direction::Forward, false);
     while walk.advance().unwrap() {
         assert_eq!(find(&table, b"key000777").unwrap().as_ref(), Some(&value));
     }
@@ -279,7 +276,10 @@ fn the_cache_keeps_to_its_budget_and_to_what_is_used() {
     assert_eq!(usage.misses, before, "what came last stays for a while");
     shelf.cache.set_reserved(2 << 20);
     assert!(shelf.cache.usage().bytes <= 1 << 20);
-    assert_eq!(collect(&mut table.walk_once(KeyRange::all(), Direction::Forward)).unwrap().len(), 6_000);
+    assert_eq!(
+        collect(&mut table.walk(&Bounds::new(KeyRange::all()), Direction::Forward, true)).unwrap().len(),
+        6_000
+    );
     assert_eq!(shelf.cache.usage().misses, usage.misses, "a walk that comes once leaves the cache alone");
     drop(table);
     let usage = shelf.cache.usage();
@@ -296,7 +296,7 @@ fn a_table_has_ranges_alone_or_bounds_that_hold_both() {
     let table = shelf.open(info).unwrap();
     assert_eq!(table.ranges(), &ranges);
     assert_eq!(find(&table, b"c").unwrap(), None);
-    assert!(!table.walk(KeyRange::all(), Direction::Reverse).advance().unwrap());
+    assert!(!table.walk(&Bounds::new(KeyRange::all()), Direction::Reverse, false).advance().unwrap());
     assert_eq!(table.estimate(KeyRange::all()), (0, 0));
     let model =
         Model::from([(b"a".to_vec(), encoded(Item::Tombstone)), (b"x".to_vec(), encoded(Item::Value(b"v")))]);
@@ -355,7 +355,7 @@ fn filters_say_no_of_most_keys_that_are_not_there() {
 fn a_retired_table_is_removed_when_nobody_has_it() {
     let shelf = Shelf::new();
     let table = shelf.table(5, &Dice(1).model(10));
-    let walk = table.walk(KeyRange::all(), Direction::Forward);
+    let walk = table.walk(&Bounds::new(KeyRange::all()), Direction::Forward, false);
     table.retire();
     drop(table);
     assert_eq!(shelf.graveyard.take(), Vec::<String>::new());

@@ -9,17 +9,31 @@ use std::sync::Arc;
 use adapter_api::{Direction, KeyRange, Result};
 
 use super::ahead::Ahead;
-use super::{Block, Table};
+use super::{Block, Stretch, Table};
 use crate::item::Item;
 use crate::ranges::Span;
 use crate::walk::Walk;
 
+/// The range of a walk, shared by all of its parts.
+pub(crate) struct Bounds {
+    start: Box<[u8]>,
+    end: Option<Box<[u8]>>,
+}
+
+impl Bounds {
+    pub(crate) fn new(range: KeyRange<'_>) -> Arc<Self> {
+        Arc::new(Self { start: range.start().into(), end: range.end().map(Into::into) })
+    }
+
+    pub(crate) fn range(&self) -> KeyRange<'_> {
+        KeyRange::with_end(&self.start, self.end.as_deref())
+    }
+}
+
 /// A walk over the entries of a table in a range.
 pub(crate) struct TableWalk {
     table: Arc<Table>,
-    /// Of the range.
-    start: Vec<u8>,
-    end: Option<Vec<u8>>,
+    bounds: Arc<Bounds>,
     /// The bound that `seek` has put in the place of the one where the walk begins, if that is inside.
     sought: Option<Vec<u8>>,
     direction: Direction,
@@ -27,10 +41,7 @@ pub(crate) struct TableWalk {
     is_once: bool,
     /// The blocks that are left, and of the current one the entries that are left.
     blocks: Range<usize>,
-    left: Range<usize>,
-    current: Option<Arc<Block>>,
-    at: usize,
-    key: Vec<u8>,
+    here: Stretch,
 }
 
 /// The next of what is left.
@@ -42,28 +53,17 @@ fn next(left: &mut Range<usize>, direction: Direction) -> Option<usize> {
 }
 
 impl TableWalk {
-    pub(super) fn new(table: Arc<Table>, range: KeyRange<'_>, direction: Direction, is_once: bool) -> Self {
-        let (start, end) = (range.start().to_vec(), range.end().map(<[u8]>::to_vec));
-        let (ahead, blocks) = (Ahead::new(is_once), table.index.between(&start, end.as_deref()));
-        Self {
-            table,
-            start,
-            end,
-            sought: None,
-            direction,
-            ahead,
-            is_once,
-            blocks,
-            left: 0..0,
-            current: None,
-            at: 0,
-            key: Vec::new(),
-        }
+    pub(super) fn new(table: Arc<Table>, bounds: Arc<Bounds>, direction: Direction, is_once: bool) -> Self {
+        let (ahead, blocks) =
+            (Ahead::new(is_once), table.index.between(&bounds.start, bounds.end.as_deref()));
+        let here = Stretch::new(direction);
+        Self { table, bounds, sought: None, direction, ahead, is_once, blocks, here }
     }
 
     /// What is left of the range, from the key that was sought on.
     fn bounds(&self) -> (&[u8], Option<&[u8]>) {
-        let (start, end, sought) = (&*self.start, self.end.as_deref(), self.sought.as_deref());
+        let Bounds { start, end } = &*self.bounds;
+        let (start, end, sought) = (&**start, end.as_deref(), self.sought.as_deref());
         match self.direction {
             Direction::Forward => (sought.unwrap_or(start).max(start), end),
             Direction::Reverse => (start, sought.into_iter().chain(end).min()),
@@ -80,25 +80,28 @@ impl TableWalk {
         };
         first..behind.max(first)
     }
+
+    /// Enters the next block; answers whether there is one.
+    fn go_on(&mut self) -> Result<bool> {
+        self.here.leave();
+        let mut blocks = self.blocks.clone();
+        let Some(number) = next(&mut blocks, self.direction) else { return Ok(false) };
+        let block = self.ahead.load(&self.table, number, &self.blocks, self.direction)?;
+        let entries = self.inside(&block);
+        self.blocks = blocks;
+        self.here.enter(block, entries);
+        Ok(true)
+    }
 }
 
 impl Walk for TableWalk {
     fn advance(&mut self) -> Result<bool> {
-        loop {
-            if let Some(block) = &self.current
-                && let Some(index) = next(&mut self.left, self.direction)
-            {
-                self.at = index;
-                block.page().key_into(index, &mut self.key);
-                return Ok(true);
+        while !self.here.advance() {
+            if !self.go_on()? {
+                return Ok(false);
             }
-            self.current = None;
-            let mut blocks = self.blocks.clone();
-            let Some(number) = next(&mut blocks, self.direction) else { return Ok(false) };
-            let block = self.ahead.load(&self.table, number, &self.blocks, self.direction)?;
-            self.left = self.inside(&block);
-            (self.blocks, self.current) = (blocks, Some(block));
         }
+        Ok(true)
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<()> {
@@ -108,16 +111,22 @@ impl Walk for TableWalk {
         self.ahead = Ahead::new(self.is_once);
         let (from, to) = self.bounds();
         self.blocks = self.table.index.between(from, to);
-        (self.left, self.current) = (0..0, None);
+        self.here.leave();
         Ok(())
     }
 
+    fn prefetch(&mut self) {
+        if let Some(number) = next(&mut self.blocks.clone(), self.direction) {
+            self.table.slots.prefetch(number);
+        }
+    }
+
     fn key(&self) -> &[u8] {
-        &self.key
+        self.here.key()
     }
 
     fn item(&self) -> Item<'_> {
-        self.current.as_ref().map_or(Item::Tombstone, |block| block.item(self.at))
+        self.here.item()
     }
 
     fn covers(&self, key: &[u8]) -> bool {
@@ -130,5 +139,13 @@ impl Walk for TableWalk {
 
     fn covering(&self, key: &[u8]) -> Option<&Span> {
         self.table.ranges().covering(key)
+    }
+
+    fn count_before(&self, bound: Option<&[u8]>) -> usize {
+        self.here.count_before(bound)
+    }
+
+    fn lend(&mut self, count: usize, stretch: &mut Stretch) -> bool {
+        self.here.lend(count, stretch)
     }
 }

@@ -17,7 +17,7 @@ fn read_all(table: &Arc<Table>, model: &Model) -> Result<(), EngineError> {
         assert_eq!(find(table, key)?.as_ref(), Some(item));
     }
     for direction in [Direction::Forward, Direction::Reverse] {
-        let found = collect(&mut table.walk_once(KeyRange::all(), direction))?;
+        let found = collect(&mut table.walk(&Bounds::new(KeyRange::all()), direction, true))?;
         assert_eq!(found, expected(model, KeyRange::all(), direction));
     }
     Ok(())
@@ -99,7 +99,7 @@ fn a_walk_whose_read_failed_stays_where_it_is() {
     let table = shelf.table(1, &model);
     let (whole, cut) = (shelf.bytes(1), table.index.place(table.index.count() / 2).start + 100);
     for direction in [Direction::Forward, Direction::Reverse] {
-        let mut walk = table.walk_once(KeyRange::all(), direction);
+        let mut walk = table.walk(&Bounds::new(KeyRange::all()), direction, true);
         let mut found = Vec::new();
         shelf.put(1, &whole[..cut as usize]);
         while let Ok(is_there) = walk.advance() {
@@ -344,7 +344,8 @@ fn readers_find_everything_while_blocks_come_and_go() {
         all.wait();
         for round in 0..40 {
             let table = shelf.table(3 + round, &model);
-            let found = collect(&mut table.walk(KeyRange::all(), Direction::Reverse)).unwrap();
+            let found =
+                collect(&mut table.walk(&Bounds::new(KeyRange::all()), Direction::Reverse, false)).unwrap();
             assert_eq!(found.len(), model.len());
         }
     });
