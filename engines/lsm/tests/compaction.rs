@@ -154,6 +154,38 @@ fn a_damaged_long_value_is_told_by_reads_and_keeps_nothing_from_being_merged() {
     assert_eq!(level_runs(&engine, "0"), 0.0);
 }
 
+/// How many tables and blob files there are, and how many the engine counts.
+fn files(disk: &Disk, engine: &LsmEngine) -> [(usize, usize); 2] {
+    let named = |prefix: &str| disk.contents().iter().filter(|(name, _)| name.starts_with(prefix)).count();
+    let metrics = engine.metrics();
+    let counted = |name: &str| metrics.iter().filter(|it| it.name == name).map(|it| it.value as usize).sum();
+    [(named("table-"), counted("level_tables")), (named("blob-"), counted("blob_files"))]
+}
+
+#[test]
+fn after_any_crash_a_start_leaves_no_file_that_nothing_names() {
+    let (disk, mut left) = (Disk::default(), 0);
+    let engine = open(&disk, "lazy_leveled", 8 << 10, 16 << 10);
+    for number in 0..80 {
+        let random = mix(number) >> 20;
+        let batch = puts(number, 1 + random % 30, 500, [40, 200, 3000][random as usize % 3]);
+        engine.apply(batch.as_batch()).unwrap();
+        run(&engine, LOG);
+        for _ in 0..random % 5 {
+            engine.background([FLUSH, COMPACTION][(mix(random) % 2) as usize]).unwrap();
+        }
+        for crashed in disk.power_cuts(1, number).into_iter().chain([disk.killed()]) {
+            let before = crashed.contents().len();
+            let engine = open(&crashed, "lazy_leveled", 8 << 10, 16 << 10);
+            for (there, counted) in files(&crashed, &engine) {
+                assert_eq!(there, counted, "files and those that count, batch {number}");
+            }
+            left += usize::from(crashed.contents().len() < before);
+        }
+    }
+    assert!(left > 20, "only {left} crashes left something to remove");
+}
+
 #[test]
 fn whatever_is_merged_when_the_store_shows_what_was_written_and_keeps_no_file_too_many() {
     for (style, seed) in
