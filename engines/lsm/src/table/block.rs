@@ -21,6 +21,8 @@ const ZSTD: u8 = 2;
 
 /// The fastest of its levels that compress better than LZ4 does.
 const ZSTD_LEVEL: i32 = 1;
+/// After so many blocks in a row that were tried in vain, one of 32 is tried.
+const MOST_IN_VAIN: u32 = 5;
 
 /// What a block takes in memory beside its page, about.
 const HOLDER_BYTES: u64 = 64;
@@ -74,8 +76,17 @@ fn item_in(payload: Payload<'_>) -> Option<Item<'_>> {
     Item::decode(bytes)
 }
 
-/// Compresses blocks of one table, and keeps the memory that takes from one to the next.
-pub(super) enum Compressor {
+/// Compresses blocks of one table, and keeps the memory that takes from one to the next. Where blocks in a row cannot be
+/// compressed, fewer and fewer are tried: to find that out costs as much as all else that is done for a block.
+pub(super) struct Compressor {
+    method: Method,
+    /// How many blocks in a row were tried in vain.
+    in_vain: u32,
+    /// How many of those that come next are not tried.
+    untried: u32,
+}
+
+enum Method {
     None,
     Lz4,
     Zstd(zstd::bulk::Compressor<'static>),
@@ -85,21 +96,31 @@ impl Compressor {
     /// # Errors
     /// If there is no memory.
     pub(super) fn new(compression: Compression) -> io::Result<Self> {
-        Ok(match compression {
-            Compression::None => Self::None,
-            Compression::Lz4 => Self::Lz4,
-            Compression::Zstd => Self::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
-        })
+        let method = match compression {
+            Compression::None => Method::None,
+            Compression::Lz4 => Method::Lz4,
+            Compression::Zstd => Method::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
+        };
+        Ok(Self { method, in_vain: 0, untried: 0 })
     }
 
     /// The parts of a page in fewer bytes, with the kind that is; nothing where they are stored as they are.
     fn compress(&mut self, parts: [&[u8]; 2]) -> Option<(u8, Vec<u8>)> {
-        match self {
-            Self::None => None,
-            Self::Lz4 => Some((LZ4, lz4_flex::block::compress(&parts.concat()))),
-            // What cannot be compressed is stored plain.
-            Self::Zstd(compressor) => Some((ZSTD, compressor.compress(&parts.concat()).ok()?)),
+        if let Some(rest) = self.untried.checked_sub(1) {
+            self.untried = rest;
+            return None;
         }
+        let both: usize = parts.iter().map(|part| part.len()).sum();
+        let compressed = match &mut self.method {
+            Method::None => return None,
+            Method::Lz4 => Some((LZ4, lz4_flex::block::compress(&parts.concat()))),
+            // What cannot be compressed is stored plain.
+            Method::Zstd(compressor) => compressor.compress(&parts.concat()).ok().map(|bytes| (ZSTD, bytes)),
+        };
+        let saved = compressed.filter(|(_, bytes)| bytes.len() <= both - both / 8);
+        self.in_vain = if saved.is_some() { 0 } else { MOST_IN_VAIN.min(self.in_vain + 1) };
+        self.untried = (1 << self.in_vain) - 1;
+        saved
     }
 }
 
@@ -110,9 +131,8 @@ pub(super) fn encode(page: &mut Page, position: Position, compressor: &mut Compr
     let (bytes, gap) = (view.bytes(), view.gap());
     let parts = [&bytes[..gap.start], &bytes[gap.end..]];
     let both = bytes.len() - gap.len();
-    let compressed = compressor.compress(parts);
     let start = out.len();
-    let kind = match compressed.filter(|(_, compressed)| compressed.len() <= both - both / 8) {
+    let kind = match compressor.compress(parts) {
         Some((kind, compressed)) => {
             out.extend_from_slice(&compressed);
             kind

@@ -172,6 +172,20 @@ pub(crate) fn expected(model: &Model, range: KeyRange<'_>, direction: Direction)
 }
 
 #[test]
+fn what_compresses_is_found_behind_what_does_not() {
+    let (shelf, mut dice) = (Shelf::new(), Dice(6));
+    let key = |number: u32| number.to_be_bytes().to_vec();
+    let mut noise = || (0..501).map(|at| if at == 0 { 0 } else { dice.roll(256) as u8 }).collect();
+    let mut model: Model = (0..2000).map(|number| (key(number), noise())).collect();
+    let options = TableOptions { block_bytes: 4096, compression: Compression::Lz4, ..PLAIN };
+    let alone = shelf.write(1, options, &model, Ranges::default()).bytes;
+    model.extend((2000..6000).map(|number| (key(number), vec![0; 501])));
+    let both = shelf.write(2, options, &model, Ranges::default()).bytes;
+    // Of some 500 blocks no more than 32 are stored as they are.
+    assert!(both - alone < 4000 * 500 / 8, "{alone} bytes of noise, {both} with what compresses behind it");
+}
+
+#[test]
 fn a_table_finds_what_was_put_there_and_nothing_else() {
     for seed in 0..24 {
         println!("seed {seed}");
