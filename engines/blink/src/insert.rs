@@ -73,28 +73,25 @@ impl Tree {
     fn insert(&self, writer: &mut Writer, leaf: &Leaf, at: usize, record: Ref) {
         let row = &leaf.node.row;
         if row.count() < ROOM {
-            row.insert(at, record, row.head_of(self.records.key(record)), |_| {});
+            row.insert(&self.records, at, record, |_| {});
             return;
         }
         // Behind all others, the others stay together: so keys that come in order leave full leaves.
         let middle = if at == ROOM { ROOM } else { ROOM / 2 };
-        let fence = if middle < ROOM { row.get(middle).unwrap_or(record) } else { record };
+        let fence = (middle..ROOM).find_map(|place| row.get(place)).unwrap_or(record);
         writer.last_leaf += 1;
         let right = self.add(&self.leaves, writer.last_leaf);
         right.node.begin_right_of(&leaf.node, &self.records, fence);
-        for place in middle..=ROOM {
-            if place == at && place > middle || middle == ROOM {
-                right.node.row.push(&self.records, record);
-            }
-            if place < ROOM
-                && let Some(moved) = row.get(place)
-            {
-                right.node.row.push(&self.records, moved);
-            }
+        for moved in (middle..ROOM).filter_map(|place| row.get(place)) {
+            right.node.row.push(&self.records, moved);
+        }
+        let goes_right = at > middle || at == ROOM;
+        if goes_right {
+            right.node.row.insert(&self.records, at - middle, record, |_| {});
         }
         leaf.node.end_at(fence, writer.last_leaf, middle);
-        if at <= middle && middle < ROOM {
-            row.insert(at, record, row.head_of(self.records.key(record)), |_| {});
+        if !goes_right {
+            row.insert(&self.records, at, record, |_| {});
         }
         self.insert_child(writer, fence, writer.last_leaf);
     }
@@ -104,10 +101,10 @@ impl Tree {
         while let Some(id) = writer.path.pop() {
             let branch = self.branches.get(id);
             let row = &branch.node.row;
-            let key = self.records.key(fence);
-            let at = row.rank(&self.records, Sought { key, passes_equal: false });
+            let sought = Sought { key: self.records.key(fence), passes_equal: false };
+            let at = row.rank(&self.records, sought);
             if row.count() < ROOM {
-                branch.insert(at, fence, row.head_of(key), child);
+                branch.insert(&self.records, at, fence, child);
                 return;
             }
             let middle = if at == ROOM { ROOM - 1 } else { ROOM / 2 };
@@ -123,11 +120,11 @@ impl Tree {
                 }
             }
             if at > middle {
-                right.insert(at - middle - 1, fence, right.node.row.head_of(key), child);
+                right.insert(&self.records, at - middle - 1, fence, child);
             }
             branch.node.end_at(up, writer.last_branch, middle);
             if at <= middle {
-                branch.insert(at, fence, row.head_of(key), child);
+                branch.insert(&self.records, at, fence, child);
             }
             (fence, child) = (up, writer.last_branch);
         }

@@ -92,8 +92,8 @@ impl Branch {
     }
 
     /// Inserts a child from a key on.
-    pub(crate) fn insert(&self, at: usize, key: Ref, head: u64, child: NodeId) {
-        self.node.row.insert(at, key, head, |place| {
+    pub(crate) fn insert(&self, records: &Records, at: usize, key: Ref, child: NodeId) {
+        self.node.row.insert(records, at, key, |place| {
             let moved = if place == at { child } else { self.child(place) };
             self.set_child(place + 1, moved);
         });

@@ -170,8 +170,8 @@ impl Row {
 
     /// Puts a key at a place, and moves what is from there on one to the right. There is room. Before each place is
     /// written, `before` is called with it, and moves there what else belongs to the key that comes to it.
-    pub(crate) fn insert(&self, at: usize, record: Ref, head: u64, before: impl Fn(usize)) {
-        let count = self.count();
+    pub(crate) fn insert(&self, records: &Records, at: usize, record: Ref, before: impl Fn(usize)) {
+        let (count, head) = (self.count(), self.head_of(records.key(record)));
         for place in (at..count).rev() {
             before(place + 1);
             self.set(
@@ -201,11 +201,9 @@ impl Row {
         self.refs[at].store(record.to_bits(), Ordering::Release);
     }
 
-    /// Appends a key to a row that nobody sees yet.
+    /// Puts a key behind all others. There is room.
     pub(crate) fn push(&self, records: &Records, record: Ref) {
-        let count = self.count();
-        self.set(count, self.head_of(records.key(record)), record.to_bits());
-        self.add_one();
+        self.insert(records, self.count(), record, |_| {});
     }
 
     /// Leaves only the first keys.
