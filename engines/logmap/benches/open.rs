@@ -16,9 +16,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
+use adapter_api::environment::Directory;
 use adapter_api::environment::real::{IoCounters, RealClock, RealDirectory};
-use adapter_api::environment::{Directory, Lanes};
 use adapter_api::*;
+use crash::by_hand::{NoLanes, Unwatched};
 use engine_logmap::LogmapEngine;
 use tempfile::TempDir;
 
@@ -26,24 +27,6 @@ const LOG: Lane = Lane(0);
 const VALUE: [u8; 100] = [7; 100];
 /// Set for the process that opens: the folder.
 const OPEN_VARIABLE: &str = "LOGMAP_BENCH_OPEN";
-
-struct NoLanes;
-
-impl Lanes for NoLanes {
-    fn wake(&self, _: Lane) {}
-    fn wait_for(&self, _: Lane) {}
-}
-
-struct Unwatched;
-
-impl Watch for Unwatched {
-    fn progress(&self, _: u64, _: u64) -> std::ops::ControlFlow<()> {
-        std::ops::ControlFlow::Continue(())
-    }
-    fn finding(&self, finding: EngineError) {
-        panic!("{finding}");
-    }
-}
 
 fn open(directory: &Arc<dyn Directory>) -> LogmapEngine {
     let environment = Environment {

@@ -1,14 +1,13 @@
 //! How much memory a start takes when the values are on disk: that of the keys, however large the values are.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adapter_api::environment::Directory;
 use adapter_api::environment::real::{RealClock, RealDirectory};
 use adapter_api::*;
-use crash::by_hand::NoLanes;
+use crash::by_hand::{NoLanes, Unwatched};
 use engine_logmap::LogmapEngine;
 
 /// The system's allocator, counting what is taken and the most that ever was.
@@ -35,17 +34,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-struct Unwatched;
-
-impl Watch for Unwatched {
-    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-    fn finding(&self, finding: EngineError) {
-        panic!("{finding}");
-    }
-}
 
 const VALUES: u32 = 256;
 const VALUE_BYTES: usize = 256 << 10;

@@ -1,12 +1,11 @@
 //! Compactions beside writers, in the engine as it ships.
 
 use std::io::IoSlice;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use adapter_api::environment::{Cause, OpenFile};
 use adapter_api::*;
-use crash::by_hand::{self, NoLanes, State, applied, run, state};
+use crash::by_hand::{self, NoLanes, State, Unwatched, applied, metric, run, state};
 use crash::environment::{Disk, SimulatedClock};
 use crash::image::mix;
 use engine_lsm::LsmEngine;
@@ -30,18 +29,6 @@ fn open(disk: &Disk, style: &str, memtable_bytes: u64, table_bytes: u64) -> LsmE
     request.options.set("compression", "none");
     request.options.set("compaction", style);
     LsmEngine::open(request).unwrap()
-}
-
-struct Unwatched;
-
-impl Watch for Unwatched {
-    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
-    fn finding(&self, finding: EngineError) {
-        panic!("{finding}");
-    }
 }
 
 fn level_runs(engine: &LsmEngine, level: &str) -> f64 {
@@ -77,10 +64,7 @@ fn writes_wait_for_less_the_further_a_merge_has_come() {
             run(&engine, COMPACTION);
         }
     }
-    let merges = |engine: &LsmEngine| {
-        engine.metrics().iter().find(|metric| metric.name == "compactions").map(|metric| metric.value)
-    };
-    let state = || (merges(&engine), engine.pressure().level);
+    let state = || (metric(&engine, "compactions"), engine.pressure().level);
     let (mut before, mut falls) = (state(), 0);
     while engine.background(COMPACTION).unwrap() == Step::More {
         let after = state();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use adapter_api::environment::{Directory, DirectoryEntry, Environment, File, FileFeatures, OpenFile};
 use adapter_api::*;
-use crash::by_hand::{NoLanes, put, run};
+use crash::by_hand::{NoLanes, Unwatched, put, run};
 use crash::environment::{Disk, SimulatedClock};
 use engine_lsm::LsmEngine;
 
@@ -255,14 +255,4 @@ fn files_that_fill_inside_one_batch_beside_flushes_keep_their_values() {
     drop(engine);
     let engine = open(disk.cut_to_durable().root());
     (0..7_u8).for_each(|key| assert_eq!(value_of(&engine, &[b'k', key]), Some(vec![59 ^ key; LONG])));
-}
-
-struct Unwatched;
-
-impl Watch for Unwatched {
-    fn progress(&self, _: u64, _: u64) -> std::ops::ControlFlow<()> {
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn finding(&self, _: EngineError) {}
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
 use adapter_api::environment::{Directory, Environment};
 use adapter_api::*;
-use crash::by_hand::{NoLanes, put, run};
+use crash::by_hand::{NoLanes, Unwatched, put, run};
 use crash::environment::{Disk, SimulatedClock};
 use engine_lsm::LsmEngine;
 
@@ -103,14 +103,4 @@ fn a_disk_that_is_full_for_a_while_keeps_what_is_ahead_of_the_log() {
         let engine = open(disk.root()).unwrap_or_else(|error| panic!("{room} bytes of room: {error}"));
         assert_eq!(value_of(&engine, b"long"), Some(vec![7; LONG]), "{room} bytes of room");
     }
-}
-
-struct Unwatched;
-
-impl Watch for Unwatched {
-    fn progress(&self, _: u64, _: u64) -> std::ops::ControlFlow<()> {
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn finding(&self, _: EngineError) {}
 }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use adapter_api::environment::Lanes;
 use adapter_api::{
     Batch, BatchBuilder, Direction, EngineError, Entry, KeyRange, Lane, Mutation, ReadView, Step,
-    StorageEngine,
+    StorageEngine, Watch,
 };
 
 /// Everything that a store shows, or should.
@@ -20,6 +20,19 @@ pub struct NoLanes;
 impl Lanes for NoLanes {
     fn wake(&self, _: Lane) {}
     fn wait_for(&self, _: Lane) {}
+}
+
+/// Watches maintenance that finds nothing and is never cancelled.
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn finding(&self, finding: EngineError) {
+        panic!("{finding}");
+    }
 }
 
 /// Everything that the engine shows now.

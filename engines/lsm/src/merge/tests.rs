@@ -70,6 +70,14 @@ impl Pile {
     }
 }
 
+/// Whether a walk comes to a key behind a seek.
+fn is_left(key: &[u8], sought: &[u8], direction: Direction) -> bool {
+    match direction {
+        Direction::Forward => key >= sought,
+        Direction::Reverse => key <= sought,
+    }
+}
+
 #[test]
 fn a_merge_says_what_the_newest_source_says_that_knows() {
     for seed in 0..60 {
@@ -79,8 +87,7 @@ fn a_merge_says_what_the_newest_source_says_that_knows() {
         let live = pile.live();
         for _ in 0..12 {
             let (start, end) = (dice.key(), dice.key());
-            let range = if dice.roll(3) == 0 { KeyRange::all() } else { KeyRange::new(&start, &end) };
-            let direction = [Direction::Forward, Direction::Reverse][dice.roll(2) as usize];
+            let (range, direction) = (dice.range(&start, &end), dice.direction());
             let keeps = dice.roll(2) == 0;
             let mut walk = pile.walk(range, direction);
             if keeps {
@@ -91,10 +98,7 @@ fn a_merge_says_what_the_newest_source_says_that_knows() {
             for _ in 0..3 {
                 let key = dice.key();
                 walk.seek(&key).unwrap();
-                let is_left = |(it, _): &&Entry| match direction {
-                    Direction::Forward => *it >= key,
-                    Direction::Reverse => *it <= key,
-                };
+                let is_left = |(it, _): &&Entry| is_left(it, &key, direction);
                 let left: Vec<_> = all.iter().filter(is_left).cloned().collect();
                 assert_eq!(collect(&mut walk).unwrap(), left, "seed {seed}");
             }
@@ -133,8 +137,7 @@ fn what_a_merge_lends_is_what_it_would_come_to() {
         let live = pile.live();
         for _ in 0..12 {
             let (start, end) = (dice.key(), dice.key());
-            let range = if dice.roll(3) == 0 { KeyRange::all() } else { KeyRange::new(&start, &end) };
-            let direction = [Direction::Forward, Direction::Reverse][dice.roll(2) as usize];
+            let (range, direction) = (dice.range(&start, &end), dice.direction());
             let all = expected(&live, range, direction);
             let (mut walk, mut stretch) = (pile.walk(range, direction), Stretch::new(direction));
             assert_eq!(take_lent(&mut walk, &mut stretch, &mut dice, usize::MAX), all, "seed {seed}");
@@ -143,10 +146,7 @@ fn what_a_merge_lends_is_what_it_would_come_to() {
                 let key = dice.key();
                 stretch.leave();
                 walk.seek(&key).unwrap();
-                let is_left = |(it, _): &&Entry| match direction {
-                    Direction::Forward => *it >= key,
-                    Direction::Reverse => *it <= key,
-                };
+                let is_left = |(it, _): &&Entry| is_left(it, &key, direction);
                 let most = 1 + dice.roll(60) as usize;
                 let left: Vec<_> = all.iter().filter(is_left).take(most).cloned().collect();
                 assert_eq!(take_lent(&mut walk, &mut stretch, &mut dice, most), left, "seed {seed}");

@@ -36,6 +36,15 @@ impl Dice {
         ((mixed ^ (mixed >> 31)) >> 8) % sides
     }
 
+    pub(crate) fn direction(&mut self) -> Direction {
+        [Direction::Forward, Direction::Reverse][self.roll(2) as usize]
+    }
+
+    /// Everything, or what lies between two keys.
+    pub(crate) fn range<'a>(&mut self, start: &'a [u8], end: &'a [u8]) -> KeyRange<'a> {
+        if self.roll(3) == 0 { KeyRange::all() } else { KeyRange::new(start, end) }
+    }
+
     /// Keys with long and short common beginnings, some of them huge.
     pub(crate) fn key(&mut self) -> Vec<u8> {
         match self.roll(400) {
@@ -232,7 +241,7 @@ fn a_walk_brings_a_range_in_order_from_wherever_it_is_told_to_begin() {
                 1 => KeyRange::from_start(&start),
                 _ => KeyRange::new(&start, &end),
             };
-            let direction = [Direction::Forward, Direction::Reverse][dice.roll(2) as usize];
+            let direction = dice.direction();
             let mut walk = table.walk(&Bounds::new(range), direction, dice.roll(2) == 1);
             let all = expected(&model, range, direction);
             assert_eq!(collect(&mut walk).unwrap(), all, "seed {seed}");
