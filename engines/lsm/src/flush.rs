@@ -14,6 +14,7 @@ use adapter_api::{Direction, KeyRange, Result};
 
 use crate::catalog::Catalog;
 use crate::files::table_name;
+use crate::item::Item;
 use crate::long_values::LongValues;
 use crate::memtable::{Memtable, MemtableWalk};
 use crate::merge::MergeWalk;
@@ -76,8 +77,8 @@ impl Flush {
             }
             let (key, item) = (self.walk.key(), self.walk.item());
             let placed = self.long_values.place(catalog, settings, (key, item), &mut self.names)?;
-            if placed != item {
-                written += item.value_bytes();
+            if let (Item::Value(value), Item::Blob(_)) = (item, placed) {
+                written += value.len() as u64;
             }
             builder.add(key, placed)?;
         }
