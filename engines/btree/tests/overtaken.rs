@@ -3,14 +3,14 @@
 
 mod store;
 
-use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use adapter_api::environment::{Cause, Directory, DirectoryEntry, File, FileFeatures, OpenFile};
+use adapter_api::environment::Directory;
 use adapter_api::*;
 use crash::by_hand::{State, applied, entries_of, metric, state};
 use crash::environment::Disk;
 use crash::findings::Findings;
+use crash::hooked::{Call, Hooked};
 use crash::image::mix;
 use engine_btree::BtreeEngine;
 use store::{CHECKPOINT, LOG, batch, open, request, stretch};
@@ -37,101 +37,14 @@ fn wait(plan: &Plan) {
 }
 
 /// A directory whose files wait for what is planned before they are opened or read.
-struct Slow {
-    inner: Arc<dyn Directory>,
-    plan: Plan,
-}
-
-impl Directory for Slow {
-    fn open_file(&self, name: &str, how: OpenFile) -> io::Result<Arc<dyn File>> {
-        wait(&self.plan);
-        let inner = self.inner.open_file(name, how)?;
-        Ok(Arc::new(SlowFile { inner, plan: Arc::clone(&self.plan) }))
-    }
-
-    fn open_directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
-        self.inner.open_directory(name)
-    }
-
-    fn create_directory(&self, name: &str) -> io::Result<()> {
-        self.inner.create_directory(name)
-    }
-
-    fn list(&self) -> io::Result<Vec<DirectoryEntry>> {
-        self.inner.list()
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn link(&self, from: &str, to: &str) -> io::Result<()> {
-        self.inner.link(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.inner.remove(name)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.inner.sync()
-    }
-
-    fn free_space(&self) -> io::Result<u64> {
-        self.inner.free_space()
-    }
-
-    fn features(&self) -> FileFeatures {
-        self.inner.features()
-    }
-}
-
-struct SlowFile {
-    inner: Arc<dyn File>,
-    plan: Plan,
-}
-
-impl File for SlowFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        wait(&self.plan);
-        self.inner.read_at(bytes, offset)
-    }
-
-    fn write_at(&self, slices: &[IoSlice<'_>], offset: u64, cause: Cause) -> io::Result<()> {
-        self.inner.write_at(slices, offset, cause)
-    }
-
-    fn write_durable_at(&self, slices: &[IoSlice<'_>], offset: u64, cause: Cause) -> io::Result<()> {
-        self.inner.write_durable_at(slices, offset, cause)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.inner.sync_all()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
-
-    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.inner.allocate(offset, len)
-    }
-
-    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.inner.punch(offset, len)
-    }
-
-    fn alignment(&self) -> usize {
-        self.inner.alignment()
-    }
+fn slow(disk: &Disk, plan: &Plan) -> Arc<dyn Directory> {
+    let plan = Arc::clone(plan);
+    Hooked::around(disk.root(), move |call| {
+        if let Call::Open(_) | Call::Read(_) = call {
+            wait(&plan);
+        }
+        Ok(())
+    })
 }
 
 /// A store whose cache holds a few pages, and what it should hold.
@@ -147,8 +60,7 @@ struct Overtaken {
 impl Overtaken {
     fn new(disk: &Disk, seed: u64) -> Self {
         let plan = Plan::default();
-        let directory = Slow { inner: disk.root(), plan: Arc::clone(&plan) };
-        let mut request = request(Arc::new(directory), 20_000);
+        let mut request = request(slow(disk, &plan), 20_000);
         request.options.set("cache_bytes", "16384");
         let engine = Arc::new(OnceLock::from(BtreeEngine::open(request).unwrap()));
         let (expected, happened) = (Arc::default(), Arc::default());
@@ -265,8 +177,7 @@ fn a_backup_that_an_ingest_overtakes_has_no_page_of_it() {
     let (before, engine) = (store.state(), Arc::clone(&store.engine));
     let ingest = move || engine.get().unwrap().ingest(&mut stretch("later", 100)).unwrap();
     *plan.lock().unwrap() = Some((0, Box::new(ingest)));
-    let slow = Slow { inner: target.root(), plan: Arc::clone(&plan) };
-    store.engine().backup(Arc::new(slow), &Findings::default()).unwrap();
+    store.engine().backup(slow(&target, &plan), &Findings::default()).unwrap();
     assert!(plan.lock().unwrap().is_none() && state(store.engine()).len() == before.len() + 100);
     let (copy, findings) = (open(&target.cut_to_durable()), Findings::default());
     copy.verify(&findings).unwrap();

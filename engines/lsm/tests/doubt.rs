@@ -5,10 +5,11 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use adapter_api::environment::{Directory, DirectoryEntry, Environment, File, FileFeatures, OpenFile};
+use adapter_api::environment::{Directory, Environment};
 use adapter_api::*;
 use crash::by_hand::{NoLanes, Unwatched, put, run};
 use crash::environment::{Disk, SimulatedClock};
+use crash::hooked::{Call, Hooked};
 use engine_lsm::LsmEngine;
 
 const LOG: Lane = Lane(0);
@@ -16,72 +17,6 @@ const FLUSH: Lane = Lane(1);
 const COMPACTION: Lane = Lane(2);
 /// Written ahead of the log.
 const LONG: usize = 300 << 10;
-
-/// What happens to a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
-    Create,
-    Remove,
-}
-
-/// A directory that tells when it has created a file, and before it removes one; each may fail by that.
-struct Watched<F> {
-    inner: Arc<dyn Directory>,
-    on_change: F,
-}
-
-impl<F: Fn(&str, Change) -> io::Result<()> + Send + Sync + 'static> Watched<F> {
-    fn around(disk: &Disk, on_change: F) -> Arc<dyn Directory> {
-        Arc::new(Self { inner: disk.root(), on_change })
-    }
-}
-
-impl<F: Fn(&str, Change) -> io::Result<()> + Send + Sync> Directory for Watched<F> {
-    fn open_file(&self, name: &str, how: OpenFile) -> io::Result<Arc<dyn File>> {
-        let file = self.inner.open_file(name, how)?;
-        if how.create_new {
-            (self.on_change)(name, Change::Create)?;
-        }
-        Ok(file)
-    }
-
-    fn open_directory(&self, name: &str) -> io::Result<Arc<dyn Directory>> {
-        self.inner.open_directory(name)
-    }
-
-    fn create_directory(&self, name: &str) -> io::Result<()> {
-        self.inner.create_directory(name)
-    }
-
-    fn list(&self) -> io::Result<Vec<DirectoryEntry>> {
-        self.inner.list()
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn link(&self, from: &str, to: &str) -> io::Result<()> {
-        self.inner.link(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        (self.on_change)(name, Change::Remove)?;
-        self.inner.remove(name)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.inner.sync()
-    }
-
-    fn free_space(&self) -> io::Result<u64> {
-        self.inner.free_space()
-    }
-
-    fn features(&self) -> FileFeatures {
-        self.inner.features()
-    }
-}
 
 /// With memtables and tables of so many bytes; not checked against the options.
 fn open_with(directory: Arc<dyn Directory>, bytes: u64) -> Result<LsmEngine> {
@@ -126,11 +61,10 @@ fn by_lane(engine: &LsmEngine, lane: Lane) -> Step {
 fn a_flush_beside_which_any_sync_failed_loses_nothing() {
     for failing in 1.. {
         let disk = Disk::default();
-        let on_change = |name: &str, change| match change {
-            Change::Remove if name.starts_with("blob-") => Err(io::Error::other("injected: no removal")),
+        let engine = open(Hooked::around(disk.root(), |call| match call {
+            Call::Remove(name) if name.starts_with("blob-") => Err(io::Error::other("injected: no removal")),
             _ => Ok(()),
-        };
-        let engine = open(Watched::around(&disk, on_change));
+        }));
         begin_a_flush(&engine);
         disk.fail_sync(failing);
         let is_acknowledged = put(&engine, b"long", &[7; LONG]).is_ok();
@@ -155,20 +89,23 @@ fn a_long_value_whose_name_a_failed_sync_of_a_flush_has_lost_is_not_acknowledged
     for failing in 1..8 {
         let (disk, beside) = (Disk::default(), Arc::<Mutex<Option<Arc<LsmEngine>>>>::default());
         let (on, other) = (disk.clone(), Arc::clone(&beside));
-        let on_change = move |name: &str, change| {
-            if change == Change::Remove && name.starts_with("table-") {
-                return Err(io::Error::other("injected: no table is removed"));
+        let hook = move |call: Call<'_>| match call {
+            Call::Remove(name) if name.starts_with("table-") => {
+                Err(io::Error::other("injected: no table is removed"))
             }
-            let engine = name.starts_with("blob-").then(|| other.lock().unwrap().take()).flatten();
-            if let Some(engine) = engine {
-                // What the lane does at the same time, on a thread of its own.
-                on.fail_sync(failing);
-                while by_lane(&engine, FLUSH) == Step::More {}
-                on.fail_sync(0);
+            Call::Created(name) if name.starts_with("blob-") => {
+                let engine = other.lock().unwrap().take();
+                if let Some(engine) = engine {
+                    // What the lane does at the same time, on a thread of its own.
+                    on.fail_sync(failing);
+                    while by_lane(&engine, FLUSH) == Step::More {}
+                    on.fail_sync(0);
+                }
+                Ok(())
             }
-            Ok(())
+            _ => Ok(()),
         };
-        let engine = Arc::new(open(Watched::around(&disk, on_change)));
+        let engine = Arc::new(open(Hooked::around(disk.root(), hook)));
         begin_a_flush(&engine);
         *beside.lock().unwrap() = Some(Arc::clone(&engine));
         let is_acknowledged = put(&*engine, b"long", &[7; LONG]).is_ok();
@@ -185,13 +122,13 @@ fn what_an_edit_in_doubt_refers_to_is_kept_when_it_is_decided() {
     for failing in 1..8 {
         let (disk, is_refused) = (Disk::default(), Arc::<AtomicBool>::default());
         let refused = Arc::clone(&is_refused);
-        let on_change = move |name: &str, change| match refused.load(Ordering::SeqCst) {
-            true if (name, change) == ("manifest.tmp", Change::Create) => {
+        let hook = move |call: Call<'_>| match call {
+            Call::Created("manifest.tmp") if refused.load(Ordering::SeqCst) => {
                 Err(io::Error::other("injected: no new manifest"))
             }
             _ => Ok(()),
         };
-        let engine = open(Watched::around(&disk, on_change));
+        let engine = open(Hooked::around(disk.root(), hook));
         put(&engine, b"long", &[7; LONG]).unwrap();
         // The edit is written and fails, and no new manifest takes its place: nobody knows whether it counts.
         is_refused.store(true, Ordering::SeqCst);

@@ -18,6 +18,7 @@ pub mod damage;
 pub mod enumerate;
 pub mod environment;
 pub mod findings;
+pub mod hooked;
 pub mod image;
 pub mod judge;
 pub mod life;

@@ -12,7 +12,7 @@ use crash::workload::{Dice, Operation};
 use crate::badge::Badge::{DurableOnOk, Semantics};
 use crate::case::Case;
 use crate::cases::crashes::judge_lives;
-use crate::gate::{Gate, GatedDirectory};
+use crate::gate::{Gate, gated};
 use crate::model::{Edit, batch};
 use crate::outcome::{Verdict, ensure, failed};
 use crate::store::Store;
@@ -72,7 +72,7 @@ fn read_while_a_write_waits(trial: &Trial) -> Result<Waiting, String> {
     let directory = std::fs::create_dir(&folder).and_then(|()| RealDirectory::open(&folder, Arc::default()));
     let directory = directory.map_err(|error| format!("no folder for a store: {error}"))?;
     let gate = Arc::new(Gate::default());
-    let directory = Arc::new(GatedDirectory::new(Arc::new(directory), Arc::clone(&gate)));
+    let directory = gated(Arc::new(directory), Arc::clone(&gate));
     let mut store = Store::open_in(trial.plugin(), directory, trial.options(), Durability::Always)?;
     store.apply(&[Edit::put("old", "1"), Edit::put("key", "before")])?;
     gate.close();
