@@ -16,7 +16,7 @@ use std::time::Duration;
 use adapter_api::environment::{Cause, Clock, Directory, Environment, Lanes};
 use adapter_api::{Batch, BatchBuilder, EngineError, Lane, Metric, Mutation, Pressure, Result, Step, Watch};
 use page::PageId;
-use wal::{Log, Lsn, SEGMENT_BYTES_LEAST, lock};
+use wal::{Log, LogOptions, Lsn, SEGMENT_BYTES_LEAST, lock};
 
 use crate::ahead_writer::AheadWriter;
 use crate::checkpointer::{Basis, Checkpointer, Done};
@@ -118,10 +118,10 @@ impl Behind {
     }
 }
 
-/// About how much of the log a record takes: it starts on a block of its own. An eighth of that counts, for small
-/// records fill checkpoints slowly and the log fast.
-fn backlog_bytes(record: usize) -> u64 {
-    (record as u64).max((record as u64 + 60).next_multiple_of(4096) / 8)
+/// What counts as backlog for a record: an eighth of what it takes of the log, for small records fill checkpoints slowly
+/// and the log fast; but its own bytes at least.
+fn backlog_bytes(options: LogOptions, record: usize) -> u64 {
+    (record as u64).max(options.disk_bytes(record) / 8)
 }
 
 /// How far an amount is on the way from one bound to another, in percent.
@@ -265,7 +265,8 @@ impl Store {
         let mut published = lock(&self.published);
         published.pending.add(edit.publish(), &self.tree.frames.places);
         published.position = lsn;
-        self.backlog.fetch_add(backlog_bytes(record.len()) + ahead_bytes, Ordering::Relaxed);
+        self.backlog
+            .fetch_add(backlog_bytes(self.log.options(), record.len()) + ahead_bytes, Ordering::Relaxed);
         drop(published);
         if self.log.needs_preparation() {
             self.lanes.wake(LOG_LANE);

@@ -18,8 +18,8 @@ use wal::{Log, LogOptions, Lsn};
 
 use crate::checkpoint::{self, Found, FoundValue, Reader};
 use crate::files::{self, checkpoint_name};
+use crate::record;
 use crate::values::{self, Resolver, Usage, ValuesFile};
-use crate::{record, store};
 
 /// How many bytes of mutations are gathered before they are done again at once, in the order of their keys;
 /// or a quarter of what the map holds, if that is more. Many, for each time the leaves of the map are read.
@@ -58,8 +58,9 @@ pub(crate) fn open(
     let positions = files::checkpoints(&**directory)?;
     let newest = positions.last().copied().unwrap_or(0);
     let base = read_newest_valid(directory, &positions, disk_value_bytes, map)?;
-    let mut redo = Redo::new(map);
+    let (mut redo, mut backlog) = (Redo::new(map), 0);
     let opened = Log::open(directory, &environment.clock, options, base.position + 1, &mut |lsn, record| {
+        backlog += options.disk_bytes(record.len());
         redo.take(lsn, record)
     });
     let is_whole = base.damage.is_none();
@@ -76,7 +77,7 @@ pub(crate) fn open(
         (Ok(_) | Err(EngineError::Corrupt { .. }), Some(damage)) => return Err(damage),
         (Err(error), _) => return Err(error),
     };
-    let backlog = redo.finish();
+    redo.finish();
     let is_alone = is_whole && positions.len() < 2;
     if is_alone {
         // Left behind by a checkpoint that was never finished: no other one can refer to them.
@@ -175,14 +176,12 @@ pub(crate) fn open_checkpoint(directory: &dyn Directory, position: Lsn) -> Resul
 struct Redo<'a> {
     staged: Staged<'a>,
     changes: Changes,
-    /// About how much of the log the records take.
-    log_bytes: u64,
 }
 
 impl<'a> Redo<'a> {
     fn new(map: &'a VersionedMap) -> Self {
         let staged = map.stage(BatchBuilder::new().as_batch());
-        Self { staged, changes: Changes::new(), log_bytes: 0 }
+        Self { staged, changes: Changes::new() }
     }
 
     fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
@@ -195,7 +194,6 @@ impl<'a> Redo<'a> {
             EngineError::corrupt(format!("log record {lsn}"), malformed.position as u64, message)
         })?;
         mutations.for_each(|mutation| self.gather(mutation));
-        self.log_bytes += store::log_bytes(bytes.len());
         Ok(())
     }
 
@@ -217,11 +215,10 @@ impl<'a> Redo<'a> {
         }
     }
 
-    /// Shows what was done. Returns about how much of the log it took.
-    fn finish(mut self) -> u64 {
+    /// Shows what was done.
+    fn finish(mut self) {
         self.staged.merge(&mut self.changes);
         self.staged.publish();
-        self.log_bytes
     }
 }
 

@@ -84,11 +84,6 @@ impl Numbers {
     }
 }
 
-/// About how many bytes the log takes for a record: it starts on a block of its own.
-pub(crate) fn log_bytes(record: usize) -> u64 {
-    (record as u64 + 60).next_multiple_of(4096)
-}
-
 impl Store {
     pub(crate) fn new(
         environment: Environment,
@@ -153,7 +148,7 @@ impl Store {
         let mut published = lock(&self.published);
         staged.publish();
         *published = lsn;
-        self.backlog.fetch_add(log_bytes(record.len()), Ordering::Relaxed);
+        self.backlog.fetch_add(self.log.options().disk_bytes(record.len()), Ordering::Relaxed);
         drop(published);
         if self.log.needs_preparation() {
             self.lanes.wake(LOG_LANE);

@@ -14,7 +14,7 @@
 //! 48  previous      u32  checksum of the group before; a close group is not counted as one
 //! 52  header check  u32  crc32 of the bytes from 4 to 52, seeded by the segment
 //! 56  records            each: length u32, bytes
-//! ..                     zeros to the next multiple of 4,096
+//! ..                     zeros to the next multiple of 8, of 4,096 where it is the first to reach a block
 //! ```
 //!
 //! The header has a checksum of its own, so that no length is believed before it is checked. The checksum of the
@@ -22,7 +22,7 @@
 //! are. In segments of format 1 it did not leave it out, so it said nothing of the header. The writer and
 //! recovery seal groups here; the reader checks them.
 
-use crate::{BLOCK, Lsn, blocks, planted};
+use crate::{ALIGNMENT, BLOCK, Lsn, blocks, planted};
 
 /// What the checksums of a segment's groups are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +95,9 @@ impl GroupHeader {
         self.first + u64::from(self.records) - 1
     }
 
-    /// Where the next group starts.
+    /// Where it ends: the next group starts there, or with the next block.
     pub(crate) fn end(&self) -> u64 {
-        self.position + blocks(u64::from(self.length))
+        (self.position + u64::from(self.length)).next_multiple_of(ALIGNMENT)
     }
 
     /// Writes everything but the checksum of the group.
@@ -188,7 +188,7 @@ impl GroupBuffer {
         self.records
     }
 
-    /// What the group takes on disk, in bytes.
+    /// What the group takes on disk at most, in bytes, if it starts on a block of its own.
     pub(crate) fn disk_bytes(&self) -> u64 {
         blocks(self.bytes.len() as u64)
     }
@@ -198,9 +198,9 @@ impl GroupBuffer {
         blocks(self.bytes.len() as u64 + RECORD_HEADER_BYTES as u64 + record_bytes)
     }
 
-    /// What a record of so many bytes takes as a group of its own.
-    pub(crate) fn disk_bytes_alone(record_bytes: u64) -> u64 {
-        blocks((HEADER_BYTES + RECORD_HEADER_BYTES) as u64 + record_bytes)
+    /// The bytes of a group that has one record of so many.
+    pub(crate) fn bytes_alone(record_bytes: u64) -> u64 {
+        (HEADER_BYTES + RECORD_HEADER_BYTES) as u64 + record_bytes
     }
 
     /// Appends a record given in parts, of `length` bytes together.
@@ -219,16 +219,21 @@ impl GroupBuffer {
         self.records = records;
     }
 
-    /// Writes header and padding; `header` gives all but length and count. Returns the checksum.
-    pub(crate) fn seal(&mut self, header: &GroupHeader, seal: Seal) -> u32 {
+    /// Writes header and padding; `header` gives all but length and count. Returns where the group ends, and its
+    /// checksum.
+    pub(crate) fn seal(&mut self, header: &GroupHeader, seal: Seal) -> (u64, u32) {
         let length = self.bytes.len();
         // The writer splits groups long before 4 GiB, and records are bounded.
         let stated = u32::try_from(length).expect("a group is bounded well below 4 GiB");
-        GroupHeader { length: stated, records: self.records, ..*header }.encode(&mut self.bytes, seal);
+        let header = GroupHeader { length: stated, records: self.records, ..*header };
+        header.encode(&mut self.bytes, seal);
         let check = seal.of_group(&self.bytes[..length]);
         self.bytes[..4].copy_from_slice(&check.to_le_bytes());
-        self.bytes.resize(blocks(length as u64) as usize, 0);
-        check
+        // Whoever wrote to the block before has filled it up.
+        let is_filled_up = header.end() <= blocks(header.position);
+        let padded = if is_filled_up { header.end() } else { blocks(header.end()) };
+        self.bytes.resize((padded - header.position) as usize, 0);
+        (header.end(), check)
     }
 
     /// The bytes of a sealed group.
@@ -301,7 +306,7 @@ mod tests {
         assert_eq!(bytes.len(), 4096);
         let read = GroupHeader::decode(&bytes, 3, 8192, SEAL).unwrap();
         assert_eq!(read, GroupHeader { length: 67, records: 2, ..header(Kind::Records) });
-        assert_eq!((read.last(), read.end()), (6, 12288));
+        assert_eq!((read.last(), read.end()), (6, 8192 + 72));
         assert!(verify(&bytes[..67], SEAL).is_some());
         assert_eq!(records(&bytes[..67], 2).unwrap(), [&b"abc"[..], b""]);
         assert_eq!(records(&bytes[..67], 1), None);
@@ -341,7 +346,7 @@ mod tests {
         let of = |first, format| {
             let mut group = GroupBuffer::new();
             group.push(&[b"equal"], 5);
-            group.seal(&GroupHeader { first, ..header(Kind::Records) }, Seal { seed: 9, format })
+            group.seal(&GroupHeader { first, ..header(Kind::Records) }, Seal { seed: 9, format }).1
         };
         assert_ne!(of(5, 2), of(6, 2));
         assert_eq!(of(5, 1), of(6, 1), "what was wrong with format 1");

@@ -32,14 +32,16 @@
 //!                    spare-000000000000000a a file on its way to become a segment; its bytes mean nothing
 //!
 //! a segment          | header, 4 KiB | group | group | … | end |        fixed size, written front to back
-//! a group            | header, 56 B | record | record | … | zeros to the next 4 KiB |
+//! a group            | header, 56 B | record | record | … | zeros to the next multiple of 8 bytes |
 //! a record           | length u32 | bytes |
 //! ```
 //!
 //! The exact bytes are drawn in `segment` and in `group`; all numbers are little-endian. Records have dense
 //! sequence numbers ([`Lsn`]) from 1. A *group* is what was appended between two calls that make it durable;
-//! it is one write. Each group starts on a fresh block of 4 KiB, so a block that was acknowledged is never
-//! written again.
+//! it is one write. Once a sync has begun, the next group starts on a fresh block of 4 KiB, so a block that was
+//! acknowledged is never written again. Groups that no sync parts lie one behind the other: where syncs are left to
+//! later, a small record costs its own bytes and not a block. Whoever first writes to a block fills it up with
+//! zeros, so whether a group shares its block is seen from the bytes behind the one before it.
 //!
 //! # When bytes are valid
 //!
@@ -116,8 +118,10 @@ pub type Lsn = u64;
 /// What replay calls with each record, in order.
 pub type Replay<'a> = dyn FnMut(Lsn, &[u8]) -> adapter_api::Result<()> + 'a;
 
-/// Groups start on a multiple of this many bytes: what a device writes as a whole at best.
+/// What a device writes as a whole at best, in bytes: no block is written again once a sync of it has begun.
 const BLOCK: u64 = 4096;
+/// Groups start on a multiple of this many bytes.
+const ALIGNMENT: u64 = 8;
 
 /// Rounds up to whole blocks.
 const fn blocks(bytes: u64) -> u64 {

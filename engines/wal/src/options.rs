@@ -2,7 +2,8 @@
 
 use adapter_api::{Durability, OptionSpec};
 
-use crate::BLOCK;
+use crate::group::GroupBuffer;
+use crate::{BLOCK, blocks};
 
 /// The least size of a segment that users may set, in bytes.
 pub const SEGMENT_BYTES_LEAST: u64 = 64 << 10;
@@ -39,6 +40,13 @@ impl Default for LogOptions {
 }
 
 impl LogOptions {
+    /// About how many bytes the log takes for a record of so many, if it is a group by itself: whole blocks where each
+    /// group waits for the device, else little more than its own.
+    pub fn disk_bytes(&self, record_bytes: usize) -> u64 {
+        let alone = GroupBuffer::bytes_alone(record_bytes as u64);
+        if self.durability == Durability::Always { blocks(alone) } else { alone }
+    }
+
     /// The size of a segment, in whole blocks.
     pub(crate) fn segment_len(&self) -> u64 {
         self.segment_bytes.clamp(4 * BLOCK, SEGMENT_BYTES_MOST).next_multiple_of(BLOCK)

@@ -5,9 +5,9 @@
 
 use std::io;
 
-use crate::group::{self, GroupHeader, HEADER_BYTES};
+use crate::group::{self, GroupHeader, HEADER_BYTES, claims_place};
 use crate::segment::Segment;
-use crate::{BLOCK, blocks};
+use crate::{ALIGNMENT, blocks};
 
 /// How much is read at once, in bytes.
 const WINDOW: u64 = 1 << 20;
@@ -45,26 +45,42 @@ impl<'a> SegmentReader<'a> {
         Ok(group::verify(bytes, seal).map(|check| Group { header, check, bytes }))
     }
 
+    /// Where the group behind one that ends at `end` begins: right there if there is anything, else with the next block.
+    pub(crate) fn place_behind(&mut self, end: u64) -> io::Result<u64> {
+        let head = (blocks(end) - end).min(HEADER_BYTES as u64);
+        let shares = self.bytes_at(end, head)?.is_some_and(|head| head.iter().any(|byte| *byte != 0));
+        Ok(if shares { end } else { blocks(end) })
+    }
+
     /// The first valid group at or behind `position`.
-    pub(crate) fn next_group(&mut self, mut position: u64) -> io::Result<Option<(GroupHeader, u32)>> {
-        while position < self.segment.len {
-            if let Some(group) = self.group_at(position)? {
-                return Ok(Some((group.header, group.check)));
+    pub(crate) fn next_group(&mut self, position: u64) -> io::Result<Option<GroupHeader>> {
+        for place in (position..self.segment.len).step_by(ALIGNMENT as usize) {
+            if self.claims_place(place)?
+                && let Some(group) = self.group_at(place)?
+            {
+                return Ok(Some(group.header));
             }
-            position += BLOCK;
         }
         Ok(None)
     }
 
     /// How many bytes of a group that is not whole lie at `position`; 0 if no write shows.
     pub(crate) fn torn_bytes(&mut self, position: u64) -> io::Result<u64> {
-        let (number, seal, rest) =
-            (self.segment.number, self.segment.seal, self.segment.len.saturating_sub(position));
-        let Some(head) = self.bytes_at(position, HEADER_BYTES as u64)? else { return Ok(0) };
-        if let Some(header) = GroupHeader::decode(head, number, position, seal) {
-            return Ok(blocks(u64::from(header.length)).min(rest));
+        if !self.claims_place(position)? {
+            return Ok(0);
         }
-        Ok(if group::claims_place(head, number, position) { BLOCK.min(rest) } else { 0 })
+        let (number, seal) = (self.segment.number, self.segment.seal);
+        let head = self.bytes_at(position, HEADER_BYTES as u64)?;
+        let header = head.and_then(|head| GroupHeader::decode(head, number, position, seal));
+        let end = header.map_or(blocks(position + 1), |header| header.end());
+        Ok(end.min(self.segment.len) - position)
+    }
+
+    /// Whether the bytes at `position` claim to be a group of this place, be they whole or not.
+    fn claims_place(&mut self, position: u64) -> io::Result<bool> {
+        let number = self.segment.number;
+        let head = self.bytes_at(position, HEADER_BYTES as u64)?;
+        Ok(head.is_some_and(|head| claims_place(head, number, position)))
     }
 
     /// The bytes of a range, `None` if it reaches behind the end of the file.

@@ -190,11 +190,13 @@ impl<'a> Walk<'a> {
     /// lies behind if the chain broke there.
     fn read_segment(&mut self, link: &Link, replay: &mut Replay<'_>) -> Result<(u64, Behind)> {
         let segment = &self.segments[link.index].segment;
+        let failed = |error| failed_on(&segment.name, "read", error);
         let mut reader = SegmentReader::new(segment);
         let mut position = FIRST_POSITION;
         self.unused.clear();
         while link.end != Some(self.at) {
-            let read = reader.group_at(position).map_err(|error| failed_on(&segment.name, "read", error))?;
+            position = reader.place_behind(position).map_err(failed)?;
+            let read = reader.group_at(position).map_err(failed)?;
             match read.filter(|group| self.follows(&group.header)) {
                 Some(group) => {
                     position = group.header.end();
@@ -272,7 +274,7 @@ impl<'a> Walk<'a> {
         let mut reader = SegmentReader::new(segment);
         let mut behind = Behind::default();
         let mut from = position;
-        while let Some((header, _)) =
+        while let Some(header) =
             reader.next_group(from).map_err(|error| failed_on(&segment.name, "read", error))?
         {
             // A segment that lost its first group is no part of the chain, though it may hold copies of the groups
@@ -468,8 +470,8 @@ impl Files<'_> {
         last: Lsn,
         groups: &[(&Segment, GroupHeader)],
     ) -> Result<Start> {
-        let bytes: u64 = groups.iter().map(|(_, header)| blocks(u64::from(header.length))).sum();
-        let needed = Segment::len_for(BLOCK + bytes);
+        let bytes: u64 = groups.iter().map(|(_, header)| header.end() - header.position).sum();
+        let needed = Segment::len_for(BLOCK + blocks(bytes));
         let full = |error: io::Error| match is_full(&error) {
             true => EngineError::full(format!(
                 "the log needs room for a segment of {needed} bytes to open ({error}); nothing was lost: free some \
@@ -497,15 +499,19 @@ impl Files<'_> {
                 previous,
             };
             let records = u64::from(group.records());
-            let check = group.seal(&header, seal);
+            let (end, check) = group.seal(&header, seal);
             blank.file.write_at(&[IoSlice::new(group.bytes())], position, Cause::Log).map_err(full)?;
-            position += group.bytes().len() as u64;
+            position = end;
             chain = Cut { next: chain.next + records, previous: check };
             Ok::<(), EngineError>(())
         };
         write(&mut group, Kind::Open)?;
+        let mut source: Option<(u64, SegmentReader<'_>)> = None;
         for (segment, header) in groups {
-            let mut reader = SegmentReader::new(segment);
+            let (_, reader) = match &mut source {
+                Some(open) if open.0 == segment.number => open,
+                other => other.insert((segment.number, SegmentReader::new(segment))),
+            };
             let read =
                 reader.group_at(header.position).map_err(|error| failed_on(&segment.name, "read", error))?;
             let read = read.ok_or_else(|| {

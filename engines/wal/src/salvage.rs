@@ -9,7 +9,7 @@ use crate::chain::{self, Names, Surveyed};
 use crate::group::{FIRST_POSITION, GroupHeader, records};
 use crate::reader::SegmentReader;
 use crate::segment::failed_on;
-use crate::{Lsn, Recovery, Replay};
+use crate::{Lsn, Recovery, Replay, blocks};
 
 /// Calls `replay` with every record from number `from` on that can still be read, in order, each at most
 /// once. What is damaged or missing is skipped and told to `watch`. Writes nothing.
@@ -62,11 +62,12 @@ impl Taker<'_> {
         let mut reader = SegmentReader::new(segment);
         let mut position = FIRST_POSITION;
         self.recovery.segments_read += 1;
-        while let Some((header, _)) = reader.next_group(position).map_err(failed)? {
+        while let Some(header) = reader.next_group(position).map_err(failed)? {
             if header.first >= end && header.records > 0 {
                 break;
             }
-            if header.position > position {
+            // A group has a block of its own wherever a sync came before it.
+            if header.position > position && header.position != blocks(position) {
                 let skipped = header.position - position;
                 let message = format!("{skipped} bytes are damaged and were skipped");
                 self.watch.finding(EngineError::corrupt(&segment.name, position, message));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  magic     8 bytes  "ENGBAYWL"
-//!  8  format    u32      2; in format 1 the checksum of a group is another (see `group`)
+//!  8  format    u32      3; up to 2 each group had a block of its own, in 1 the checksum of a group was another
 //! 12  block     u32      4,096
 //! 16  log id    u64      the same in all segments of a log
 //! 24  number    u64      also in the name of the file; new at each use of the file
@@ -23,11 +23,13 @@ use adapter_api::environment::{Cause, Directory, File, OpenFile, read_exact_at};
 use adapter_api::{EngineError, Result};
 
 use crate::group::{FIRST_POSITION, Seal, checksum};
-use crate::{BLOCK, planted};
+use crate::{BLOCK, blocks, planted};
 
 const MAGIC: [u8; 8] = *b"ENGBAYWL";
 /// The format that is written, and the newest that is read.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
+/// The first format in which groups share blocks.
+const SHARED_BLOCKS: u32 = 3;
 const HEADER_BYTES: usize = 64;
 const SEGMENT_PREFIX: &str = "log-";
 const SPARE_PREFIX: &str = "spare-";
@@ -172,9 +174,15 @@ impl Segment {
         Ok(Self::new(&header, file))
     }
 
-    /// How many bytes of groups fit at `position`. The last block is kept for the group that ends a session.
+    /// Where a group may start that is written behind one that ends at `end`, with no sync between them.
+    pub(crate) fn place_behind(&self, end: u64) -> u64 {
+        if self.seal.format >= SHARED_BLOCKS { end } else { blocks(end) }
+    }
+
+    /// How many bytes of groups fit behind `position`, wherever in its block the next one starts. The last block is
+    /// kept for the group that ends a session.
     pub(crate) fn room_at(&self, position: u64) -> u64 {
-        (self.len - BLOCK).saturating_sub(position)
+        (self.len - BLOCK).saturating_sub(blocks(position))
     }
 
     /// How long a file must be to take a group of so many bytes.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use adapter_api::environment::{Cause, Clock, File, is_full};
 use adapter_api::{Durability, EngineError, Result};
 
-use crate::Lsn;
 use crate::chain::Cut;
 use crate::group::{FIRST_POSITION, GroupBuffer, GroupHeader, Kind};
 use crate::metrics::Counters;
@@ -21,6 +20,7 @@ use crate::options::RECORD_BYTES_MAX;
 use crate::segment::{Segment, failed_on};
 use crate::spare::{Live, Pool, Preparer};
 use crate::syncs::Syncs;
+use crate::{Lsn, blocks};
 
 /// Groups below this many bytes are written by one durable write, larger ones by a write and a data sync.
 /// Measured on ext4 over zero-filled files, median: 4 KiB 87 against 119 µs, 64 KiB 109 against 109 µs.
@@ -48,6 +48,7 @@ pub(crate) struct Surroundings {
 pub(crate) struct Writer {
     around: Surroundings,
     segment: Segment,
+    /// Where the next group starts; on a fresh block if a sync has begun since the last one.
     position: u64,
     /// Checksum of the last group of the chain.
     previous: u32,
@@ -94,14 +95,15 @@ impl Writer {
         around.counters.current_len.store(start.segment.len, Ordering::Relaxed);
         Self {
             around,
+            // What is there may have been acknowledged.
+            position: blocks(start.position),
+            synced_to: blocks(start.position),
             segment: start.segment,
-            position: start.position,
             previous: start.chain.previous,
             group: GroupBuffer::new(),
             next: start.chain.next,
             written: last,
             durable: last,
-            synced_to: start.position,
             unsynced_since: None,
             ended: None,
         }
@@ -120,7 +122,7 @@ impl Writer {
         if !self.group.is_empty() && !self.fits(needed) && Segment::len_for(needed) > self.around.segment_len
         {
             // Only a record that is too large by itself gets a segment of its own size.
-            needed = GroupBuffer::disk_bytes_alone(length);
+            needed = blocks(GroupBuffer::bytes_alone(length));
             self.write_group(false)?;
         }
         self.make_room(needed)?;
@@ -174,23 +176,29 @@ impl Writer {
 
     /// What a sync must cover if the oldest bytes that need one were written at or before `written_by`.
     /// Nothing once the log has ended: after a failure no sync can make up for it.
-    pub(crate) fn pending_sync(&self, written_by: Duration) -> Option<PendingSync> {
+    pub(crate) fn pending_sync(&mut self, written_by: Duration) -> Option<PendingSync> {
         self.unsynced_since().filter(|since| *since <= written_by).map(|_| self.sync_of_all())
     }
 
     /// The same if so many bytes need a sync.
-    pub(crate) fn pending_sync_of(&self, bytes: u64) -> Option<PendingSync> {
+    pub(crate) fn pending_sync_of(&mut self, bytes: u64) -> Option<PendingSync> {
         let is_due = self.position - self.synced_to >= bytes;
         self.unsynced_since().filter(|_| is_due).map(|_| self.sync_of_all())
     }
 
-    fn sync_of_all(&self) -> PendingSync {
+    fn sync_of_all(&mut self) -> PendingSync {
+        self.leave_block();
         PendingSync {
             file: Arc::clone(&self.segment.file),
             segment: self.segment.number,
             position: self.position,
             written: self.written,
         }
+    }
+
+    /// A sync begins: what it covers is in blocks that are not written again.
+    fn leave_block(&mut self) {
+        self.position = blocks(self.position);
     }
 
     /// When the oldest bytes were written that need a sync, and can have one.
@@ -266,8 +274,8 @@ impl Writer {
             self.rotate()?;
         }
         let header = self.header(Kind::Records, self.next - u64::from(self.group.records()));
-        let check = self.group.seal(&header, self.segment.seal);
-        let bytes = self.group.disk_bytes();
+        let (end, check) = self.group.seal(&header, self.segment.seal);
+        let bytes = self.group.bytes().len() as u64;
         let slices = [IoSlice::new(self.group.bytes())];
         let (file, at) = (&self.segment.file, self.position);
         // A durable write covers its own bytes only: bytes before it that need a sync must get one.
@@ -279,12 +287,13 @@ impl Writer {
         self.or_fail("write", written)?;
         self.group.clear();
         self.previous = check;
-        self.position += bytes;
+        self.position = self.segment.place_behind(end);
         self.written = self.next - 1;
         Counters::add(&self.around.counters.groups, 1);
         Counters::add(&self.around.counters.bytes_written, bytes);
         if at_once {
             Counters::add(&self.around.counters.syncs, 1);
+            self.leave_block();
             self.note_durable(self.written);
             self.note_synced_to(self.position);
         } else {
@@ -316,6 +325,7 @@ impl Writer {
     }
 
     fn sync(&mut self) -> Result<()> {
+        self.leave_block();
         let outcome = self.around.syncs.run(|| self.segment.file.sync_data());
         self.or_fail("sync", outcome)?;
         Counters::add(&self.around.counters.syncs, 1);

@@ -198,7 +198,8 @@ fn a_file_that_lost_its_end_is_refused() {
 #[test]
 fn a_segment_that_recovery_wrote_and_that_lost_its_first_groups_is_refused() {
     let (disk, mut model) = small_log(false);
-    // Recovery writes the last record again, into a segment of its own, and the next one follows there.
+    // Recovery writes the last record again, into a segment of its own, and the next one follows there on a block of its
+    // own.
     let options = LogOptions { segment_bytes: 8 * 4096, ..small(Durability::Always) };
     let (log, recovery) = model.open(&disk.root(), options, 6).unwrap();
     assert_eq!(recovery.rewritten, 1);
@@ -206,7 +207,7 @@ fn a_segment_that_recovery_wrote_and_that_lost_its_first_groups_is_refused() {
     drop(log);
     let mut contents = disk.contents();
     let (name, bytes) = contents.iter_mut().rfind(|(name, _)| name.starts_with("log-")).unwrap();
-    Arc::make_mut(bytes)[4096..3 * 4096].fill(0);
+    Arc::make_mut(bytes)[4096..2 * 4096].fill(0);
     let name = name.clone();
     let error = open(&Disk::with_contents(&contents), &model).unwrap_err();
     assert!(matches!(&error, EngineError::Corrupt { file, .. } if *file == name), "{error}");

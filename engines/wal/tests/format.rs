@@ -1,4 +1,4 @@
-//! A log of format 1, written once and kept: it opens for ever.
+//! A log of each format, written once and kept: it opens for ever.
 //!
 //! `ENGINEBAY_BLESS=1 cargo test -p wal --test format` writes it anew, on a deliberate change of the format.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use adapter_api::environment::{Clock, OpenFile};
 use adapter_api::{Durability, EngineError, OptionKind};
 use crash::environment::Disk;
-use wal::{Log, Lsn, log_segment_option};
+use wal::{Log, LogOptions, Lsn, log_segment_option};
 use workload::small;
 
 const NAME: &str = "log-0000000000000001";
@@ -37,61 +37,87 @@ impl Clock for Stopped {
     }
 }
 
+/// Segments of so many bytes.
+const SEGMENT_BYTES: u64 = 8 * 4096;
+
 fn open(disk: &Disk, from: Lsn) -> Result<(Log, Vec<Vec<u8>>), EngineError> {
     let (clock, mut read): (Arc<dyn Clock>, _) = (Arc::new(Stopped), Vec::new());
     let replay = &mut |_, record: &[u8]| {
         read.push(record.to_vec());
         Ok(())
     };
-    let (log, _) = Log::open(&disk.root(), &clock, small(Durability::Always), from, replay)?;
+    let options = LogOptions { segment_bytes: SEGMENT_BYTES, ..small(Durability::Os) };
+    let (log, _) = Log::open(&disk.root(), &clock, options, from, replay)?;
     Ok((log, read))
 }
 
-/// A log of one segment with two groups, closed in order.
+/// A log of one segment, closed in order: two groups in one block, and one in another.
 fn write_log() -> Disk {
     let disk = Disk::default();
     let (log, _) = open(&disk, 1).unwrap();
-    let records = records();
-    for record in &records {
-        log.append(&[record]).unwrap();
+    for record in records() {
+        match log.append(&[&record]).unwrap() {
+            2 => {}
+            3 => {
+                log.make_durable(3).unwrap();
+                log.sync().unwrap();
+            }
+            lsn => log.make_durable(lsn).unwrap(),
+        }
     }
-    log.make_durable(4).unwrap();
     log.close().unwrap();
     disk
 }
 
 #[test]
-fn a_segment_of_format_2_is_read_and_written_to_the_last_byte() {
+fn a_segment_of_format_3_is_read_and_written_to_the_last_byte() {
     let written = write_log().contents();
     assert_eq!((written.len(), written[0].0.as_str()), (1, NAME));
     // The zeros at the end are left out of the file.
     let end = written[0].1.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     if std::env::var_os("ENGINEBAY_BLESS").is_some() {
-        std::fs::write(golden(2), &written[0].1[..end]).unwrap();
+        std::fs::write(golden(3), &written[0].1[..end]).unwrap();
     }
-    let kept = std::fs::read(golden(2)).unwrap();
+    let kept = std::fs::read(golden(3)).unwrap();
     assert!(
         kept == written[0].1[..end],
         "the format has changed: raise its number, and read the old one too"
     );
-    assert_eq!(open(&kept_log(2), 1).unwrap().1, records());
+    assert_eq!(open(&kept_log(3), 1).unwrap().1, records());
 }
 
-/// The log whose only segment was kept when its format was new.
+/// The log whose only segment was kept when its format was new. Segments of older formats were shorter; their length
+/// is in the header.
 fn kept_log(format: u32) -> Disk {
     let mut kept = std::fs::read(golden(format)).unwrap();
-    kept.resize(16384, 0);
+    kept.resize(SEGMENT_BYTES as usize, 0);
+    kept[40..48].copy_from_slice(&SEGMENT_BYTES.to_le_bytes());
+    seal_header(&mut kept);
     Disk::with_contents(&[(NAME.to_string(), Arc::new(kept))])
 }
 
+fn seal_header(segment: &mut [u8]) {
+    let check = crc32fast::hash(&segment[..60]);
+    segment[60..64].copy_from_slice(&check.to_le_bytes());
+}
+
 #[test]
-fn a_segment_of_format_1_is_read_and_gone_on_with() {
-    let disk = kept_log(1);
-    let (log, read) = open(&disk, 1).unwrap();
-    assert_eq!(read, records());
-    log.make_durable(log.append(&[b"one more"]).unwrap()).unwrap();
-    drop(log);
-    assert_eq!(open(&disk, 1).unwrap().1, [records(), vec![b"one more".to_vec()]].concat());
+fn a_segment_of_an_older_format_is_read_and_gone_on_with_a_block_for_each_group() {
+    for format in [1, 2] {
+        let disk = kept_log(format);
+        let (log, read) = open(&disk, 1).unwrap();
+        assert_eq!(read, records());
+        for record in [b"one more", b"two more"] {
+            log.make_durable(log.append(&[record]).unwrap()).unwrap();
+        }
+        drop(log);
+        let segment = &disk.contents()[0].1;
+        let of_groups = |at: &usize| segment[at + 8..at + 10] == 0x4757_u16.to_le_bytes();
+        let groups = (4096..segment.len()).step_by(4096).filter(of_groups).count();
+        assert_eq!((u32::from(segment[8]), groups), (format, 5), "open, records, close, one more, two more");
+        let read = open(&disk, 1).unwrap().1;
+        assert_eq!(read, [records(), vec![b"one more".to_vec(), b"two more".to_vec()]].concat());
+    }
 }
 
 #[test]
@@ -99,12 +125,11 @@ fn a_newer_format_is_refused_by_name() {
     let disk = write_log();
     let contents = disk.contents();
     let mut newer = contents[0].1.to_vec();
-    newer[8] = 3;
-    let check = crc32fast::hash(&newer[..60]);
-    newer[60..64].copy_from_slice(&check.to_le_bytes());
+    newer[8] = 4;
+    seal_header(&mut newer);
     let error = open(&Disk::with_contents(&[(NAME.to_string(), Arc::new(newer))]), 1).unwrap_err();
     assert!(matches!(error, EngineError::Rejected { .. }), "{error}");
-    assert!(error.to_string().contains(NAME) && error.to_string().contains("format 3"), "{error}");
+    assert!(error.to_string().contains(NAME) && error.to_string().contains("format 4"), "{error}");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn in_the_class_os_a_quarter_of_a_segment_is_synced_by_the_lane_and_no_zeros_are
     let written = place.counters.counts().written_bytes[Cause::Log as usize];
     assert!(written < options.segment_bytes / 4, "{written} bytes before the first record");
     for lsn in 1..=80 {
-        assert_eq!(log.append(&[&[7; 4000]]).unwrap(), lsn);
+        assert_eq!(log.append(&[&[7; 4036]]).unwrap(), lsn);
         log.make_durable(lsn).unwrap();
         let (asks, durable) = (log.needs_preparation(), log.durable());
         assert_eq!(log.sync_due().unwrap() == Step::More, asks, "record {lsn}");
