@@ -53,6 +53,8 @@ pub(crate) const HEADER_BYTES: usize = 56;
 /// What a record costs beyond its bytes.
 const RECORD_HEADER_BYTES: usize = 4;
 const MAGIC: u16 = 0x4757;
+/// Where the number of the segment is in a header.
+pub(crate) const SEGMENT_AT: usize = 16;
 /// The group buffer gives memory beyond this many bytes back after a large group.
 const BUFFER_KEPT: usize = 4 << 20;
 
@@ -106,7 +108,7 @@ impl GroupHeader {
         into[8..10].copy_from_slice(&MAGIC.to_le_bytes());
         into[10..12].copy_from_slice(&[self.kind as u8, u8::from(self.settled)]);
         into[12..16].copy_from_slice(&self.records.to_le_bytes());
-        into[16..24].copy_from_slice(&self.segment.to_le_bytes());
+        into[SEGMENT_AT..24].copy_from_slice(&self.segment.to_le_bytes());
         into[24..32].copy_from_slice(&self.position.to_le_bytes());
         into[32..40].copy_from_slice(&self.first.to_le_bytes());
         into[40..48].copy_from_slice(&self.durable.to_le_bytes());
@@ -126,7 +128,7 @@ impl GroupHeader {
             settled: header[11] != 0,
             length: number_u32(header, 4),
             records: number_u32(header, 12),
-            segment: number_u64(header, 16),
+            segment: number_u64(header, SEGMENT_AT),
             position: number_u64(header, 24),
             first: number_u64(header, 32),
             durable: number_u64(header, 40),
@@ -145,7 +147,9 @@ impl GroupHeader {
 /// Whether the bytes at `position` claim to be a group of this place, be they whole or not.
 pub(crate) fn claims_place(bytes: &[u8], segment: u64, position: u64) -> bool {
     let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return false };
-    number_u16(header, 8) == MAGIC && number_u64(header, 16) == segment && number_u64(header, 24) == position
+    number_u16(header, 8) == MAGIC
+        && number_u64(header, SEGMENT_AT) == segment
+        && number_u64(header, 24) == position
 }
 
 /// The checksum of a whole group, if it is the one that the group states.
@@ -212,11 +216,10 @@ impl GroupBuffer {
         self.records += 1;
     }
 
-    /// Puts in the records of another group, as they lie there.
+    /// Appends the records of another group, as they lie there.
     pub(crate) fn copy(&mut self, group: &[u8], records: u32) {
-        self.clear();
         self.bytes.extend_from_slice(&group[HEADER_BYTES..]);
-        self.records = records;
+        self.records += records;
     }
 
     /// Writes header and padding; `header` gives all but length and count. Returns where the group ends, and its

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::group::{self, GroupHeader, HEADER_BYTES, claims_place};
+use crate::group::{self, GroupHeader, HEADER_BYTES, SEGMENT_AT, claims_place};
 use crate::segment::Segment;
 use crate::{ALIGNMENT, blocks};
 
@@ -53,34 +53,39 @@ impl<'a> SegmentReader<'a> {
     }
 
     /// The first valid group at or behind `position`.
-    pub(crate) fn next_group(&mut self, position: u64) -> io::Result<Option<GroupHeader>> {
-        for place in (position..self.segment.len).step_by(ALIGNMENT as usize) {
-            if self.claims_place(place)?
-                && let Some(group) = self.group_at(place)?
-            {
-                return Ok(Some(group.header));
+    pub(crate) fn next_group(&mut self, mut position: u64) -> io::Result<Option<GroupHeader>> {
+        while position < self.segment.len {
+            let end = blocks(position + 1);
+            if self.may_begin_in(position, end)? {
+                for place in (position..end).step_by(ALIGNMENT as usize) {
+                    if let Some(group) = self.group_at(place)? {
+                        return Ok(Some(group.header));
+                    }
+                }
             }
+            position = end;
         }
         Ok(None)
     }
 
-    /// How many bytes of a group that is not whole lie at `position`; 0 if no write shows.
-    pub(crate) fn torn_bytes(&mut self, position: u64) -> io::Result<u64> {
-        if !self.claims_place(position)? {
-            return Ok(0);
-        }
-        let (number, seal) = (self.segment.number, self.segment.seal);
-        let head = self.bytes_at(position, HEADER_BYTES as u64)?;
-        let header = head.and_then(|head| GroupHeader::decode(head, number, position, seal));
-        let end = header.map_or(blocks(position + 1), |header| header.end());
-        Ok(end.min(self.segment.len) - position)
+    /// Whether a group may begin in this part of a block: then the number of the segment is there. This is what is looked
+    /// at in all of a segment when a log is opened, so it has no branches.
+    fn may_begin_in(&mut self, start: u64, end: u64) -> io::Result<bool> {
+        let number = self.segment.number;
+        let end = (end + SEGMENT_AT as u64).min(self.segment.len);
+        let Some(bytes) = self.bytes_at(start, end - start)? else { return Ok(false) };
+        let words = bytes.get(SEGMENT_AT..).unwrap_or_default().as_chunks().0;
+        Ok(words.iter().fold(false, |is_there, word| is_there | (u64::from_le_bytes(*word) == number)))
     }
 
-    /// Whether the bytes at `position` claim to be a group of this place, be they whole or not.
-    fn claims_place(&mut self, position: u64) -> io::Result<bool> {
-        let number = self.segment.number;
-        let head = self.bytes_at(position, HEADER_BYTES as u64)?;
-        Ok(head.is_some_and(|head| claims_place(head, number, position)))
+    /// How many bytes of a group that is not whole lie at `position`; 0 if no write shows.
+    pub(crate) fn torn_bytes(&mut self, position: u64) -> io::Result<u64> {
+        let (number, seal, len) = (self.segment.number, self.segment.seal, self.segment.len);
+        let Some(head) = self.bytes_at(position, HEADER_BYTES as u64)? else { return Ok(0) };
+        if let Some(header) = GroupHeader::decode(head, number, position, seal) {
+            return Ok(header.end().min(len) - position);
+        }
+        Ok(if claims_place(head, number, position) { blocks(position + 1) - position } else { 0 })
     }
 
     /// The bytes of a range, `None` if it reaches behind the end of the file.

@@ -20,6 +20,9 @@ use crate::spare::{Live, Pool, Preparer, Retired, scramble};
 use crate::writer::Start;
 use crate::{BLOCK, Log, LogOptions, Lsn, Replay, blocks, planted};
 
+/// So many bytes of small groups become one when they are written again.
+const REWRITTEN_BYTES: u64 = 1 << 20;
+
 /// What was found when a log was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
@@ -503,6 +506,7 @@ impl Files<'_> {
             blank.file.write_at(&[IoSlice::new(group.bytes())], position, Cause::Log).map_err(full)?;
             position = end;
             chain = Cut { next: chain.next + records, previous: check };
+            group.clear();
             Ok::<(), EngineError>(())
         };
         write(&mut group, Kind::Open)?;
@@ -518,6 +522,11 @@ impl Files<'_> {
                 EngineError::corrupt(&segment.name, header.position, "a group changed while it was read")
             })?;
             group.copy(read.bytes, header.records);
+            if group.disk_bytes() >= REWRITTEN_BYTES {
+                write(&mut group, Kind::Records)?;
+            }
+        }
+        if !group.is_empty() {
             write(&mut group, Kind::Records)?;
         }
         let segment = preparer.publish(&blank, &header).map_err(full)?;
