@@ -6,6 +6,7 @@
 //!
 //! Promises: a batch becomes visible at one instant, when all of it is there. Called by the public `apply`.
 
+use crate::abreast::ABREAST;
 use crate::node::{Leaf, NodeId};
 use crate::records::{Appender, Record, Ref};
 use crate::row::{Found, ROOM, Sought};
@@ -38,26 +39,63 @@ impl Tree {
             panic!("a batch has come in halfway, and nothing can come in behind it");
         };
         let batch = self.published.load(Ordering::Relaxed) + 1;
-        let mut records = self.records.appender();
-        for (key, value) in entries {
-            let record = Record { older: None, batch, key, value };
-            self.put(&mut writer, &mut records, record);
+        let (mut records, mut entries) = (self.records.appender(), entries.into_iter());
+        let mut abreast = [(&[][..], &[][..]); ABREAST];
+        loop {
+            let mut count = 0;
+            for (place, entry) in abreast.iter_mut().zip(&mut entries) {
+                *place = entry;
+                count += 1;
+            }
+            match &abreast[..count] {
+                [] => break,
+                [(key, value)] => {
+                    let record = Record { older: None, batch, key, value };
+                    self.put(&mut writer, &mut records, self.leaf_of(key), record);
+                }
+                some => self.put_each(&mut writer, &mut records, batch, some),
+            }
         }
         self.published.store(batch, Ordering::Release);
     }
 
-    fn put(&self, writer: &mut Writer, records: &mut Appender<'_>, mut record: Record<'_>) {
-        let key = record.key;
+    /// Puts a few entries, whose ways down are gone side by side.
+    fn put_each(
+        &self,
+        writer: &mut Writer,
+        records: &mut Appender<'_>,
+        batch: u32,
+        entries: &[(&[u8], &[u8])],
+    ) {
+        let mut keys = [&[][..]; ABREAST];
+        keys.iter_mut().zip(entries).for_each(|(place, (key, _))| *place = key);
+        let leaves = self.leaves_for(&keys[..entries.len()], |node, sought| self.child_of(node, sought));
+        let nexts = leaves.map(|leaf| leaf.map_or(0, |leaf| leaf.node.next()));
+        for (((key, value), leaf), next) in entries.iter().zip(leaves.into_iter().flatten()).zip(nexts) {
+            // What came in before this may have divided the leaf.
+            let leaf = if leaf.node.next() == next { leaf } else { self.leaf_of(key) };
+            self.put(writer, records, leaf, Record { older: None, batch, key, value });
+        }
+    }
+
+    /// The leaf that a key belongs to, for the writer, beside whom nobody divides.
+    fn leaf_of(&self, key: &[u8]) -> &Leaf {
         let (height, mut node) = self.root();
-        writer.path.clear();
         for level in (0..height).rev() {
-            writer.path.push(node);
-            let branch = self.branches.get(node);
-            node = branch.child(branch.node.row.rank(&self.records, Sought { key, passes_equal: true }));
+            node = self.child_of(node, Sought { key, passes_equal: true });
             self.prefetch(level, node);
         }
-        let leaf = self.leaves.get(node);
-        match leaf.node.row.find(&self.records, key) {
+        self.leaves.get(node)
+    }
+
+    fn child_of(&self, node: NodeId, sought: Sought<'_>) -> NodeId {
+        let branch = self.branches.get(node);
+        branch.child(branch.node.row.rank(&self.records, sought))
+    }
+
+    /// Puts a record into the leaf that its key belongs to.
+    fn put(&self, writer: &mut Writer, records: &mut Appender<'_>, leaf: &Leaf, mut record: Record<'_>) {
+        match leaf.node.row.find(&self.records, record.key) {
             Found::At(at, newest) => {
                 record.older = Some(self.records.older(newest));
                 leaf.node.row.replace(at, records.append(&record));
@@ -76,15 +114,14 @@ impl Tree {
             row.insert(&self.records, at, record, |_| {});
             return;
         }
+        self.find_path(writer, self.records.key(record));
         // Behind all others, the others stay together: so keys that come in order leave full leaves.
         let middle = if at == ROOM { ROOM } else { ROOM / 2 };
         let fence = (middle..ROOM).find_map(|place| row.get(place)).unwrap_or(record);
         writer.last_leaf += 1;
         let right = self.add(&self.leaves, writer.last_leaf);
         right.node.begin_right_of(&leaf.node, &self.records, fence);
-        for moved in (middle..ROOM).filter_map(|place| row.get(place)) {
-            right.node.row.push(&self.records, moved);
-        }
+        right.node.row.take_from(&self.records, row, middle);
         let goes_right = at > middle || at == ROOM;
         if goes_right {
             right.node.row.insert(&self.records, at - middle, record, |_| {});
@@ -94,6 +131,16 @@ impl Tree {
             row.insert(&self.records, at, record, |_| {});
         }
         self.insert_child(writer, fence, writer.last_leaf);
+    }
+
+    /// Goes down to the leaf of a key once more, and notes the branches on the way.
+    fn find_path(&self, writer: &mut Writer, key: &[u8]) {
+        let (height, mut node) = self.root();
+        writer.path.clear();
+        for _ in 0..height {
+            writer.path.push(node);
+            node = self.child_of(node, Sought { key, passes_equal: true });
+        }
     }
 
     /// Names a new node in the branch above the one that it was divided from.
@@ -113,12 +160,8 @@ impl Tree {
             let right = self.add(&self.branches, writer.last_branch);
             right.node.begin_right_of(&branch.node, &self.records, up);
             right.set_child(0, branch.child(middle + 1));
-            for place in middle + 1..ROOM {
-                right.set_child(place - middle, branch.child(place + 1));
-                if let Some(moved) = row.get(place) {
-                    right.node.row.push(&self.records, moved);
-                }
-            }
+            (middle + 1..ROOM).for_each(|place| right.set_child(place - middle, branch.child(place + 1)));
+            right.node.row.take_from(&self.records, row, middle + 1);
             if at > middle {
                 right.insert(&self.records, at - middle - 1, fence, child);
             }

@@ -11,6 +11,8 @@
 //! that one names the one before it. A batch has a number, and is visible once the number of the last visible
 //! one has come to it: so a snapshot is a number.
 //!
+//! Whoever has many keys hands them over together: they go down side by side, and wait for memory together (`abreast`).
+//!
 //! Promises: one thread writes at a time, and a batch becomes visible at one instant; readers wait for nobody. Nothing is
 //! ever removed, so snapshots need no end and hold nothing: whoever seals a map drops it as a whole. An entry
 //! takes its key and value and about 40 bytes more. Called by engines whose newest data lies in memory before it is flushed.
@@ -29,6 +31,7 @@
 
 #![deny(unsafe_code)]
 
+mod abreast;
 mod cursor;
 mod insert;
 mod node;

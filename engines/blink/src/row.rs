@@ -15,6 +15,7 @@
 //! stays readable where it was until something is inserted. Called by `node`, `tree` and `insert`.
 
 use std::cmp::Ordering as Order;
+use std::hint::select_unpredictable;
 
 use crate::records::{Records, Ref};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -101,12 +102,14 @@ impl Row {
     }
 
     /// How many of so many heads are less.
-    fn count_less(&self, head: u64, mut len: usize) -> usize {
-        let mut low = 0;
+    fn count_less(&self, head: u64, count: usize) -> usize {
+        let (mut low, mut len) = (0, ROOM);
+        // As many steps for every count, and none of them a branch: neither can be foretold.
         while len > 0 {
             let half = len.div_ceil(2);
-            // No branch: which way it goes cannot be foretold.
-            low += if self.heads[low + half - 1].load(Ordering::Acquire) < head { half } else { 0 };
+            let at = low + half - 1;
+            let is_less = (at < count) & (self.heads[at].load(Ordering::Acquire) < head);
+            low = select_unpredictable(is_less, low + half, low);
             len -= half;
         }
         low
@@ -147,6 +150,15 @@ impl Row {
         Found::Behind(at)
     }
 
+    /// Fetches the record that a search for a key will compare, if there is one whose head is the same.
+    pub(crate) fn prefetch(&self, records: &Records, key: &[u8]) {
+        let head = self.head_of(key);
+        let at = self.count_less(head, self.count());
+        if self.ties(at, head) {
+            self.get(at).into_iter().for_each(|record| records.prefetch(record));
+        }
+    }
+
     /// The head that a key has here.
     pub(crate) fn head_of(&self, key: &[u8]) -> u64 {
         let behind = key.get(self.prefix.load(Ordering::Relaxed) as usize..).unwrap_or_default();
@@ -171,7 +183,11 @@ impl Row {
     /// Puts a key at a place, and moves what is from there on one to the right. There is room. Before each place is
     /// written, `before` is called with it, and moves there what else belongs to the key that comes to it.
     pub(crate) fn insert(&self, records: &Records, at: usize, record: Ref, before: impl Fn(usize)) {
-        let (count, head) = (self.count(), self.head_of(records.key(record)));
+        self.insert_head(at, self.head_of(records.key(record)), record, before);
+    }
+
+    fn insert_head(&self, at: usize, head: u64, record: Ref, before: impl Fn(usize)) {
+        let count = self.count();
         for place in (at..count).rev() {
             before(place + 1);
             self.set(
@@ -204,6 +220,20 @@ impl Row {
     /// Puts a key behind all others. There is room.
     pub(crate) fn push(&self, records: &Records, record: Ref) {
         self.insert(records, self.count(), record, |_| {});
+    }
+
+    /// Puts the keys that another row has from a place on behind all others. There is room.
+    pub(crate) fn take_from(&self, records: &Records, other: &Self, at: usize) {
+        let is_alike = self.prefix.load(Ordering::Relaxed) == other.prefix.load(Ordering::Relaxed);
+        for place in at..other.count() {
+            let Some(record) = other.get(place) else { return };
+            // Where heads begin alike, records need not come out of memory for them.
+            let head = match is_alike {
+                true => other.heads[place].load(Ordering::Relaxed),
+                false => self.head_of(records.key(record)),
+            };
+            self.insert_head(self.count(), head, record, |_| {});
+        }
     }
 
     /// Leaves only the first keys.

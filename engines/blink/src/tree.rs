@@ -66,8 +66,17 @@ impl Tree {
 
     /// The value that a key has in a snapshot of this tree.
     pub fn find(&self, key: &[u8], snapshot: Snapshot) -> Option<&[u8]> {
+        self.find_from(self.leaf_for(Sought { key, passes_equal: true }), key, snapshot)
+    }
+
+    /// The same, from a leaf on that `leaf_for` has found.
+    pub(crate) fn find_from<'t>(
+        &'t self,
+        mut leaf: &'t Leaf,
+        key: &[u8],
+        snapshot: Snapshot,
+    ) -> Option<&'t [u8]> {
         let sought = Sought { key, passes_equal: true };
-        let mut leaf = self.leaf_for(sought);
         loop {
             match leaf.node.row.find(&self.records, key) {
                 Found::At(_, newest) => {
@@ -181,7 +190,7 @@ impl Tree {
     }
 
     /// The child that a key belongs to, as the branch has it at this instant, or one to the right of the branch.
-    fn child_for(&self, mut id: NodeId, sought: Sought<'_>) -> NodeId {
+    pub(crate) fn child_for(&self, mut id: NodeId, sought: Sought<'_>) -> NodeId {
         loop {
             let branch = self.branches.get(id);
             let row = &branch.node.row;

@@ -33,8 +33,9 @@ const SEARCHED_BYTES: usize = 512;
 #[derive(Default)]
 struct Slot {
     block: ArcSwapOption<Block>,
-    /// Where its page begins, for the processor to fetch before the block is looked at. Nobody else follows it: the block may
-    /// have gone.
+    /// Where it lies itself and where its page begins, for the processor to fetch before the block is looked at. Nobody else
+    /// follows them: the block may have gone.
+    holder: AtomicPtr<u8>,
     page: AtomicPtr<u8>,
 }
 
@@ -173,9 +174,16 @@ impl Slots {
         Self { slots, cache: Arc::clone(cache), pinned }
     }
 
+    /// Has the processor fetch what `prefetch` looks at.
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, number: usize) {
+        page::prefetch(std::ptr::from_ref(&self.slots[number]).cast(), size_of::<Slot>());
+    }
+
     /// Has the processor fetch what a search of the block looks at first, if it is in memory.
     #[inline]
     pub(crate) fn prefetch(&self, number: usize) {
+        page::prefetch(self.slots[number].holder.load(Ordering::Relaxed), size_of::<Block>());
         page::prefetch(self.slots[number].page.load(Ordering::Relaxed), SEARCHED_BYTES);
     }
 
@@ -200,6 +208,7 @@ impl Slots {
         }
         let block = Arc::new(block);
         clock.usage.bytes += block.bytes();
+        slot.holder.store(Arc::as_ptr(&block).cast_mut().cast(), Ordering::Relaxed);
         slot.page.store(block.page().bytes().as_ptr().cast_mut(), Ordering::Relaxed);
         slot.block.store(Some(Arc::clone(&block)));
         clock.add(Entry { slots: Arc::downgrade(&self.slots), number: number as u32 });

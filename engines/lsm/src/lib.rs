@@ -16,7 +16,7 @@
 //!
 //! From the bottom up: `item`, `ranges` and `walk` are what all sources have in common; `files` are names; `table` and
 //! `blob` are files, `cache` keeps blocks; `run` and `version` order tables by age, `manifest` makes that durable;
-//! `memtable` is in front of them. `merge` makes one walk of many, `sources` one answer, `view` points in time.
+//! `memtable` is in front of them. `merge` makes one walk of many, `sources` one answer, `abreast` many, `view` points in time.
 //! `picker` says what to merge, `compaction` and `flush` do it (`long_values` beside the tables of the latter), `catalog` makes it count. `store` is the writer and the
 //! lanes, `throttle` how the one waits for the others; `recovery`, `ingest` and `maintenance` are the rest.
 //!
@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abreast;
 mod blob;
 mod cache;
 mod catalog;
@@ -152,22 +153,11 @@ impl StorageEngine for LsmEngine {
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        let moment = self.store.catalog.moment();
-        let get = |key: &[u8], value: &mut Buffer| Ok(moment.get(key, true, value)? == Resident::Hit);
-        keys.iter().try_for_each(|key| values.push_with(|value| get(key, value)))
+        abreast::multi_get(&self.store.catalog.moment(), keys, values)
     }
 
     fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
-        let (moment, start, mut value) = (self.store.catalog.moment(), values.bytes(), Buffer::new());
-        for key in keys {
-            value.clear();
-            match moment.get(key, false, &mut value)? {
-                Resident::Hit if values.bytes() - start + value.len() <= bytes_max => values.push(&value),
-                Resident::Absent => values.push_absent(),
-                Resident::Hit | Resident::WouldBlock => break,
-            }
-        }
-        Ok(())
+        abreast::multi_get_here(&self.store.catalog.moment(), keys, bytes_max, values)
     }
 
     /// Through a view that nothing ends: a scan is one call, and its caller was promised no point in time.

@@ -148,6 +148,16 @@ impl Memtable {
     pub(crate) fn find(&self, key: &[u8], snapshot: Snapshot) -> Option<Item<'_>> {
         self.tree.find(key, snapshot).map(item_of)
     }
+
+    /// Hands on, for each key in order, its place and the same.
+    pub(crate) fn find_each<'a>(
+        &'a self,
+        keys: &[&[u8]],
+        snapshot: Snapshot,
+        mut found: impl FnMut(usize, Option<Item<'a>>),
+    ) {
+        self.tree.find_each(keys, snapshot, |at, value| found(at, value.map(item_of)));
+    }
 }
 
 /// What a value of the tree says. Nothing but items was put there.

@@ -46,7 +46,7 @@ pub(crate) fn open(environment: &Environment, log_options: LogOptions, settings:
     version.blob_bytes().into_keys().try_for_each(|number| redo.blobs.need(number))?;
     let (log, recovery) =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record))?;
-    let sources = redo.finish(version);
+    let sources = redo.finish(version)?;
     let next_id = remove_orphans(&**directory, &sources)?.max(next_id);
     if recovery.replayed > 0 {
         log::info!("did {} log records again behind record {position}", recovery.replayed);
@@ -118,7 +118,10 @@ impl Blobs<'_> {
     }
 }
 
-/// Does records again.
+/// So many bytes of batches are gathered before the memtable takes them: some hundred puts that came alone.
+const GATHERED_BYTES: usize = 64 << 10;
+
+/// Does records again, and several in one go where they are small: the memtable looks for many keys at once.
 struct Redo<'a> {
     memtable_bytes: u64,
     /// That of the manifest.
@@ -127,11 +130,14 @@ struct Redo<'a> {
     /// The newest first.
     sealed: Vec<Arc<Memtable>>,
     active: Memtable,
+    /// Batches that belong to it, one behind the other. Nobody reads meanwhile, so they may become visible as one.
+    gathered: Vec<u8>,
 }
 
 impl<'a> Redo<'a> {
     fn new(memtable_bytes: u64, next_id: u64, blobs: Blobs<'a>) -> Self {
-        Self { memtable_bytes, next_id, blobs, sealed: Vec::new(), active: Memtable::new(Ranges::default()) }
+        let (active, gathered) = (Memtable::new(Ranges::default()), Vec::new());
+        Self { memtable_bytes, next_id, blobs, sealed: Vec::new(), active, gathered }
     }
 
     fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
@@ -153,35 +159,64 @@ impl<'a> Redo<'a> {
         };
         blobs.iter().try_for_each(|blob| self.blobs.need(blob.file))?;
         match deleted_in(batch).next() {
-            Some(_) => self.begin_another(batch),
-            None => self.active.apply(batch),
+            Some(_) => self.begin_another(batch)?,
+            None => self.gather(batch)?,
         }
         blobs.into_iter().for_each(|blob| self.active.refer_to(blob));
         self.active.note(lsn, log_bytes(bytes.len()));
-        if self.active.is_full(self.memtable_bytes) {
-            self.seal();
+        if self.active.is_full(self.memtable_bytes) { self.seal() } else { Ok(()) }
+    }
+
+    /// Puts a batch into the memtable: at once if it is large, else together with those that come behind it.
+    fn gather(&mut self, batch: Batch<'_>) -> Result<()> {
+        let bytes = batch.as_bytes();
+        if self.gathered.len() + bytes.len() > GATHERED_BYTES {
+            self.apply_gathered()?;
+        }
+        if bytes.len() > GATHERED_BYTES {
+            self.active.apply(batch);
+        } else {
+            self.gathered.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn apply_gathered(&mut self) -> Result<()> {
+        if !self.gathered.is_empty() {
+            self.active.apply(Batch::parse(&self.gathered)?);
+            self.gathered.clear();
         }
         Ok(())
     }
 
     /// What deletes a range in what is older goes into another memtable.
-    fn begin_another(&mut self, batch: Batch<'_>) {
+    fn begin_another(&mut self, batch: Batch<'_>) -> Result<()> {
+        self.apply_gathered()?;
         if self.active.bytes() > COPIED_BYTES {
-            self.seal();
+            self.seal()?;
         }
         self.active = self.active.copy_with(batch);
+        Ok(())
     }
 
-    fn seal(&mut self) {
+    fn seal(&mut self) -> Result<()> {
+        self.apply_gathered()?;
         let full = std::mem::replace(&mut self.active, Memtable::new(Ranges::default()));
         if !full.is_empty() {
             self.sealed.insert(0, Arc::new(full));
         }
+        Ok(())
     }
 
     /// The sources of reads, above these tables.
-    fn finish(self, version: Version) -> Sources {
+    fn finish(mut self, version: Version) -> Result<Sources> {
+        self.apply_gathered()?;
         let Self { active, sealed, blobs, .. } = self;
-        Sources { active: Arc::new(active), sealed, version: Arc::new(version), blobs: Arc::new(blobs.open) }
+        Ok(Sources {
+            active: Arc::new(active),
+            sealed,
+            version: Arc::new(version),
+            blobs: Arc::new(blobs.open),
+        })
     }
 }

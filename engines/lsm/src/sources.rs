@@ -77,25 +77,48 @@ impl Sources {
         may_wait: bool,
         value: &mut Buffer,
     ) -> Result<Resident> {
-        let mut read = |item: Item<'_>| self.read(key, item, may_wait, value);
+        let read = |item: Item<'_>| self.read(key, item, may_wait, value);
+        Ok(match self.find_as_of(active, key, may_wait, read)? {
+            Answer::Says(found) => found,
+            Answer::Nothing => Resident::Absent,
+            Answer::WouldBlock => Resident::WouldBlock,
+        })
+    }
+
+    /// Lends `with` what the newest source says that knows the key.
+    pub(crate) fn find_as_of<R>(
+        &self,
+        active: Snapshot,
+        key: &[u8],
+        may_wait: bool,
+        mut with: impl FnMut(Item<'_>) -> Result<R>,
+    ) -> Result<Answer<R>> {
         for (memtable, snapshot) in self.memtables_as_of(active) {
             if let Some(item) = memtable.find(key, snapshot) {
-                return read(item);
+                return with(item).map(Answer::Says);
             }
             if memtable.ranges().covers(key) {
-                return Ok(Resident::Absent);
+                return Ok(Answer::Nothing);
             }
         }
-        let sought = Sought::new(key, may_wait);
-        for (_, run) in self.version.runs() {
-            match run.find(&sought, &mut read)? {
-                Answer::Says(found) => return Ok(found),
-                Answer::WouldBlock => return Ok(Resident::WouldBlock),
-                Answer::Nothing if run.covers(key) => return Ok(Resident::Absent),
+        self.find_in_runs(0, &Sought::new(key, may_wait), with)
+    }
+
+    /// The same, of runs alone, behind so many of the newest.
+    pub(crate) fn find_in_runs<R>(
+        &self,
+        first: usize,
+        sought: &Sought<'_>,
+        mut with: impl FnMut(Item<'_>) -> Result<R>,
+    ) -> Result<Answer<R>> {
+        for (_, run) in self.version.runs().skip(first) {
+            match run.find(sought, &mut with)? {
+                Answer::Nothing if run.covers(sought.key) => break,
                 Answer::Nothing => {}
+                answer => return Ok(answer),
             }
         }
-        Ok(Resident::Absent)
+        Ok(Answer::Nothing)
     }
 
     /// Whether any source says that the key has its value there, and be it one that newer ones overwrite.
@@ -124,7 +147,13 @@ impl Sources {
     }
 
     /// Appends the value that an item stands for.
-    fn read(&self, key: &[u8], item: Item<'_>, may_wait: bool, value: &mut Buffer) -> Result<Resident> {
+    pub(crate) fn read(
+        &self,
+        key: &[u8],
+        item: Item<'_>,
+        may_wait: bool,
+        value: &mut Buffer,
+    ) -> Result<Resident> {
         match item {
             Item::Value(bytes) => value.extend_from_slice(bytes),
             Item::Tombstone => return Ok(Resident::Absent),

@@ -16,6 +16,7 @@ use adapter_api::{
 use arc_swap::ArcSwapOption;
 use wal::lock;
 
+use crate::abreast;
 use crate::item::{BlobRef, Item};
 use crate::merge::MergeWalk;
 use crate::sources::{Moment, Sources};
@@ -140,7 +141,11 @@ impl ReadView for LsmView {
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        keys.iter().try_for_each(|key| values.push_with(|value| self.get(key, value)))
+        let moment = self.state.moment()?;
+        match &*moment {
+            Some(moment) => abreast::multi_get(moment, keys, values),
+            None => Err(EngineError::ViewTooOld),
+        }
     }
 
     fn cursor(&self, range: KeyRange<'_>, direction: Direction) -> Result<Box<dyn Cursor + '_>> {

@@ -56,6 +56,16 @@ impl PageRef<'_> {
         Err(low)
     }
 
+    /// Tells the processor that a key between the fences will be looked for: what it will be compared with is fetched.
+    #[inline]
+    pub fn prefetch_inside(&self, key: &[u8]) {
+        let suffix = key.get(self.prefix_bytes()..).unwrap_or_default();
+        let (low, high) = self.ties(head_of(suffix));
+        if low < high {
+            self.prefetch_cell(low);
+        }
+    }
+
     /// Tells the processor that the cell at `index` will be looked at.
     #[inline]
     pub fn prefetch_cell(&self, index: usize) {

@@ -66,6 +66,15 @@ fn every_order_of_a_search_and_a_division_finds_the_key() {
 }
 
 #[test]
+fn every_order_of_a_search_for_two_keys_and_a_division_finds_both() {
+    beside(b"bdfh", b"a", |tree| {
+        let (keys, mut found) = ([&b"h"[..], b"b"], Vec::new());
+        tree.find_each(&keys, tree.snapshot(), |_, value| found.push(value));
+        assert_eq!(found, keys.map(Some), "a key that was there is not found");
+    });
+}
+
+#[test]
 fn every_order_of_a_search_and_a_division_below_a_branch_finds_the_key() {
     // The first leaf is divided, so the other two move to the right in the branch.
     beside(b"bdfhjlnpr", b"c", |tree| finds(tree, b"n"));

@@ -40,6 +40,7 @@ fn compare(tree: &Arc<Tree>, model: &Model, dice: &mut Dice, style: usize, snaps
         let key = key_of(dice, style);
         assert_eq!(tree.find(&key, snapshot), model.get(&key, snapshot), "seed {seed}");
     }
+    find_many(tree, model, dice, style, snapshot, seed);
     let (one, other) = (key_of(dice, style), key_of(dice, style));
     let (start, end) = (one.clone().min(other.clone()), one.max(other));
     let end = if dice.roll(3) == 0 { None } else { Some(&*end) };
@@ -57,6 +58,16 @@ fn compare(tree: &Arc<Tree>, model: &Model, dice: &mut Dice, style: usize, snaps
     let passed = |key: &[u8]| if direction == Direction::Forward { key < &*target } else { key > &*target };
     expected.retain(|(key, _)| !passed(key));
     assert!(shows(&mut cursor, &expected), "seed {seed}: {target:?} in {range:?} {direction:?}");
+}
+
+/// Many keys at once, some of them twice, some alike in all that a row knows of them.
+fn find_many(tree: &Tree, model: &Model, dice: &mut Dice, style: usize, snapshot: Snapshot, seed: u64) {
+    let keys: Vec<_> = (0..dice.roll(40)).map(|_| key_of(dice, style)).collect();
+    let keys: Vec<_> = keys.iter().chain(keys.iter().take(3)).map(|key| &**key).collect();
+    let mut found = Vec::new();
+    tree.find_each(&keys, snapshot, |at, value| found.push((at, value)));
+    let expected = keys.iter().enumerate().map(|(at, key)| (at, model.get(key, snapshot)));
+    assert_eq!(found, expected.collect::<Vec<_>>(), "seed {seed}");
 }
 
 /// Whether a cursor goes through these entries, and then to its end.

@@ -49,7 +49,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) use block::Block;
 pub(crate) use builder::TableBuilder;
 pub(crate) use filter::FilterUsage;
-pub(crate) use reader::Table;
+pub(crate) use reader::{Candidate, Table};
 pub(crate) use stretch::Stretch;
 pub(crate) use walk::{Bounds, TableWalk};
 

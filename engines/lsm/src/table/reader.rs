@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use adapter_api::environment::{Directory, File, OpenFile, read_exact_at};
 use adapter_api::{Direction, EngineError, KeyRange, Result};
+use arc_swap::Guard;
 
 use super::filter::{Filter, FilterCounters, FilterUsage};
 use super::footer::{FOOTER_BYTES, Footer};
@@ -117,9 +118,23 @@ impl Table {
         sought: &Sought<'_>,
         with: impl FnOnce(Item<'_>) -> Result<R>,
     ) -> Result<Answer<R>> {
-        let Some(number) = self.block_for(sought) else { return Ok(Answer::Nothing) };
-        let resident = self.slots.get(number);
-        match &*resident {
+        if !self.may_have(sought) {
+            return Ok(Answer::Nothing);
+        }
+        let Some(number) = self.index.find(sought.key) else { return Ok(Answer::Nothing) };
+        self.find_at(number, &self.slots.get(number), sought, with)
+    }
+
+    /// The same, of the one block that may have the key; `resident` if it is in memory.
+    #[inline]
+    fn find_at<R>(
+        &self,
+        number: usize,
+        resident: &Option<Arc<Block>>,
+        sought: &Sought<'_>,
+        with: impl FnOnce(Item<'_>) -> Result<R>,
+    ) -> Result<Answer<R>> {
+        match resident {
             Some(block) => {
                 if sought.hash.is_multiple_of(SAMPLED) {
                     self.slots.cache().note_hits(SAMPLED);
@@ -147,16 +162,21 @@ impl Table {
         found.map_or(Ok(Answer::Nothing), |item| with(item).map(Answer::Says))
     }
 
-    /// The block that the key would be in, unless index or filter say that it is in none.
+    /// Whether the filter leaves it open that the key is here.
     #[inline]
-    fn block_for(&self, sought: &Sought<'_>) -> Option<usize> {
+    pub(crate) fn may_have(&self, sought: &Sought<'_>) -> bool {
         if self.filter.is_there() {
             self.counters.checked(sought);
-            if !self.filter.may_have(sought.hash) {
-                return None;
-            }
         }
-        self.index.find(sought.key)
+        self.filter.may_have(sought.hash)
+    }
+
+    /// The one block that a key may be in.
+    #[inline]
+    pub(crate) fn candidate(&self, key: &[u8]) -> Option<Candidate<'_>> {
+        let number = self.index.find(key)?;
+        self.slots.prefetch_slot(number);
+        Some(Candidate { table: self, number, resident: Guard::from_inner(None) })
     }
 
     /// A walk over the entries of a range, in a direction. One that is made once, for whoever reads much and none of it
@@ -241,6 +261,39 @@ impl Table {
 
     pub(super) fn filter(&self) -> &Filter {
         &self.filter
+    }
+}
+
+/// The one block of a table that a key may be in, step by step on its way to the processor: whoever looks for several keys
+/// takes each step for all of them.
+pub(crate) struct Candidate<'a> {
+    table: &'a Table,
+    number: usize,
+    /// The block, once it was looked for and if it is in memory.
+    resident: Guard<Option<Arc<Block>>>,
+}
+
+impl Candidate<'_> {
+    /// The first step: fetches the block.
+    pub(crate) fn prefetch(&self) {
+        self.table.slots.prefetch(self.number);
+    }
+
+    /// The second step: fetches the entry.
+    pub(crate) fn prefetch_entry(&mut self, key: &[u8]) {
+        self.resident = self.table.slots.get(self.number);
+        if let Some(block) = &*self.resident {
+            block.page().prefetch_inside(key);
+        }
+    }
+
+    /// The last step: as `Table::find`.
+    pub(crate) fn find<R>(
+        self,
+        sought: &Sought<'_>,
+        with: impl FnOnce(Item<'_>) -> Result<R>,
+    ) -> Result<Answer<R>> {
+        self.table.find_at(self.number, &self.resident, sought, with)
     }
 }
 
