@@ -22,7 +22,7 @@ use crate::ranges::Ranges;
 use crate::record::{self, Record};
 use crate::settings::Settings;
 use crate::sources::Sources;
-use crate::store::{COPIED_BYTES, log_bytes};
+use crate::store::COPIED_BYTES;
 use crate::table::Table;
 use crate::version::{Edit, Version};
 
@@ -42,7 +42,7 @@ pub(crate) fn open(environment: &Environment, log_options: LogOptions, settings:
     }
     let version = Version::of(opened);
     let files = Blobs { directory, graveyard: &graveyard, open: BTreeMap::new() };
-    let mut redo = Redo::new(settings.memtable_bytes, next_id, files);
+    let mut redo = Redo::new(settings.memtable_bytes, log_options, next_id, files);
     version.blob_bytes().into_keys().try_for_each(|number| redo.blobs.need(number))?;
     let (log, recovery) =
         Log::open(directory, clock, log_options, position + 1, &mut |lsn, record| redo.take(lsn, record))?;
@@ -124,6 +124,7 @@ const GATHERED_BYTES: usize = 64 << 10;
 /// Does records again, and several in one go where they are small: the memtable looks for many keys at once.
 struct Redo<'a> {
     memtable_bytes: u64,
+    log_options: LogOptions,
     /// That of the manifest.
     next_id: u64,
     blobs: Blobs<'a>,
@@ -135,9 +136,9 @@ struct Redo<'a> {
 }
 
 impl<'a> Redo<'a> {
-    fn new(memtable_bytes: u64, next_id: u64, blobs: Blobs<'a>) -> Self {
+    fn new(memtable_bytes: u64, log_options: LogOptions, next_id: u64, blobs: Blobs<'a>) -> Self {
         let (active, gathered) = (Memtable::new(Ranges::default()), Vec::new());
-        Self { memtable_bytes, next_id, blobs, sealed: Vec::new(), active, gathered }
+        Self { memtable_bytes, log_options, next_id, blobs, sealed: Vec::new(), active, gathered }
     }
 
     fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
@@ -148,7 +149,7 @@ impl<'a> Redo<'a> {
         let (batch, blobs) = match record {
             Record::Batch(batch, blobs) => (batch, blobs),
             Record::Note(next_id) if next_id <= self.next_id => {
-                self.active.note(lsn, log_bytes(bytes.len()));
+                self.active.note(lsn, self.log_options.disk_bytes(bytes.len()));
                 return Ok(());
             }
             Record::Note(_) => {
@@ -163,7 +164,7 @@ impl<'a> Redo<'a> {
             None => self.gather(batch)?,
         }
         blobs.into_iter().for_each(|blob| self.active.refer_to(blob));
-        self.active.note(lsn, log_bytes(bytes.len()));
+        self.active.note(lsn, self.log_options.disk_bytes(bytes.len()));
         if self.active.is_full(self.memtable_bytes) { self.seal() } else { Ok(()) }
     }
 

@@ -225,7 +225,7 @@ impl Store {
         let bytes = recorder.batch().as_bytes();
         let lsn = self.log().append(&[&[record::BATCH], bytes])?;
         self.log().make_durable(lsn)?;
-        Ok((lsn, log_bytes(bytes.len())))
+        Ok((lsn, self.log().options().disk_bytes(bytes.len())))
     }
 
     /// Notes in the log that the manifest has come so far; the caller has the writer's turn. What lies before the note is
@@ -234,7 +234,7 @@ impl Store {
         let record = record::encode_note(self.catalog.durable_id());
         let lsn = self.log().append(&[&record])?;
         self.log().make_durable(lsn)?;
-        self.catalog.sources().active.note(lsn, log_bytes(record.len()));
+        self.catalog.sources().active.note(lsn, self.log().options().disk_bytes(record.len()));
         Ok(())
     }
 
@@ -531,9 +531,4 @@ impl Store {
         self.log().close()?;
         self.catalog.close()
     }
-}
-
-/// About how many bytes the log takes for a record: it starts on a block of its own.
-pub(crate) fn log_bytes(record: usize) -> u64 {
-    (record as u64 + 60).next_multiple_of(4096)
 }
