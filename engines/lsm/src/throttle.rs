@@ -49,7 +49,7 @@ impl Store {
         let sealed = self.catalog.sources().sealed.len();
         Lag {
             percent: (100 * sealed / SEALED_MAX) as u64,
-            lane: FLUSH_LANE,
+            lane: if self.holds_memtables() { COMPACTION_LANE } else { FLUSH_LANE },
             reason: "memtables wait to be flushed",
         }
     }
