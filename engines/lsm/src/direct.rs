@@ -7,7 +7,8 @@
 //!
 //! Where the next flush would make level 0 so full that it is merged, its table would live for that merge alone. A picker sees
 //! the memtables as the newest run of level 0, so that what it plans is right by the same rules; only what is written
-//! is less. The memtables are held back from flushes meanwhile, so the merge has to be short: a few memtables of tables.
+//! is less. The memtables are held back from flushes meanwhile, so the merge has to be short: a few memtables of tables. When
+//! others wait behind them, they are taken back.
 //!
 //! Promises: if the merge fails or is given up, the memtables are flushed as others are. Called by the flush lane, and by
 //! `compact`.
@@ -17,12 +18,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter_api::environment::Lanes;
 use adapter_api::{Direction, KeyRange, Result};
+use wal::lock;
 
 use crate::memtable::{Memtable, MemtableWalk};
 use crate::picker::{self, PickOptions, Plan, RunShape, Shape, TableShape};
 use crate::ranges::Ranges;
 use crate::store::{COMPACTION_LANE, FLUSH_LANE, Merging, Store};
 use crate::table::behind;
+use crate::throttle::SEALED_MAX;
 use crate::version::TableInfo;
 use crate::walk::Walk;
 
@@ -66,11 +69,27 @@ impl Store {
     pub(crate) fn begin_directly(&self, memtables: &[Arc<Memtable>]) -> Result<bool> {
         // A merge is under way, or is about to be.
         let Ok(mut compactor) = self.compactor.try_lock() else { return Ok(false) };
-        let waits = memtables.len() < self.catalog.sources().sealed.len();
-        if waits || !compactor.is_empty() || self.numbers.compaction.is_troubled() {
+        let is_behind = memtables.len() < self.catalog.sources().sealed.len() || !compactor.is_empty();
+        if is_behind || self.numbers.compaction.is_troubled() || self.owes_a_merge() {
             return Ok(false);
         }
         self.take_down(&mut compactor, memtables, |shape, options, _| picker::pick(shape, options))
+    }
+
+    fn owes_a_merge(&self) -> bool {
+        picker::pick(&self.shape(), &self.pick_options()).is_some()
+    }
+
+    /// Takes memtables from a merge if so many wait behind them that writes would wait too: to flush all is shorter.
+    pub(crate) fn take_back_what_is_late(&self) {
+        if self.holds_memtables() && self.catalog.sources().sealed.len() >= SEALED_MAX {
+            self.take_back(&mut lock(&self.compactor));
+        }
+    }
+
+    /// Takes memtables from a merge, so that they can be flushed.
+    pub(crate) fn take_back(&self, compactor: &mut Vec<Merging>) {
+        self.give_up_merges(compactor, |merging| merging.held.is_some());
     }
 
     /// Begins what `pick` plans of a shape in which memtables are a run of level 0 with the number that it is told, if that
@@ -100,7 +119,7 @@ impl Store {
     }
 
     /// Gives up merges that are under way: what they have written so far is worth nothing.
-    pub(crate) fn give_up_merges(&self, compactor: &mut Vec<Merging>, is_one: impl Fn(&Merging) -> bool) {
+    fn give_up_merges(&self, compactor: &mut Vec<Merging>, is_one: impl Fn(&Merging) -> bool) {
         for merging in compactor.extract_if(.., |merging| is_one(merging)) {
             self.remove(merging.compaction.abandon());
         }

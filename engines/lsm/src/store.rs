@@ -75,7 +75,7 @@ pub(crate) struct Merging {
     pub(crate) compaction: Compaction,
     since: u64,
     /// The memtables that it takes along.
-    held: Option<Held>,
+    pub(crate) held: Option<Held>,
 }
 
 /// What the one writer needs.
@@ -283,6 +283,7 @@ impl Store {
     }
 
     fn flush_lane_step(&self) -> Step {
+        self.take_back_what_is_late();
         let mut flusher = lock(&self.flusher);
         if flusher.is_none()
             && let Some(wait) = self.numbers.flush.wait(self.clock.monotonic())
@@ -389,7 +390,7 @@ impl Store {
         let mut flusher = {
             let mut compactor = lock(&self.compactor);
             let flusher = lock(&self.flusher);
-            self.give_up_merges(&mut compactor, |merging| merging.held.is_some());
+            self.take_back(&mut compactor);
             flusher
         };
         while self.flush_step(&mut flusher, false)? {}

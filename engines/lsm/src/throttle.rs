@@ -22,7 +22,7 @@ use crate::store::{COMPACTION_LANE, FLUSH_LANE, Store};
 use crate::version::Level;
 
 /// So many sealed memtables make writes wait until there are less.
-const SEALED_MAX: usize = 3;
+pub(crate) const SEALED_MAX: usize = 3;
 /// So many make writes be refused, when none can be flushed.
 const SEALED_REFUSED: usize = 6;
 /// So many runs of level 0 make writes wait until there are less.
@@ -49,7 +49,7 @@ impl Store {
         let sealed = self.catalog.sources().sealed.len();
         Lag {
             percent: (100 * sealed / SEALED_MAX) as u64,
-            lane: if self.holds_memtables() { COMPACTION_LANE } else { FLUSH_LANE },
+            lane: FLUSH_LANE,
             reason: "memtables wait to be flushed",
         }
     }

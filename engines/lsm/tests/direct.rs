@@ -201,6 +201,24 @@ fn who_needs_a_memtable_flushed_takes_it_from_a_merge() {
 }
 
 #[test]
+fn memtables_that_wait_behind_a_merge_take_the_held_one_from_it() {
+    let mut world = World::with_a_memtable_under_way();
+    world.fill(4);
+    run(&world.engine, FLUSH);
+    assert_eq!(world.flushes(), 3.0);
+    world.fill(5);
+    run(&world.engine, FLUSH);
+    assert_eq!((world.flushes(), world.merges()), (6.0, 0.0));
+    // Level 0 is to be merged without it now.
+    world.fill(6);
+    run(&world.engine, FLUSH);
+    assert_eq!(world.flushes(), 7.0);
+    world.check();
+    run(&world.engine, COMPACTION);
+    world.check();
+}
+
+#[test]
 fn a_memtable_whose_merge_fails_is_flushed() {
     let world = World::with_a_memtable_under_way();
     let used: usize = world.disk.contents().iter().map(|(_, bytes)| bytes.len()).sum();
