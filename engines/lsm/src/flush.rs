@@ -61,14 +61,14 @@ impl Flush {
             walk,
             builder: Some(builder),
             ranges,
-            long_values: LongValues::default(),
+            long_values: LongValues::new(catalog, settings),
             names,
             since,
         })
     }
 
     /// Writes a bounded part; answers the edit when everything is written and synced.
-    pub(crate) fn step(&mut self, catalog: &Catalog, settings: &Settings) -> Result<Option<Edit>> {
+    pub(crate) fn step(&mut self, catalog: &Catalog) -> Result<Option<Edit>> {
         let Some(builder) = &mut self.builder else { return Ok(None) };
         let (mut written, start) = (0, builder.bytes());
         while written + builder.bytes() - start < STEP_BYTES {
@@ -76,7 +76,7 @@ impl Flush {
                 return self.finish(catalog).map(Some);
             }
             let (key, item) = (self.walk.key(), self.walk.item());
-            let placed = self.long_values.place(catalog, settings, (key, item), &mut self.names)?;
+            let placed = self.long_values.place((key, item), &mut self.names)?;
             if let (Item::Value(value), Item::Blob(_)) = (item, placed) {
                 written += value.len() as u64;
             }

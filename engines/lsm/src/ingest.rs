@@ -30,7 +30,8 @@ use crate::walk::Walk;
 pub(crate) fn ingest(store: &Store, entries: &mut dyn Cursor) -> Result<()> {
     let since = store.catalog.failed_syncs.count();
     let (infos, names) = (Vec::new(), Vec::new());
-    let mut tables = Tables { store, since, builder: None, long_values: LongValues::default(), infos, names };
+    let long_values = LongValues::new(&store.catalog, &store.settings);
+    let mut tables = Tables { store, since, builder: None, long_values, infos, names };
     let outcome = tables.write(entries).and_then(|ends| match ends {
         Some((first, last)) => commit(store, &mut tables, &first, &last),
         None => Ok(()),
@@ -135,7 +136,7 @@ impl Tables<'_> {
             }
         };
         let entry = (key, Item::Value(value));
-        builder.add(key, self.long_values.place(catalog, settings, entry, &mut self.names)?)
+        builder.add(key, self.long_values.place(entry, &mut self.names)?)
     }
 
     fn finish_table(&mut self) -> Result<()> {

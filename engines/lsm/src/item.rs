@@ -43,9 +43,8 @@ pub(crate) struct BlobRef {
 }
 
 impl<'a> Item<'a> {
-    /// Replaces what `out` holds by the encoding.
+    /// Appends the encoding.
     pub(crate) fn encode(self, out: &mut Vec<u8>) {
-        out.clear();
         match self {
             Self::Value(value) => {
                 out.push(VALUE);
@@ -111,6 +110,7 @@ mod tests {
         let blob = BlobRef { file: 7, offset: 1 << 40, bytes: 9, checksum: 3 };
         let mut bytes = Vec::new();
         for item in [Item::Value(b""), Item::Value(b"v"), Item::Tombstone, Item::Blob(blob)] {
+            bytes.clear();
             item.encode(&mut bytes);
             assert_eq!(bytes.len(), item.encoded_bytes());
             assert_eq!(Item::decode(&bytes), Some(item));

@@ -31,6 +31,7 @@ mod blob;
 mod cache;
 mod catalog;
 mod compaction;
+mod direct;
 mod files;
 mod flush;
 mod ingest;

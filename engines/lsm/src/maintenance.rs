@@ -17,7 +17,7 @@ use crate::files::{blob_name, table_name};
 use crate::manifest::Manifest;
 use crate::memtable::MemtableWalk;
 use crate::merge::MergeWalk;
-use crate::picker::Descent;
+use crate::picker::{Descent, PickOptions, Plan, Shape};
 use crate::ranges::Ranges;
 use crate::sources::Moment;
 use crate::store::Store;
@@ -171,27 +171,59 @@ fn verify_log(store: &Store, watch: &dyn Watch) -> Result<()> {
     })
 }
 
-/// Flushes what there is, and merges everything of the range down to the last level.
+/// Merges everything of the range down to the last level, what is in memory too.
 pub(crate) fn compact(store: &Store, range: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
-    store.seal_and_flush()?;
+    if !take_memtables_down(store, range, watch)? {
+        store.seal_and_flush()?;
+    }
     // What is flushed from now on is not asked for.
     let mut descent = Descent::new(range, store.catalog.next_id());
-    loop {
-        let mut compactor = lock(&store.compactor);
-        let pick = || descent.pick(&store.shape(), &store.pick_options());
-        if !store.compaction_step(&mut compactor, pick)? {
-            break;
-        }
-        let (done, total) = compactor.last().map_or((0, 0), |merging| merging.compaction.progress());
-        // Without the lock, for the watch belongs to somebody else.
-        drop(compactor);
-        if watch.progress(done, total).is_break() {
-            return Err(EngineError::rejected("cancelled by its caller"));
-        }
-    }
+    while compact_step(store, || descent.pick(&store.shape(), &store.pick_options()), watch)? {}
     let _preparing = lock(&store.preparing);
     if let Err(error) = store.log().remove_retired() {
         log::warn!("could not remove a needless part of the log; it is tried again later: {error}");
     }
     Ok(())
+}
+
+/// Merges what is in memory without a flush before, where that is the first thing to do for the range and short; answers
+/// whether it did. A flush or a merge under way, of which all would be done again, is given up.
+fn take_memtables_down(store: &Store, range: KeyRange<'_>, watch: &dyn Watch) -> Result<bool> {
+    {
+        let _turn = lock(&store.writer);
+        store.seal();
+    }
+    let memtables = {
+        let mut compactor = lock(&store.compactor);
+        let mut flusher = lock(&store.flusher);
+        let memtables = store.catalog.sources().sealed.clone();
+        let pick =
+            |shape: &Shape, options: &PickOptions, newest| Descent::new(range, newest).pick(shape, options);
+        if !store.take_down(&mut compactor, &memtables, pick)? {
+            return Ok(false);
+        }
+        store.give_up_flush(&mut flusher);
+        memtables
+    };
+    let are_there = || {
+        let sources = store.catalog.sources();
+        sources.sealed.iter().any(|sealed| memtables.iter().any(|memtable| Arc::ptr_eq(sealed, memtable)))
+    };
+    while store.holds_memtables() && are_there() && compact_step(store, || None, watch)? {}
+    Ok(!are_there())
+}
+
+/// One step of what is under way, or of what `pick` answers; answers whether there was anything to do.
+fn compact_step(store: &Store, pick: impl FnOnce() -> Option<Plan>, watch: &dyn Watch) -> Result<bool> {
+    let mut compactor = lock(&store.compactor);
+    if !store.compaction_step(&mut compactor, pick)? {
+        return Ok(false);
+    }
+    let (done, total) = compactor.last().map_or((0, 0), |merging| merging.compaction.progress());
+    // Without the lock, for the watch belongs to somebody else.
+    drop(compactor);
+    match watch.progress(done, total).is_break() {
+        true => Err(EngineError::rejected("cancelled by its caller")),
+        false => Ok(true),
+    }
 }

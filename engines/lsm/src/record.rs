@@ -71,6 +71,7 @@ impl Recorder {
     }
 
     fn add_item(&mut self, key: &[u8], item: Item<'_>) -> Result<()> {
+        self.item.clear();
         item.encode(&mut self.item);
         self.batch.put(key, &self.item)
     }

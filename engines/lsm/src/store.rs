@@ -17,10 +17,12 @@ use wal::{Log, lock};
 
 use crate::blob::{BlobFile, BlobWriter};
 use crate::catalog::{Catalog, Failed, Parts};
-use crate::compaction::{Compaction, Workshop};
+use crate::compaction::{Compaction, Fresh, Workshop};
+use crate::direct::Held;
 use crate::files::{blob_name, number_in};
 use crate::flush::Flush;
 use crate::item::BlobRef;
+use crate::long_values::LongValues;
 use crate::memtable::Memtable;
 use crate::numbers::Numbers;
 use crate::picker::{self, PickOptions, Plan, Shape};
@@ -55,7 +57,9 @@ pub(crate) struct Store {
     /// Held while segments are prepared, used again, or removed.
     pub(crate) preparing: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
-    flusher: Mutex<Option<Flush>>,
+    pub(crate) flusher: Mutex<Option<Flush>>,
+    /// Whether a merge holds memtables, which no flush takes then.
+    pub(crate) are_held: Arc<AtomicBool>,
     /// What is on its way; the last one takes the steps, and those before it wait for its end.
     pub(crate) compactor: Mutex<Vec<Merging>>,
     /// Blob files with damaged values: no compaction moves values out of them any more.
@@ -70,6 +74,8 @@ pub(crate) struct Store {
 pub(crate) struct Merging {
     pub(crate) compaction: Compaction,
     since: u64,
+    /// The memtables that it takes along.
+    pub(crate) held: Option<Held>,
 }
 
 /// What the one writer needs.
@@ -97,6 +103,7 @@ impl Store {
             preparing: Mutex::default(),
             writer: Mutex::default(),
             flusher: Mutex::default(),
+            are_held: Arc::default(),
             compactor: Mutex::default(),
             damaged_blobs: Mutex::default(),
             has_new_run: AtomicBool::new(false),
@@ -276,30 +283,29 @@ impl Store {
     }
 
     fn flush_lane_step(&self) -> Step {
+        self.take_back_what_is_late();
         let mut flusher = lock(&self.flusher);
         if flusher.is_none()
             && let Some(wait) = self.numbers.flush.wait(self.clock.monotonic())
         {
             return Step::IdleFor(wait);
         }
-        match self.flush_step(&mut flusher) {
+        match self.flush_step(&mut flusher, true) {
             Ok(true) => Step::More,
             Ok(false) => Step::Idle,
             Err(_) => Step::IdleFor(RETRY_AFTER),
         }
     }
 
-    /// Begins a flush or does a step of the one that was begun; answers whether there was anything to do.
-    fn flush_step(&self, flusher: &mut Option<Flush>) -> Result<bool> {
-        let step = self.try_flush_step(flusher);
+    /// Begins a flush or does a step of the one that was begun; answers whether there was anything to do. What is to be
+    /// flushed may go down directly, if the caller does not need it to be flushed.
+    pub(crate) fn flush_step(&self, flusher: &mut Option<Flush>, directly: bool) -> Result<bool> {
+        let step = self.try_flush_step(flusher, directly);
         match &step {
             Ok(true) => self.numbers.flush.note_step(),
             Ok(false) => {}
             Err(error) => {
-                if let Some(flush) = flusher.take() {
-                    self.remove(flush.into_names());
-                }
-                self.catalog.bury();
+                self.give_up_flush(flusher);
                 if self.numbers.flush.note_failure(self.clock.monotonic()) {
                     log::warn!(
                         "no memtable could be flushed, so the log grows; it is tried again from scratch: {error}"
@@ -310,16 +316,28 @@ impl Store {
         step
     }
 
-    fn try_flush_step(&self, flusher: &mut Option<Flush>) -> Result<bool> {
+    /// Gives up a flush that is under way: what it has written so far is worth nothing.
+    pub(crate) fn give_up_flush(&self, flusher: &mut Option<Flush>) {
+        if let Some(flush) = flusher.take() {
+            self.remove(flush.into_names());
+        }
+        self.catalog.bury();
+    }
+
+    fn try_flush_step(&self, flusher: &mut Option<Flush>, directly: bool) -> Result<bool> {
         let Some(flush) = flusher else {
             let sealed = self.to_flush();
             if sealed.is_empty() {
                 return Ok(false);
             }
+            // What keeps a merge from being begun is said by whoever begins it without memtables.
+            if directly && self.begin_directly(&sealed).unwrap_or(false) {
+                return Ok(true);
+            }
             *flusher = Some(Flush::begin(&self.catalog, &self.settings, sealed)?);
             return Ok(true);
         };
-        let Some(edit) = flush.step(&self.catalog, &self.settings)? else { return Ok(true) };
+        let Some(edit) = flush.step(&self.catalog)? else { return Ok(true) };
         let bytes = edit.added.iter().map(|(_, info)| info.bytes).sum();
         let flushed = flush.memtables().to_vec();
         if let Err(failed) = self.catalog.install(edit, flush.since(), &flushed) {
@@ -340,8 +358,12 @@ impl Store {
         self.lanes.wake(COMPACTION_LANE);
     }
 
-    /// The oldest memtables that are sealed, as many as make one table; the newest of them first.
-    fn to_flush(&self) -> Vec<Arc<Memtable>> {
+    /// The oldest memtables that are sealed, as many as make one table; the newest of them first. None while a merge
+    /// holds them.
+    pub(crate) fn to_flush(&self) -> Vec<Arc<Memtable>> {
+        if self.holds_memtables() {
+            return Vec::new();
+        }
         let sources = self.catalog.sources();
         let mut bytes = 0;
         let oldest = sources.sealed.iter().rev().take_while(|memtable| {
@@ -365,8 +387,13 @@ impl Store {
 
     /// Flushes everything that is sealed, in this thread.
     pub(crate) fn flush_all(&self) -> Result<()> {
-        let mut flusher = lock(&self.flusher);
-        while self.flush_step(&mut flusher)? {}
+        let mut flusher = {
+            let mut compactor = lock(&self.compactor);
+            let flusher = lock(&self.flusher);
+            self.take_back(&mut compactor);
+            flusher
+        };
+        while self.flush_step(&mut flusher, false)? {}
         Ok(())
     }
 
@@ -381,7 +408,7 @@ impl Store {
         }
     }
 
-    fn remove(&self, names: Vec<String>) {
+    pub(crate) fn remove(&self, names: Vec<String>) {
         names.into_iter().for_each(|name| self.catalog.graveyard.put_back(name));
     }
 
@@ -459,15 +486,15 @@ impl Store {
             _ => None,
         };
         if let Some(plan) = plan {
-            compactor.push(self.begin(plan)?);
+            compactor.push(self.begin(plan, None)?);
             return Ok(true);
         }
-        let Some(Merging { mut compaction, since }) = compactor.pop() else { return Ok(false) };
-        match compaction.step() {
-            Ok(true) => self.end(compaction, since)?,
-            Ok(false) => compactor.push(Merging { compaction, since }),
+        let Some(mut merging) = compactor.pop() else { return Ok(false) };
+        match merging.compaction.step() {
+            Ok(true) => self.end(merging)?,
+            Ok(false) => compactor.push(merging),
             Err(error) => {
-                self.remove(compaction.abandon());
+                self.remove(merging.compaction.abandon());
                 return Err(error);
             }
         }
@@ -475,13 +502,19 @@ impl Store {
     }
 
     /// What a compaction has written counts from now on.
-    fn end(&self, compaction: Compaction, since: u64) -> Result<()> {
+    fn end(&self, Merging { compaction, since, held }: Merging) -> Result<()> {
         self.numbers.note_compaction(&compaction);
         let (tables, blobs) = compaction.bytes_written();
-        if let Err(failed) = self.catalog.install(compaction.edit(), since, &[]) {
+        let merged = held.as_ref().map_or(&[][..], Held::memtables);
+        if let Err(failed) = self.catalog.install(compaction.edit(), since, merged) {
             return Err(self.give_up(failed, Some(compaction.abandon())));
         }
         self.numbers.compaction.note_done(tables + blobs);
+        if held.is_some() {
+            self.lanes.wake(LOG_LANE);
+        }
+        // Before it is counted what views alone keep.
+        drop((compaction, held));
         self.tidy();
         self.look_at_debt();
         Ok(())
@@ -507,7 +540,7 @@ impl Store {
         }
     }
 
-    fn begin(&self, plan: Plan) -> Result<Merging> {
+    pub(crate) fn begin(&self, plan: Plan, held: Option<Held>) -> Result<Merging> {
         let Self { catalog, settings, .. } = self;
         let since = catalog.failed_syncs.count();
         let workshop = Workshop {
@@ -517,8 +550,12 @@ impl Store {
             table: settings.table(plan.target.level, Cause::Compaction),
             table_bytes: settings.table_bytes,
         };
-        let compaction = Compaction::begin(&catalog.sources().version, plan, workshop)?;
-        Ok(Merging { compaction, since })
+        let fresh = held.as_ref().map(|held| Fresh {
+            memtables: held.memtables().to_vec(),
+            long_values: LongValues::new(catalog, settings),
+        });
+        let compaction = Compaction::begin(&catalog.sources().version, plan, workshop, fresh)?;
+        Ok(Merging { compaction, since, held })
     }
 
     /// Ends in order.

@@ -22,7 +22,7 @@ use crate::store::{COMPACTION_LANE, FLUSH_LANE, Store};
 use crate::version::Level;
 
 /// So many sealed memtables make writes wait until there are less.
-const SEALED_MAX: usize = 3;
+pub(crate) const SEALED_MAX: usize = 3;
 /// So many make writes be refused, when none can be flushed.
 const SEALED_REFUSED: usize = 6;
 /// So many runs of level 0 make writes wait until there are less.

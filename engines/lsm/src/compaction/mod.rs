@@ -1,6 +1,7 @@
 //! A compaction: one plan on its way, a bounded step at a time.
 //!
 //! ```text
+//! memtables, if it takes any
 //! tables of the plan, newest run first ─▶ merge ─▶ without what is dead ─▶ tables of the target, cut ─▶ sync ─▶ names
 //!      values in poor blob files ───────────────────────────────────────▶ a new blob file ─────────────▶ sync ─▶
 //! ```
@@ -28,6 +29,8 @@ use self::collect::Collector;
 use self::cut::Cuts;
 use crate::files::{Graveyard, table_name};
 use crate::item::Item;
+use crate::long_values::LongValues;
+use crate::memtable::{Memtable, MemtableWalk};
 use crate::merge::MergeWalk;
 use crate::picker::{Plan, Shape};
 use crate::ranges::Ranges;
@@ -64,6 +67,8 @@ pub(crate) struct Compaction {
     workshop: Workshop,
     /// What the manifest says of the inputs.
     inputs: Vec<(Place, TableInfo)>,
+    /// What comes from memtables, if anything does.
+    fresh: Option<Fresh>,
     /// How many bytes of which level are read.
     read: BTreeMap<u8, u64>,
     walk: MergeWalk,
@@ -81,6 +86,20 @@ pub(crate) struct Compaction {
     state: State,
 }
 
+/// Memtables that are merged with the tables of a plan, as its newest run.
+pub(crate) struct Fresh {
+    /// The newest first.
+    pub(crate) memtables: Vec<Arc<Memtable>>,
+    /// Takes what is too long for a table.
+    pub(crate) long_values: LongValues,
+}
+
+impl Fresh {
+    fn entries(&self) -> u64 {
+        self.memtables.iter().map(|memtable| memtable.estimate(KeyRange::all()).0).sum()
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Merging,
@@ -91,16 +110,26 @@ enum State {
 }
 
 impl Compaction {
-    /// Begins to do what was picked from this version.
+    /// Begins to do what was picked from this version, with memtables that are newer than all tables of the plan.
     ///
     /// # Errors
     /// `Failed` if the plan is not of this version; those of opening blob files.
-    pub(crate) fn begin(version: &Version, plan: Plan, workshop: Workshop) -> Result<Self> {
+    pub(crate) fn begin(
+        version: &Version,
+        plan: Plan,
+        workshop: Workshop,
+        fresh: Option<Fresh>,
+    ) -> Result<Self> {
         let runs = Self::runs_of(version, &plan)?;
         let all =
             runs.iter().flat_map(|(place, tables)| tables.iter().map(|table| (*place, table.info.clone())));
         let (inputs, mut ranges, mut read) = (all.collect(), Ranges::default(), BTreeMap::new());
         let (mut walks, mut poor) = (Vec::<Box<dyn Walk>>::new(), Vec::new());
+        for memtable in fresh.iter().flat_map(|fresh| &fresh.memtables) {
+            let (all, forward) = (KeyRange::all(), Direction::Forward);
+            walks.push(Box::new(MemtableWalk::new(memtable, memtable.snapshot(), all, forward)));
+            ranges.add_all(memtable.ranges());
+        }
         for (place, tables) in runs {
             let rest: Vec<_> = tables.into_iter().filter(|table| !is_deleted(&table.info, &ranges)).collect();
             *read.entry(place.level).or_default() += rest.iter().map(|table| table.info.bytes).sum::<u64>();
@@ -126,6 +155,7 @@ impl Compaction {
             plan,
             workshop,
             inputs,
+            fresh,
             read,
             walk,
             ranges,
@@ -209,6 +239,9 @@ impl Compaction {
             }
             self.start = end.to_vec();
         }
+        if let Some(fresh) = &mut self.fresh {
+            item = fresh.long_values.place((key, item), &mut self.files)?;
+        }
         if let Item::Blob(at) = item
             && self.collector.collects(at)
         {
@@ -232,6 +265,9 @@ impl Compaction {
             self.outputs.push(output.finish(ranges)?);
         }
         self.collector.finish()?;
+        if let Some(fresh) = &mut self.fresh {
+            fresh.long_values.finish()?;
+        }
         if self.files.is_empty() {
             return Ok(());
         }
@@ -245,7 +281,8 @@ impl Compaction {
         let moved = self.inputs.iter().filter(|_| self.plan.is_move).map(|(_, info)| info);
         let added = moved.chain(&self.outputs).map(|info| (self.plan.target, info.clone())).collect();
         let removed = self.inputs.iter().map(|(_, info)| info.id).collect();
-        Edit { removed, added, ..Edit::default() }
+        let newest = self.fresh.iter().flat_map(|fresh| &fresh.memtables).next();
+        Edit { removed, added, position: newest.map(|memtable| memtable.last()), ..Edit::default() }
     }
 
     /// Gives up; answers the names of files that can be removed, for nothing durable names them.
@@ -259,7 +296,8 @@ impl Compaction {
 
     /// How many entries were seen, and how many there are at most.
     pub(crate) fn progress(&self) -> (u64, u64) {
-        let total = self.inputs.iter().map(|(_, info)| info.entries).sum();
+        let tables: u64 = self.inputs.iter().map(|(_, info)| info.entries).sum();
+        let total = tables + self.fresh.as_ref().map_or(0, Fresh::entries);
         (if self.state == State::Done { total } else { self.entries_seen.min(total) }, total)
     }
 

@@ -169,7 +169,7 @@ impl World {
     }
 
     fn begin(&self, plan: Plan) -> Compaction {
-        Compaction::begin(&self.version, plan, self.workshop(&self.directory)).unwrap()
+        Compaction::begin(&self.version, plan, self.workshop(&self.directory), None).unwrap()
     }
 
     fn carry_out(&mut self, plan: Plan) {
@@ -281,7 +281,7 @@ fn a_call_that_fails_leaves_the_inputs_and_no_file_but_those_that_are_told() {
         let faulty: Arc<dyn Directory> =
             Arc::new(FaultyDirectory::new(world.disk.root(), Arc::clone(&faults)));
         let mut compaction =
-            Compaction::begin(&world.version, plan.clone(), world.workshop(&faulty)).unwrap();
+            Compaction::begin(&world.version, plan.clone(), world.workshop(&faulty), None).unwrap();
         let outcome = loop {
             match compaction.step() {
                 Ok(true) => break Ok(()),
@@ -490,5 +490,5 @@ fn a_move_writes_nothing_and_a_plan_of_another_version_is_refused() {
     world.install(&edit);
     assert_eq!(world.names(), before);
     world.check();
-    assert!(Compaction::begin(&world.version, plan, world.workshop(&world.directory)).is_err());
+    assert!(Compaction::begin(&world.version, plan, world.workshop(&world.directory), None).is_err());
 }

@@ -37,8 +37,8 @@ pub(crate) use self::descent::Descent;
 pub(crate) use self::levels::LAST;
 use self::levels::Targets;
 pub(crate) use self::levels::{debt_bytes, scores};
-pub(crate) use self::shape::Shape;
-use self::shape::{Cluster, TableShape, bytes_of};
+use self::shape::{Cluster, bytes_of};
+pub(crate) use self::shape::{RunShape, Shape, TableShape};
 use crate::version::Place;
 
 /// Values move out of small blob files when the tables that are written again refer to so many of them.
@@ -105,6 +105,19 @@ pub(crate) struct Plan {
     pub(crate) reason: Reason,
     /// Blob files whose values move into new ones on the way.
     pub(crate) blobs_to_collect: BTreeSet<u64>,
+}
+
+impl Plan {
+    /// The tables that are merged.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = u64> {
+        self.inputs.iter().flat_map(|(_, ids)| ids).copied()
+    }
+
+    /// Whether all that another plan writes would be written again by this one.
+    pub(crate) fn includes(&self, other: &Self) -> bool {
+        let tables: BTreeSet<_> = self.tables().collect();
+        self.target.level == other.target.level && other.tables().all(|id| tables.contains(&id))
+    }
 }
 
 /// What to do next; `None` if everything is as it should be.

@@ -2,10 +2,12 @@
 //!
 //! Promises: nothing is read and nothing is changed. Called by `picker`, and by the compaction that does what was picked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use adapter_api::KeyRange;
 
+use super::Plan;
 use crate::ranges::{Ranges, Span};
 use crate::version::{Place, TableInfo, Version};
 
@@ -141,6 +143,13 @@ impl Shape {
 
     pub(crate) fn bytes(&self, level: usize) -> u64 {
         bytes_of(self.runs(level).iter().flat_map(|run| &run.tables))
+    }
+
+    /// The length of all tables of a plan.
+    pub(crate) fn bytes_of(&self, plan: &Plan) -> u64 {
+        let ids: BTreeSet<_> = plan.tables().collect();
+        let tables = self.levels.iter().flatten().flat_map(|run| &run.tables);
+        bytes_of(tables.filter(|table| ids.contains(&table.info.id)))
     }
 
     /// The tables of a level that may say something of a key of the range.

@@ -417,6 +417,19 @@ fn a_flushed_table_that_meets_nothing_waits_until_it_is_merged_with_others() {
 }
 
 #[test]
+fn a_plan_does_again_what_others_do_with_some_of_its_tables_and_the_same_level() {
+    let run = |number| run(number, number, ["a", "z"], 100, 0);
+    let whole = shape([(0, (2..6).rev().map(run).collect()), (LAST, vec![run(1)])]);
+    let plan = pick(&whole, &options(Style::LazyLeveled)).unwrap();
+    assert_eq!((plan.tables().count(), whole.bytes_of(&plan)), (5, 500));
+    let more = shape([(0, (2..7).rev().map(run).collect()), (LAST, vec![run(1)])]);
+    let larger = Descent::new(KeyRange::all(), u64::MAX).pick(&more, &options(Style::LazyLeveled)).unwrap();
+    assert!(larger.includes(&plan) && !plan.includes(&larger));
+    let elsewhere = Plan { target: Place { level: 3, run: 1 }, ..plan };
+    assert!(!larger.includes(&elsewhere));
+}
+
+#[test]
 fn nothing_is_picked_where_compaction_is_off() {
     let mut world = World::new(Style::Off, 12);
     for _ in 0..20 {

@@ -31,6 +31,8 @@ use crate::version::TableInfo;
 
 /// So many bytes are gathered before they are written.
 const WRITE_BYTES: usize = 256 << 10;
+/// All writes but the last end where a page of the page cache does: one that is written in two parts costs twice.
+const PAGE_CACHE_BYTES: usize = 4096;
 /// The shortest and the longest block that may be asked for.
 const BLOCK_BYTES: Range<usize> = 4 << 10..64 << 10;
 
@@ -46,11 +48,11 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn push(&mut self, key: &[u8], item: &[u8]) {
-        self.cells += Cell::new(key, Payload::Here(item)).bytes(0);
+    fn push(&mut self, key: &[u8], item: Item<'_>) {
         self.entries.push((self.bytes.len(), self.bytes.len() + key.len()));
         self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(item);
+        item.encode(&mut self.bytes);
+        self.cells += self.cell(self.len() - 1).bytes(0);
     }
 
     fn len(&self) -> usize {
@@ -102,8 +104,6 @@ pub(crate) struct TableBuilder {
     tally: Tally,
     /// The first key.
     first: Arc<[u8]>,
-    /// The encoding of the item that is added.
-    encoded: Vec<u8>,
 }
 
 impl TableBuilder {
@@ -129,7 +129,6 @@ impl TableBuilder {
             hashes: Vec::new(),
             tally: Tally::default(),
             first: Arc::default(),
-            encoded: Vec::new(),
         })
     }
 
@@ -169,13 +168,15 @@ impl TableBuilder {
             let separator = page::separator(&self.last, key);
             self.cut_if_full(Some(separator));
         }
-        item.encode(&mut self.encoded);
-        self.gathered.push(key, &self.encoded);
+        self.gathered.push(key, item);
         self.tally.add(key, item);
         self.hashes.push(hash_of(key));
         self.last.clear();
         self.last.extend_from_slice(key);
-        if self.out.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
+        match self.out.len() {
+            ..WRITE_BYTES => Ok(()),
+            bytes => self.write(bytes - bytes % PAGE_CACHE_BYTES),
+        }
     }
 
     /// Whether the block could be too long in front of this key, if nothing of its keys were left out. Most entries
@@ -213,14 +214,15 @@ impl TableBuilder {
         Position { table: self.id, offset: self.written + self.out.len() as u64 }
     }
 
-    fn write(&mut self) -> Result<()> {
-        let slices = [IoSlice::new(&self.out)];
+    /// Writes so many of the bytes that wait.
+    fn write(&mut self, bytes: usize) -> Result<()> {
+        let slices = [IoSlice::new(&self.out[..bytes])];
         let written = self.file.write_at(&slices, self.written, self.options.cause);
         written.map_err(|error| failure(self.id, error))?;
         // A hint, so that the sync at the end finds little left to do.
-        let _ = self.file.write_back(self.written, self.out.len() as u64);
-        self.written += self.out.len() as u64;
-        self.out.clear();
+        let _ = self.file.write_back(self.written, bytes as u64);
+        self.written += bytes as u64;
+        self.out.drain(..bytes);
         Ok(())
     }
 
@@ -243,7 +245,7 @@ impl TableBuilder {
         info.bytes = self.position().offset + FOOTER_BYTES as u64;
         let footer = Footer { filter, index, properties, bytes: info.bytes };
         self.out.extend_from_slice(&footer.encode(self.id));
-        self.write()?;
+        self.write(self.out.len())?;
         self.file.sync_data().map_err(|error| failure(self.id, error))?;
         Ok(info)
     }
