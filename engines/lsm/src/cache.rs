@@ -6,6 +6,9 @@
 //! clock    [ (slots, 0), (slots, 3), … ] ──┘                a hand goes around: what nobody looked at since goes
 //! ```
 //!
+//! Where there is no room, most blocks that are read stay outside (`ADMITTED`). The system's page cache has those for a while,
+//! so the two caches hold different blocks: together they hold more, and a long scan takes the place of few.
+//!
 //! One budget covers blocks, what tables hold in memory for as long as they are open, and what memtables take; blocks
 //! have what is left of it. Promises: a block that somebody has stays with him when its slot is cleared; slots change
 //! under one lock, and a hit takes none. Called by tables, and by the store, which says what memtables take.
@@ -23,6 +26,9 @@ const FLOOR_BYTES: u64 = 1 << 20;
 /// The hand passes so many blocks that are used at most, so that no reader waits while it goes all around: where nearly
 /// all are used, one is as good as another.
 const PASSED_MAX: usize = 64;
+/// One of so many blocks that are read where there is no room comes in. Which, chance decides: a block that is read often has
+/// many. With fewer the page cache would hold the same blocks again; with more, hot ones would come in late.
+const ADMITTED: u64 = 8;
 /// What a table takes beside what it counts.
 const TABLE_BYTES: u64 = 512;
 
@@ -111,10 +117,20 @@ impl Cache {
         self.hits.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// What blocks may take.
+    fn limit(&self, clock: &Clock) -> u64 {
+        let taken = clock.usage.pinned + self.reserved.load(Ordering::Relaxed);
+        self.budget.saturating_sub(taken).max(FLOOR_BYTES)
+    }
+
+    /// Whether the block that was read last comes in.
+    fn admits(&self, clock: &Clock, block: &Block) -> bool {
+        clock.usage.bytes + block.bytes() <= self.limit(clock) || clock.usage.misses.is_multiple_of(ADMITTED)
+    }
+
     /// Evicts blocks until the rest fits.
     fn make_room(&self, clock: &mut Clock) {
-        let taken = clock.usage.pinned + self.reserved.load(Ordering::Relaxed);
-        let limit = self.budget.saturating_sub(taken).max(FLOOR_BYTES);
+        let limit = self.limit(clock);
         while clock.usage.bytes > limit && !clock.entries.is_empty() {
             clock.evict();
         }
@@ -198,7 +214,7 @@ impl Slots {
         found
     }
 
-    /// Puts a block there that was read. If somebody else was faster, his is there and is answered.
+    /// Puts a block there that was read, if the cache admits it. If somebody else was faster, his is there and is answered.
     pub(crate) fn put(&self, number: usize, block: Block) -> Arc<Block> {
         let mut clock = lock(&self.cache.clock);
         clock.usage.misses += 1;
@@ -207,6 +223,9 @@ impl Slots {
             return there;
         }
         let block = Arc::new(block);
+        if !self.cache.admits(&clock, &block) {
+            return block;
+        }
         clock.usage.bytes += block.bytes();
         slot.holder.store(Arc::as_ptr(&block).cast_mut().cast(), Ordering::Relaxed);
         slot.page.store(block.page().bytes().as_ptr().cast_mut(), Ordering::Relaxed);

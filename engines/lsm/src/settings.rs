@@ -55,10 +55,11 @@ pub(crate) fn specs() -> Vec<OptionSpec> {
         ),
         bytes(
             "block_bytes",
-            8 << 10,
+            4 << 10,
             4 << 10,
             64 << 10,
-            "About how large a block of a table is: what a read of one key takes from the disk.",
+            "About how large a block of a table is: what a read of one key takes from the disk. Larger ones scan a little \
+             faster.",
         ),
         bytes(
             "blob_value_bytes",

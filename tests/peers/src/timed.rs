@@ -3,6 +3,7 @@
 //! Promises: an error in any thread ends the run without a figure; no figure counts what was not done.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,8 @@ impl Part {
     }
 }
 
-/// Runs `work` on so many threads; each works until its part says that the time is over.
+/// Runs `work` on so many threads; each works until its part says that the time is over. No two runs of a process draw the
+/// same numbers: what one has read would be in memory for the other. Every store is given the same.
 ///
 /// # Errors
 /// The first error of a thread.
@@ -63,11 +65,13 @@ pub fn run(
     window: Duration,
     work: impl Fn(&mut Part) -> Result<()> + Sync,
 ) -> Result<Outcome> {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let seed = RUNS.fetch_add(1, Ordering::Relaxed) << 32;
     let start = Barrier::new(threads);
     let one = |thread: usize| {
         start.wait();
         let began = Instant::now();
-        let random = Rng::with_seed(thread as u64 + 1);
+        let random = Rng::with_seed(seed + thread as u64 + 1);
         let deadline = began + window;
         let mut part = Part { random, thread, deadline, done: 0, latency: Latency::new() };
         work(&mut part)?;

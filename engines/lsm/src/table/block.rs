@@ -13,7 +13,12 @@ use super::{Compression, Position};
 use crate::item::Item;
 
 /// The bytes behind a payload.
-const TRAILER_BYTES: usize = 20;
+pub(super) const TRAILER_BYTES: usize = 20;
+/// What a device and the page cache read as a whole, wherever in it the wanted bytes lie.
+const SECTOR_BYTES: u64 = 4096;
+/// A block that is stored as it is keeps so many of its free bytes that it ends with a sector, so that a read of the next one
+/// takes no sector more than it has to; but such a part of it at most.
+const FILLED_PART: usize = 8;
 
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
@@ -129,21 +134,27 @@ pub(super) fn encode(page: &mut Page, position: Position, compressor: &mut Compr
     page.seal();
     let view = page.view();
     let (bytes, gap) = (view.bytes(), view.gap());
-    let parts = [&bytes[..gap.start], &bytes[gap.end..]];
-    let both = bytes.len() - gap.len();
+    let (mut front, back) = (gap.start, &bytes[gap.end..]);
     let start = out.len();
-    let kind = match compressor.compress(parts) {
+    let kind = match compressor.compress([&bytes[..front], back]) {
         Some((kind, compressed)) => {
             out.extend_from_slice(&compressed);
             kind
         }
         None => {
-            parts.iter().for_each(|part| out.extend_from_slice(part));
+            let length = front + back.len() + TRAILER_BYTES;
+            let end = position.offset + length as u64;
+            let free = (end.next_multiple_of(SECTOR_BYTES) - end) as usize;
+            if free <= gap.len().min(length / FILLED_PART) {
+                front += free;
+            }
+            out.extend_from_slice(&bytes[..front]);
+            out.extend_from_slice(back);
             PLAIN
         }
     };
     out.extend_from_slice(&[kind, 0, 0, 0]);
-    for number in [bytes.len(), gap.start, both] {
+    for number in [bytes.len(), front, front + back.len()] {
         out.extend_from_slice(&(number as u32).to_le_bytes());
     }
     let checksum = position.checksum(&out[start..]);

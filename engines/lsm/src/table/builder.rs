@@ -18,7 +18,7 @@ use adapter_api::environment::{Directory, File, OpenFile, is_full};
 use adapter_api::{EngineError, Result};
 use page::{Cell, HEADER_BYTES, Head, Page, Payload};
 
-use super::block::Compressor;
+use super::block::{Compressor, TRAILER_BYTES};
 use super::filter::Filter;
 use super::footer::{FOOTER_BYTES, Footer};
 use super::index::IndexWriter;
@@ -179,10 +179,15 @@ impl TableBuilder {
         }
     }
 
+    /// How long the page of a block becomes.
+    fn page_bytes_max(&self) -> usize {
+        self.options.block_bytes - TRAILER_BYTES
+    }
+
     /// Whether the block could be too long in front of this key, if nothing of its keys were left out. Most entries
     /// come while it could not, and nobody has to look closer.
     fn may_be_full(&self, next: &[u8]) -> bool {
-        HEADER_BYTES + self.fence.len() + next.len() + self.gathered.cells > self.options.block_bytes
+        HEADER_BYTES + self.fence.len() + next.len() + self.gathered.cells > self.page_bytes_max()
     }
 
     /// Cuts a block in front of the last entry, if with it and with this upper fence the block is too long. In front
@@ -190,7 +195,7 @@ impl TableBuilder {
     fn cut_if_full(&mut self, upper: Option<&[u8]>) {
         let head = Head { id: 0, level: 0, lower: &self.fence, upper };
         let last = self.gathered.len().saturating_sub(1);
-        if last > 0 && self.gathered.page_bytes(&head) > self.options.block_bytes {
+        if last > 0 && self.gathered.page_bytes(&head) > self.page_bytes_max() {
             let fence = page::separator(self.gathered.key(last - 1), self.gathered.key(last)).to_vec();
             self.cut(last, Some(&fence));
         }

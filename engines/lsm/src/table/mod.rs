@@ -7,9 +7,10 @@
 //! u64 and of the position of the part in the file u64: bytes that were written for another place are damage
 //!
 //! block         payload │ trailer
-//!   payload     a leaf of the crate `page` without the free bytes in it, perhaps compressed. Its id is the number of the
-//!               block, its version that of the table, its lower fence the separator of the block, its upper fence that of
-//!               the next one; cells are keys with items (`item`)
+//!   payload     a leaf of the crate `page` without the free bytes in it, perhaps compressed; or with so many of them that
+//!               the block ends at a multiple of 4096. Its id is the number of the block, its version that of the table, its
+//!               lower fence the separator of the block, its upper fence that of the next one; cells are keys with items
+//!               (`item`)
 //!   trailer     kind u8: 0 plain, 1 LZ4, 2 a frame of Zstandard │ 3 zeros │ length of the page u32 │ bytes of the page in front of the free
 //!               ones u32 │ bytes of both parts together u32 │ checksum u32
 //! filter        kind u8: 0 none, 1 BinaryFuse8, 2 BinaryFuse16 │ unless none: seed u64 │ segment length u32 │ mask u32 │
@@ -63,7 +64,7 @@ const ADVICE: &str = "restore a backup, or take out what is left with `enginebay
 /// How a table is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TableOptions {
-    /// How long a block becomes before it is compressed, unless one entry is longer: 4 KiB to 64 KiB.
+    /// How long a block becomes before it is compressed, trailer included, unless one entry is longer: 4 KiB to 64 KiB.
     pub(crate) block_bytes: usize,
     pub(crate) filter: FilterKind,
     pub(crate) compression: Compression,

@@ -89,6 +89,8 @@ impl TableWalk {
         let block = self.ahead.load(&self.table, number, &self.blocks, self.direction)?;
         let entries = self.inside(&block);
         self.blocks = blocks;
+        // The processor fetches the block behind it while this one is walked through.
+        self.prefetch();
         self.here.enter(block, entries);
         Ok(true)
     }
