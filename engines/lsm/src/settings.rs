@@ -55,11 +55,11 @@ pub(crate) fn specs() -> Vec<OptionSpec> {
         ),
         bytes(
             "block_bytes",
-            4 << 10,
+            8 << 10,
             4 << 10,
             64 << 10,
-            "About how large a block of a table is: what a read of one key takes from the disk. Larger ones scan a little \
-             faster.",
+            "About how large a block of a table is: what a read of one key takes from the disk. Smaller ones are read \
+             faster where data is larger than memory, and slower where it is not.",
         ),
         bytes(
             "blob_value_bytes",
