@@ -69,8 +69,10 @@ impl Store {
     pub(crate) fn begin_directly(&self, memtables: &[Arc<Memtable>]) -> Result<bool> {
         // A merge is under way, or is about to be.
         let Ok(mut compactor) = self.compactor.try_lock() else { return Ok(false) };
-        let is_behind = memtables.len() < self.catalog.sources().sealed.len() || !compactor.is_empty();
-        if is_behind || self.numbers.compaction.is_troubled() || self.owes_a_merge() {
+        let waiting = self.catalog.sources().sealed.len();
+        // Of so many they would be taken back at once.
+        let is_late = memtables.len() < waiting || waiting >= SEALED_MAX || !compactor.is_empty();
+        if is_late || self.numbers.compaction.is_troubled() || self.owes_a_merge() {
             return Ok(false);
         }
         self.take_down(&mut compactor, memtables, |shape, options, _| picker::pick(shape, options))

@@ -218,6 +218,31 @@ fn memtables_that_wait_behind_a_merge_take_the_held_one_from_it() {
     world.check();
 }
 
+/// Memtables that were sealed early, for a range was deleted: all that wait make one table.
+#[test]
+fn small_memtables_of_which_many_wait_are_flushed() {
+    let mut world = World::new();
+    world.fill_all(0..3);
+    for turn in 0..6_u64 {
+        let mut batch = BatchBuilder::new();
+        (0..1000).for_each(|number| {
+            batch
+                .put(
+                    format!("key {number:06}").as_bytes(),
+                    &mix(turn << 20 | number).to_le_bytes().repeat(60),
+                )
+                .unwrap();
+        });
+        world.apply(&batch);
+        let mut batch = BatchBuilder::new();
+        batch.delete_range(KeyRange::new(b"key 000100", b"key 000200")).unwrap();
+        world.apply(&batch);
+        let steps = (0..1000).take_while(|_| world.engine.background(FLUSH).unwrap() == Step::More).count();
+        assert!(steps < 1000, "turn {turn}: memtables are merged and taken back again and again");
+    }
+    world.check();
+}
+
 #[test]
 fn a_memtable_whose_merge_fails_is_flushed() {
     let world = World::with_a_memtable_under_way();
