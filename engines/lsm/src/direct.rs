@@ -25,29 +25,22 @@ use crate::picker::{self, PickOptions, Plan, RunShape, Shape, TableShape};
 use crate::ranges::Ranges;
 use crate::store::{COMPACTION_LANE, FLUSH_LANE, Merging, Store};
 use crate::table::behind;
-use crate::throttle::SEALED_MAX;
 use crate::version::TableInfo;
 use crate::walk::Walk;
 
 /// The tables of such a merge are as long as so many memtables, at most.
 const TABLES_MEMTABLES: u64 = 4;
 
-/// Memtables that no flush takes while this lives.
+/// No flush takes memtables while this lives.
 pub(crate) struct Held {
-    /// The newest first.
-    memtables: Vec<Arc<Memtable>>,
     are_held: Arc<AtomicBool>,
     lanes: Arc<dyn Lanes>,
 }
 
 impl Held {
-    fn new(store: &Store, memtables: Vec<Arc<Memtable>>) -> Self {
+    pub(crate) fn new(store: &Store) -> Self {
         store.are_held.store(true, Ordering::Release);
-        Self { memtables, are_held: Arc::clone(&store.are_held), lanes: Arc::clone(&store.lanes) }
-    }
-
-    pub(crate) fn memtables(&self) -> &[Arc<Memtable>] {
-        &self.memtables
+        Self { are_held: Arc::clone(&store.are_held), lanes: Arc::clone(&store.lanes) }
     }
 }
 
@@ -70,8 +63,8 @@ impl Store {
         // A merge is under way, or is about to be.
         let Ok(mut compactor) = self.compactor.try_lock() else { return Ok(false) };
         let waiting = self.catalog.sources().sealed.len();
-        // Of so many they would be taken back at once.
-        let is_late = memtables.len() < waiting || waiting >= SEALED_MAX || !compactor.is_empty();
+        // When they are behind, memtables would be taken back at once.
+        let is_late = memtables.len() < waiting || self.flushes_are_behind() || !compactor.is_empty();
         if is_late || self.numbers.compaction.is_troubled() || self.owes_a_merge() {
             return Ok(false);
         }
@@ -84,7 +77,7 @@ impl Store {
 
     /// Takes memtables from a merge if so many wait behind them that writes would wait too: to flush all is shorter.
     pub(crate) fn take_back_what_is_late(&self) {
-        if self.holds_memtables() && self.catalog.sources().sealed.len() >= SEALED_MAX {
+        if self.holds_memtables() && self.flushes_are_behind() {
             self.take_back(&mut lock(&self.compactor));
         }
     }
@@ -115,7 +108,7 @@ impl Store {
             return Ok(false);
         }
         self.give_up_merges(compactor, |_| true);
-        compactor.push(self.begin(plan, Some(Held::new(self, memtables.to_vec())))?);
+        compactor.push(self.begin(plan, memtables)?);
         self.lanes.wake(COMPACTION_LANE);
         Ok(true)
     }

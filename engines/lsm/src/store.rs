@@ -74,7 +74,7 @@ pub(crate) struct Store {
 pub(crate) struct Merging {
     pub(crate) compaction: Compaction,
     since: u64,
-    /// The memtables that it takes along.
+    /// Where it takes memtables along.
     pub(crate) held: Option<Held>,
 }
 
@@ -486,7 +486,7 @@ impl Store {
             _ => None,
         };
         if let Some(plan) = plan {
-            compactor.push(self.begin(plan, None)?);
+            compactor.push(self.begin(plan, &[])?);
             return Ok(true);
         }
         let Some(mut merging) = compactor.pop() else { return Ok(false) };
@@ -505,8 +505,8 @@ impl Store {
     fn end(&self, Merging { compaction, since, held }: Merging) -> Result<()> {
         self.numbers.note_compaction(&compaction);
         let (tables, blobs) = compaction.bytes_written();
-        let merged = held.as_ref().map_or(&[][..], Held::memtables);
-        if let Err(failed) = self.catalog.install(compaction.edit(), since, merged) {
+        let installed = self.catalog.install(compaction.edit(), since, compaction.memtables());
+        if let Err(failed) = installed {
             return Err(self.give_up(failed, Some(compaction.abandon())));
         }
         self.numbers.compaction.note_done(tables + blobs);
@@ -540,7 +540,8 @@ impl Store {
         }
     }
 
-    pub(crate) fn begin(&self, plan: Plan, held: Option<Held>) -> Result<Merging> {
+    /// Begins what was planned; memtables that it takes along are no flush's until it ends.
+    pub(crate) fn begin(&self, plan: Plan, memtables: &[Arc<Memtable>]) -> Result<Merging> {
         let Self { catalog, settings, .. } = self;
         let since = catalog.failed_syncs.count();
         let workshop = Workshop {
@@ -550,8 +551,9 @@ impl Store {
             table: settings.table(plan.target.level, Cause::Compaction),
             table_bytes: settings.table_bytes,
         };
-        let fresh = held.as_ref().map(|held| Fresh {
-            memtables: held.memtables().to_vec(),
+        let held = (!memtables.is_empty()).then(|| Held::new(self));
+        let fresh = held.as_ref().map(|_| Fresh {
+            memtables: memtables.to_vec(),
             long_values: LongValues::new(catalog, settings),
         });
         let compaction = Compaction::begin(&catalog.sources().version, plan, workshop, fresh)?;

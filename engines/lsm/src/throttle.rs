@@ -22,7 +22,7 @@ use crate::store::{COMPACTION_LANE, FLUSH_LANE, Store};
 use crate::version::Level;
 
 /// So many sealed memtables make writes wait until there are less.
-pub(crate) const SEALED_MAX: usize = 3;
+const SEALED_MAX: usize = 3;
 /// So many make writes be refused, when none can be flushed.
 const SEALED_REFUSED: usize = 6;
 /// So many runs of level 0 make writes wait until there are less.
@@ -42,6 +42,12 @@ struct Lag {
     percent: u64,
     lane: Lane,
     reason: &'static str,
+}
+
+impl Lag {
+    fn is_at_the_bound(&self) -> bool {
+        self.percent >= 100
+    }
 }
 
 impl Store {
@@ -85,6 +91,11 @@ impl Store {
         if lane == FLUSH_LANE { &self.numbers.flush } else { &self.numbers.compaction }
     }
 
+    /// Whether so many memtables wait to be flushed that writes wait too.
+    pub(crate) fn flushes_are_behind(&self) -> bool {
+        self.flush_lag().is_at_the_bound()
+    }
+
     /// Waits for as much work as so many bytes have to wait for.
     pub(crate) fn wait_for_lanes(&self, bytes: u64) {
         self.wait_while_behind(Self::flush_lag);
@@ -105,7 +116,7 @@ impl Store {
 
     fn wait_while_behind(&self, lag: impl Fn(&Self) -> Lag) {
         let mut lagging = lag(self);
-        while lagging.percent >= 100 && self.wait_for_step(lagging.lane) {
+        while lagging.is_at_the_bound() && self.wait_for_step(lagging.lane) {
             lagging = lag(self);
         }
     }

@@ -1,40 +1,30 @@
 //! Many keys at once get what each would get alone, wherever they are.
 
+mod store;
+
 use std::io::IoSlice;
-use std::sync::Arc;
 
 use adapter_api::environment::{Cause, OpenFile};
 use adapter_api::*;
-use crash::by_hand::{self, NoLanes, State, applied, run};
-use crash::environment::{Disk, SimulatedClock};
+use crash::by_hand::{self, State, applied, run};
+use crash::environment::Disk;
 use crash::image::mix;
 use engine_lsm::LsmEngine;
+use store::{COMPACTION, FLUSH, LOG, open_with};
 
-const LOG: Lane = Lane(0);
-const FLUSH: Lane = Lane(1);
-const COMPACTION: Lane = Lane(2);
 const KEYS: u64 = 400;
 
-/// Small sizes, so that keys are everywhere; not checked against the options.
+/// Small sizes, so that keys are everywhere.
 fn open(disk: &Disk, filters: &str) -> LsmEngine {
-    let environment = Environment {
-        directory: disk.root(),
-        clock: Arc::new(SimulatedClock::default()),
-        lanes: Arc::new(NoLanes),
-    };
-    let mut request = OpenRequest::new(environment);
-    request.options = Options::complete(&LsmEngine::describe().options, []).unwrap();
-    for (name, value) in [
+    let options = [
         ("log_segment", "1048576"),
         ("memtable_bytes", "16384"),
         ("table_bytes", "16384"),
         ("blob_value_bytes", "2000"),
         ("compression", "none"),
         ("filters", filters),
-    ] {
-        request.options.set(name, value);
-    }
-    LsmEngine::open(request).unwrap()
+    ];
+    open_with(disk.root(), &options).unwrap()
 }
 
 /// One that may be there, one that has never been, or nearly one that is there.

@@ -1,34 +1,28 @@
 //! Compactions beside writers, in the engine as it ships.
 
+mod store;
+
 use std::io::IoSlice;
-use std::sync::Arc;
 
 use adapter_api::environment::{Cause, OpenFile};
 use adapter_api::*;
-use crash::by_hand::{self, NoLanes, State, Unwatched, applied, metric, run, state};
-use crash::environment::{Disk, SimulatedClock};
+use crash::by_hand::{self, State, Unwatched, applied, metric, run, state};
+use crash::environment::Disk;
 use crash::image::mix;
 use engine_lsm::LsmEngine;
+use store::{COMPACTION, FLUSH, LOG, open_with};
 
-const LOG: Lane = Lane(0);
-const FLUSH: Lane = Lane(1);
-const COMPACTION: Lane = Lane(2);
-
-/// Small sizes, so that much happens; not checked against the options.
+/// Small sizes, so that much happens.
 fn open(disk: &Disk, style: &str, memtable_bytes: u64, table_bytes: u64) -> LsmEngine {
-    let environment = Environment {
-        directory: disk.root(),
-        clock: Arc::new(SimulatedClock::default()),
-        lanes: Arc::new(NoLanes),
-    };
-    let mut request = OpenRequest::new(environment);
-    request.options = Options::complete(&LsmEngine::describe().options, []).unwrap();
-    let sizes = [("log_segment", 1 << 20), ("memtable_bytes", memtable_bytes), ("table_bytes", table_bytes)];
-    sizes.iter().for_each(|(name, bytes)| request.options.set(name, &bytes.to_string()));
-    request.options.set("blob_value_bytes", "2000");
-    request.options.set("compression", "none");
-    request.options.set("compaction", style);
-    LsmEngine::open(request).unwrap()
+    let options = [
+        ("log_segment", "1048576"),
+        ("memtable_bytes", &memtable_bytes.to_string()),
+        ("table_bytes", &table_bytes.to_string()),
+        ("blob_value_bytes", "2000"),
+        ("compression", "none"),
+        ("compaction", style),
+    ];
+    open_with(disk.root(), &options).unwrap()
 }
 
 fn level_runs(engine: &LsmEngine, level: &str) -> f64 {

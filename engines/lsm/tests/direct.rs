@@ -1,16 +1,16 @@
 //! Memtables that a merge takes as they are: nothing is written twice, and nothing is lost on the way.
 
+mod store;
+
 use std::sync::Arc;
 
 use adapter_api::*;
-use crash::by_hand::{NoLanes, State, Unwatched, applied, metric, run, state};
+use crash::by_hand::{State, Unwatched, applied, metric, run, state};
 use crash::environment::{Disk, SimulatedClock};
 use crash::image::mix;
 use engine_lsm::LsmEngine;
+use store::{COMPACTION, FLUSH, LOG, open_at};
 
-const LOG: Lane = Lane(0);
-const FLUSH: Lane = Lane(1);
-const COMPACTION: Lane = Lane(2);
 /// Two batches of so many keys fill a memtable.
 const KEYS: u64 = 6400;
 /// Of which the last ones are longer than tables take.
@@ -98,15 +98,8 @@ impl World {
 }
 
 fn open(disk: &Disk, clock: &Arc<SimulatedClock>) -> LsmEngine {
-    let environment =
-        Environment { directory: disk.root(), clock: Arc::clone(clock) as _, lanes: Arc::new(NoLanes) };
-    let mut request = OpenRequest::new(environment);
-    request.options = Options::complete(&LsmEngine::describe().options, []).unwrap();
-    for (name, bytes) in [("log_segment", 16 << 20), ("memtable_bytes", 4 << 20), ("blob_value_bytes", 2000)]
-    {
-        request.options.set(name, &i32::to_string(&bytes));
-    }
-    LsmEngine::open(request).unwrap()
+    let sizes = [("log_segment", "16777216"), ("memtable_bytes", "4194304"), ("blob_value_bytes", "2000")];
+    open_at(disk.root(), Arc::clone(clock) as _, &sizes).unwrap()
 }
 
 #[test]

@@ -1,41 +1,25 @@
 //! Files whose names may be lost, and edits of the manifest that may count or not: nothing that was acknowledged goes with
 //! them.
 
+mod store;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use adapter_api::environment::{Directory, Environment};
+use adapter_api::environment::Directory;
 use adapter_api::*;
-use crash::by_hand::{NoLanes, Unwatched, put, run};
-use crash::environment::{Disk, SimulatedClock};
+use crash::by_hand::{Unwatched, put, run};
+use crash::environment::Disk;
 use crash::hooked::{Call, Hooked};
 use engine_lsm::LsmEngine;
+use store::{COMPACTION, FLUSH, LOG, open_of, value_of};
 
-const LOG: Lane = Lane(0);
-const FLUSH: Lane = Lane(1);
-const COMPACTION: Lane = Lane(2);
 /// Written ahead of the log.
 const LONG: usize = 300 << 10;
 
-/// With memtables and tables of so many bytes; not checked against the options.
-fn open_with(directory: Arc<dyn Directory>, bytes: u64) -> Result<LsmEngine> {
-    let (clock, lanes) = (Arc::new(SimulatedClock::default()), Arc::new(NoLanes));
-    let mut request = OpenRequest::new(Environment { directory, clock, lanes });
-    request.options = Options::complete(&LsmEngine::describe().options, []).unwrap();
-    for (name, bytes) in [("log_segment", 1 << 20), ("memtable_bytes", bytes), ("table_bytes", bytes)] {
-        request.options.set(name, &bytes.to_string());
-    }
-    LsmEngine::open(request)
-}
-
 fn open(directory: Arc<dyn Directory>) -> LsmEngine {
-    open_with(directory, 1 << 20).unwrap()
-}
-
-fn value_of(engine: &LsmEngine, key: &[u8]) -> Option<Vec<u8>> {
-    let mut value = Buffer::new();
-    engine.get(key, &mut value).unwrap().then(|| value.to_vec())
+    open_of(directory, 1 << 20).unwrap()
 }
 
 /// So many entries that the memtable is sealed, and the step that begins a flush of it: the table has its name, but not
@@ -163,7 +147,7 @@ impl Drop for Until<'_> {
 #[test]
 fn files_that_fill_inside_one_batch_beside_flushes_keep_their_values() {
     let disk = Disk::default();
-    let engine = open_with(disk.root(), 600 << 10).unwrap();
+    let engine = open_of(disk.root(), 600 << 10).unwrap();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -1,32 +1,22 @@
 //! Values so long that they are written ahead of the log, while flushes fail and files fill up.
 
+mod store;
+
 use std::sync::Arc;
 
+use adapter_api::environment::Directory;
 use adapter_api::environment::fault::{Fault, FaultPlan, FaultyDirectory};
-use adapter_api::environment::{Directory, Environment};
 use adapter_api::*;
-use crash::by_hand::{NoLanes, Unwatched, put, run};
-use crash::environment::{Disk, SimulatedClock};
+use crash::by_hand::{Unwatched, put, run};
+use crash::environment::Disk;
 use engine_lsm::LsmEngine;
+use store::{COMPACTION, FLUSH, open_of, value_of};
 
-const FLUSH: Lane = Lane(1);
-const COMPACTION: Lane = Lane(2);
 /// Written ahead of the log.
 const LONG: usize = 300 << 10;
 
 fn open(directory: Arc<dyn Directory>) -> Result<LsmEngine> {
-    let (clock, lanes) = (Arc::new(SimulatedClock::default()), Arc::new(NoLanes));
-    let mut request = OpenRequest::new(Environment { directory, clock, lanes });
-    request.options = Options::complete(&LsmEngine::describe().options, []).unwrap();
-    for (name, bytes) in [("log_segment", 1 << 20), ("memtable_bytes", 1 << 20), ("table_bytes", 1 << 20)] {
-        request.options.set(name, &bytes.to_string());
-    }
-    LsmEngine::open(request)
-}
-
-fn value_of(engine: &LsmEngine, key: &[u8]) -> Option<Vec<u8>> {
-    let mut value = Buffer::new();
-    engine.get(key, &mut value).unwrap().then(|| value.to_vec())
+    open_of(directory, 1 << 20)
 }
 
 fn blob_files(disk: &Disk) -> usize {

@@ -86,12 +86,6 @@ pub(crate) fn create_at(
     }
 }
 
-/// A group whose records no later one proves durable.
-struct Unproven {
-    index: usize,
-    header: GroupHeader,
-}
-
 /// The way along the chain.
 struct Walk<'a> {
     segments: &'a [Surveyed],
@@ -102,11 +96,13 @@ struct Walk<'a> {
     at: Cut,
     /// The highest record known durable.
     proven: Lsn,
-    unproven: VecDeque<Unproven>,
+    /// The groups whose records no later one proves durable. They all lie in the segment at hand: none begins before what
+    /// the last one holds is durable.
+    unproven: VecDeque<GroupHeader>,
     /// The last segment that holds a group of a session, not only what recovery wrote.
     used: Option<usize>,
     /// The groups with records of the segment at hand, as long as it is not used.
-    unused: VecDeque<Unproven>,
+    unused: VecDeque<GroupHeader>,
     recovery: Recovery,
 }
 
@@ -116,7 +112,8 @@ struct Tail {
     position: u64,
     /// Where the chain ends.
     end: Cut,
-    unproven: VecDeque<Unproven>,
+    /// The groups of the segment that nothing proves durable.
+    unproven: VecDeque<GroupHeader>,
     /// Whether anything un-acknowledged lies behind the end.
     remains: bool,
     /// Set if no session has written into the segment: where it begins, for one that takes its place. A session
@@ -249,12 +246,12 @@ impl<'a> Walk<'a> {
         }
         if header.records > 0 {
             if self.used != Some(index) {
-                self.unused.push_back(Unproven { index, header });
+                self.unused.push_back(header);
             }
-            self.unproven.push_back(Unproven { index, header });
+            self.unproven.push_back(header);
         }
         self.proven = self.proven.max(header.durable);
-        while self.unproven.front().is_some_and(|group| group.header.last() <= self.proven) {
+        while self.unproven.front().is_some_and(|group| group.last() <= self.proven) {
             self.unproven.pop_front();
         }
         Ok(())
@@ -380,7 +377,7 @@ impl Files<'_> {
         pool.retired.extend(self.spares(names)?);
         let end = Cut { next: first, previous: 0 };
         let (pool, counters, mut preparer) = self.preparer(scramble(now), pool);
-        let start = self.fresh_segment(&mut preparer, end, first - 1, &[])?;
+        let start = self.fresh_segment(&mut preparer, end, first - 1, None)?;
         Ok(Log::new(self.options, self.clock, pool, preparer, counters, start))
     }
 
@@ -404,13 +401,12 @@ impl Files<'_> {
         let start = if in_place {
             Start { segment: last_segment.clone(), position: tail.position, chain: tail.end }
         } else {
-            let front = tail.unproven.front().map(|it| it.header);
+            let front = tail.unproven.front();
             let cut = front.map_or(tail.end, |it| Cut { next: it.first, previous: it.previous });
             let cut = tail.in_place_of.unwrap_or(cut);
             let groups = tail.unproven.make_contiguous();
-            let groups: Vec<_> = groups.iter().map(|it| (&segments[it.index].segment, it.header)).collect();
-            tail.recovery.rewritten = groups.iter().map(|(_, header)| u64::from(header.records)).sum();
-            self.fresh_segment(&mut preparer, cut, tail.recovery.last, &groups)?
+            tail.recovery.rewritten = groups.iter().map(|header| u64::from(header.records)).sum();
+            self.fresh_segment(&mut preparer, cut, tail.recovery.last, Some((last_segment, groups)))?
         };
         Ok((Log::new(self.options, self.clock, pool, preparer, counters, start), tail.recovery))
     }
@@ -464,16 +460,17 @@ impl Files<'_> {
         (pool, counters, preparer)
     }
 
-    /// Writes a segment that goes on from `cut` with the records of `groups`, and makes it visible as a
+    /// Writes a segment that goes on from `cut` with the records of the groups of another, and makes it visible as a
     /// whole: once its name is there, all of it is durable, and its open group says so.
     fn fresh_segment(
         &self,
         preparer: &mut Preparer,
         cut: Cut,
         last: Lsn,
-        groups: &[(&Segment, GroupHeader)],
+        rewritten: Option<(&Segment, &[GroupHeader])>,
     ) -> Result<Start> {
-        let bytes: u64 = groups.iter().map(|(_, header)| header.end() - header.position).sum();
+        let groups = rewritten.map_or(&[][..], |(_, groups)| groups);
+        let bytes: u64 = groups.iter().map(|header| header.end() - header.position).sum();
         let needed = Segment::len_for(BLOCK + blocks(bytes));
         let full = |error: io::Error| match is_full(&error) {
             true => EngineError::full(format!(
@@ -510,20 +507,19 @@ impl Files<'_> {
             Ok::<(), EngineError>(())
         };
         write(&mut group, Kind::Open)?;
-        let mut source: Option<(u64, SegmentReader<'_>)> = None;
-        for (segment, header) in groups {
-            let (_, reader) = match &mut source {
-                Some(open) if open.0 == segment.number => open,
-                other => other.insert((segment.number, SegmentReader::new(segment))),
-            };
-            let read =
-                reader.group_at(header.position).map_err(|error| failed_on(&segment.name, "read", error))?;
-            let read = read.ok_or_else(|| {
-                EngineError::corrupt(&segment.name, header.position, "a group changed while it was read")
-            })?;
-            group.copy(read.bytes, header.records);
-            if group.disk_bytes() >= REWRITTEN_BYTES {
-                write(&mut group, Kind::Records)?;
+        if let Some((source, groups)) = rewritten {
+            let mut reader = SegmentReader::new(source);
+            for header in groups {
+                let read = reader
+                    .group_at(header.position)
+                    .map_err(|error| failed_on(&source.name, "read", error))?;
+                let read = read.ok_or_else(|| {
+                    EngineError::corrupt(&source.name, header.position, "a group changed while it was read")
+                })?;
+                group.copy(read.bytes, header.records);
+                if group.disk_bytes() >= REWRITTEN_BYTES {
+                    write(&mut group, Kind::Records)?;
+                }
             }
         }
         if !group.is_empty() {

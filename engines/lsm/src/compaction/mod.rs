@@ -94,12 +94,6 @@ pub(crate) struct Fresh {
     pub(crate) long_values: LongValues,
 }
 
-impl Fresh {
-    fn entries(&self) -> u64 {
-        self.memtables.iter().map(|memtable| memtable.estimate(KeyRange::all()).0).sum()
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Merging,
@@ -294,10 +288,16 @@ impl Compaction {
         &self.plan
     }
 
+    /// The memtables that it takes along, the newest first.
+    pub(crate) fn memtables(&self) -> &[Arc<Memtable>] {
+        self.fresh.as_ref().map_or(&[], |fresh| &fresh.memtables)
+    }
+
     /// How many entries were seen, and how many there are at most.
     pub(crate) fn progress(&self) -> (u64, u64) {
         let tables: u64 = self.inputs.iter().map(|(_, info)| info.entries).sum();
-        let total = tables + self.fresh.as_ref().map_or(0, Fresh::entries);
+        let entries = |memtable: &Arc<Memtable>| memtable.estimate(KeyRange::all()).0;
+        let total = tables + self.memtables().iter().map(entries).sum::<u64>();
         (if self.state == State::Done { total } else { self.entries_seen.min(total) }, total)
     }
 
