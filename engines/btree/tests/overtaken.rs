@@ -40,7 +40,7 @@ fn wait(plan: &Plan) {
 fn slow(disk: &Disk, plan: &Plan) -> Arc<dyn Directory> {
     let plan = Arc::clone(plan);
     Hooked::around(disk.root(), move |call| {
-        if let Call::Open(_) | Call::Read(_) = call {
+        if let Call::Open(_) | Call::Read(..) = call {
             wait(&plan);
         }
         Ok(())

@@ -18,7 +18,8 @@
 //! `blob` are files, `cache` keeps blocks; `run` and `version` order tables by age, `manifest` makes that durable;
 //! `memtable` is in front of them. `merge` makes one walk of many, `sources` one answer, `abreast` many, `view` points in time.
 //! `picker` says what to merge, `compaction` and `flush` do it (`long_values` beside the tables of the latter), `catalog` makes it count. `store` is the writer and the
-//! lanes, `throttle` how the one waits for the others; `recovery`, `ingest` and `maintenance` are the rest.
+//! lanes, `throttle` how the one waits for the others; `recovery`, `ingest` and `maintenance` are the rest. `salvage`
+//! opens what is damaged, and `losses` tells of it.
 //!
 //! Promises: what `guarantees` below says for the class of durability. Reads wait for nobody but the device. Memory is kept to
 //! `cache_bytes`: memtables, filters and indexes first, and blocks with what they leave. Views keep up to `view_bytes`
@@ -37,6 +38,7 @@ mod flush;
 mod ingest;
 mod item;
 mod long_values;
+mod losses;
 mod maintenance;
 mod manifest;
 mod memtable;
@@ -49,6 +51,7 @@ mod record;
 mod recovery;
 mod report;
 mod run;
+mod salvage;
 mod settings;
 mod sources;
 mod store;
@@ -65,6 +68,7 @@ use adapter_api::*;
 use wal::LogOptions;
 
 use settings::Settings;
+use sources::{Moment, Sources};
 use store::Store;
 use view::LsmView;
 
@@ -73,7 +77,32 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// The LSM engine, open.
 pub struct LsmEngine {
-    store: Store,
+    state: State,
+}
+
+#[expect(clippy::large_enum_variant, reason = "there is one of it, and every call looks into it")]
+enum State {
+    Serving(Store),
+    /// Opened to salvage what the directory holds, for reading only.
+    Salvaged(Arc<Sources>),
+}
+
+impl LsmEngine {
+    fn store(&self) -> Result<&Store> {
+        match &self.state {
+            State::Serving(store) => Ok(store),
+            State::Salvaged(_) => Err(EngineError::rejected(
+                "the directory was opened to salvage what it holds, for reading only",
+            )),
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        match &self.state {
+            State::Serving(store) => store.catalog.moment(),
+            State::Salvaged(sources) => Moment::of(Arc::clone(sources)),
+        }
+    }
 }
 
 impl Plugin for LsmEngine {
@@ -88,7 +117,8 @@ impl Plugin for LsmEngine {
             | Capabilities::BACKUP
             | Capabilities::VERIFY
             | Capabilities::COMPACT
-            | Capabilities::DURABLE;
+            | Capabilities::DURABLE
+            | Capabilities::SALVAGE;
         about.options = settings::specs();
         let mut segment = wal::log_segment_option();
         segment.default = SEGMENT_BYTES.to_string();
@@ -104,16 +134,17 @@ impl Plugin for LsmEngine {
 
     fn open(request: OpenRequest) -> Result<Self> {
         let OpenRequest { environment, options, durability, salvage } = request;
-        if salvage.is_some() {
-            return Err(EngineError::unsupported("salvage"));
-        }
         let settings = Settings::of(&options);
         let segment_bytes = options.integer("log_segment").unsigned_abs();
         // What grows between two flushes is used again behind the second.
         let recycled_segments = (settings.memtable_bytes / segment_bytes).clamp(4, 16) as usize;
         let log_options = LogOptions { segment_bytes, durability, recycled_segments, ready_segments: 1 };
+        if let Some(watch) = salvage {
+            let sources = salvage::open(&environment.directory, log_options, &settings, watch)?;
+            return Ok(Self { state: State::Salvaged(Arc::new(sources)) });
+        }
         let parts = recovery::open(&environment, log_options, &settings)?;
-        Ok(Self { store: Store::new(environment, settings, parts) })
+        Ok(Self { state: State::Serving(Store::new(environment, settings, parts)) })
     }
 
     fn guarantees(_: &Options, durability: Durability) -> Guarantees {
@@ -136,34 +167,41 @@ impl StorageEngine for LsmEngine {
         if batch.is_empty() {
             return Ok(());
         }
-        self.store.wait_for_lanes(batch.as_bytes().len() as u64);
-        self.store.apply(batch)
+        let store = self.store()?;
+        store.wait_for_lanes(batch.as_bytes().len() as u64);
+        store.apply(batch)
     }
 
     fn get(&self, key: &[u8], value: &mut Buffer) -> Result<bool> {
         let start = value.len();
-        let found = self.store.catalog.read(|sources| {
-            value.truncate(start);
-            sources.get(key, true, value)
-        })?;
+        let found = match &self.state {
+            State::Serving(store) => store.catalog.read(|sources| {
+                value.truncate(start);
+                sources.get(key, true, value)
+            })?,
+            State::Salvaged(sources) => sources.get(key, true, value)?,
+        };
         Ok(found == Resident::Hit)
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
-        self.store.catalog.sources().get(key, false, value)
+        match &self.state {
+            State::Serving(store) => store.catalog.sources().get(key, false, value),
+            State::Salvaged(sources) => sources.get(key, false, value),
+        }
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
-        abreast::multi_get(&self.store.catalog.moment(), keys, values)
+        abreast::multi_get(&self.moment(), keys, values)
     }
 
     fn multi_get_resident(&self, keys: &[&[u8]], bytes_max: usize, values: &mut Values) -> Result<()> {
-        abreast::multi_get_here(&self.store.catalog.moment(), keys, bytes_max, values)
+        abreast::multi_get_here(&self.moment(), keys, bytes_max, values)
     }
 
     /// Through a view that nothing ends: a scan is one call, and its caller was promised no point in time.
     fn scan(&self, range: KeyRange<'_>, direction: Direction, visit: &mut Visit<'_>) -> Result<()> {
-        let mut cursor = LsmView::unbounded(self.store.catalog.moment()).walk(range, direction)?;
+        let mut cursor = LsmView::unbounded(self.moment()).walk(range, direction)?;
         while let Some(entry) = cursor.next()? {
             if visit(entry).is_break() {
                 break;
@@ -173,44 +211,47 @@ impl StorageEngine for LsmEngine {
     }
 
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
-        Ok(Box::new(self.store.views.open(self.store.catalog.moment())))
+        Ok(Box::new(match &self.state {
+            State::Serving(store) => store.views.open(store.catalog.moment()),
+            State::Salvaged(sources) => LsmView::unbounded(Moment::of(Arc::clone(sources))),
+        }))
     }
 
     fn estimate(&self, range: KeyRange<'_>) -> Result<Estimate> {
-        Ok(self.store.catalog.sources().estimate(range))
+        Ok(self.moment().sources.estimate(range))
     }
 
     fn ingest(&self, entries: &mut dyn Cursor) -> Result<()> {
-        ingest::ingest(&self.store, entries)
+        ingest::ingest(self.store()?, entries)
     }
 
     fn background(&self, lane: Lane) -> Result<Step> {
-        self.store.background(lane)
+        self.store().map_or(Ok(Step::Idle), |store| store.background(lane))
     }
 
     fn pressure(&self) -> Pressure {
-        self.store.pressure()
+        self.store().map_or_else(|_| Pressure::none(), Store::pressure)
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        report::metrics(&self.store)
+        self.store().map(report::metrics).unwrap_or_default()
     }
 
     fn backup(&self, target: Arc<dyn Directory>, watch: &dyn Watch) -> Result<()> {
-        maintenance::backup(&self.store, &target, watch)
+        maintenance::backup(self.store()?, &target, watch)
     }
 
     fn verify(&self, watch: &dyn Watch) -> Result<()> {
-        maintenance::verify(&self.store, watch)
+        maintenance::verify(self.store()?, watch)
     }
 
     /// Merges everything of the range into the last level.
     fn compact(&self, range: KeyRange<'_>, watch: &dyn Watch) -> Result<()> {
-        maintenance::compact(&self.store, range, watch)
+        maintenance::compact(self.store()?, range, watch)
     }
 
     fn close(&self) -> Result<()> {
-        self.store.close()
+        self.store().map_or(Ok(()), Store::close)
     }
 }
 

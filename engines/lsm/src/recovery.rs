@@ -15,6 +15,7 @@ use crate::blob::BlobFile;
 use crate::cache::Cache;
 use crate::catalog::Parts;
 use crate::files::{Graveyard, number_in};
+use crate::losses::{ADVICE, Losses};
 use crate::manifest::{Found, Manifest};
 use crate::memtable::{Memtable, deleted_in};
 use crate::names::Names;
@@ -41,7 +42,7 @@ pub(crate) fn open(environment: &Environment, log_options: LogOptions, settings:
         opened.push((place, Table::open(&**directory, info, &cache, &graveyard)?));
     }
     let version = Version::of(opened);
-    let files = Blobs { directory, graveyard: &graveyard, open: BTreeMap::new() };
+    let files = Blobs { directory, graveyard: &graveyard, open: BTreeMap::new(), losses: None };
     let mut redo = Redo::new(settings.memtable_bytes, log_options, next_id, files);
     version.blob_bytes().into_keys().try_for_each(|number| redo.blobs.need(number))?;
     let (log, recovery) =
@@ -64,16 +65,15 @@ fn begin(directory: &Arc<dyn Directory>) -> Result<(Manifest, Found)> {
         return Err(EngineError::corrupt(
             "manifest",
             0,
-            format!(
-                "there is no manifest, but {name}: what the directory held cannot be told; restore a backup"
-            ),
+            format!("there is no manifest, but {name}: what the directory held cannot be told; {ADVICE}"),
         ));
     }
     let manifest = Manifest::create(directory, 1, &Edit { next_id: Some(1), ..Edit::default() })?;
     Ok((manifest, Found { tables: BTreeMap::new(), position: 0, next_id: 1 }))
 }
 
-fn list(directory: &dyn Directory) -> Result<Vec<String>> {
+/// The names of all files.
+pub(crate) fn list(directory: &dyn Directory) -> Result<Vec<String>> {
     let entries =
         directory.list().map_err(|error| EngineError::failed_by("could not list the directory", error))?;
     Ok(entries.into_iter().map(|entry| entry.name).collect())
@@ -102,17 +102,23 @@ fn remove_orphans(directory: &dyn Directory, sources: &Sources) -> Result<u64> {
 }
 
 /// Blob files that something refers to.
-struct Blobs<'a> {
-    directory: &'a Arc<dyn Directory>,
-    graveyard: &'a Arc<Graveyard>,
-    open: BTreeMap<u64, Arc<BlobFile>>,
+pub(crate) struct Blobs<'a> {
+    pub(crate) directory: &'a Arc<dyn Directory>,
+    pub(crate) graveyard: &'a Arc<Graveyard>,
+    pub(crate) open: BTreeMap<u64, Arc<BlobFile>>,
+    /// Set if files may be damaged; then each value that is missed is told.
+    pub(crate) losses: Option<Arc<Losses>>,
 }
 
 impl Blobs<'_> {
-    fn need(&mut self, number: u64) -> Result<()> {
-        if !self.open.contains_key(&number) {
-            let file = BlobFile::open(&**self.directory, number, self.graveyard)?;
-            self.open.insert(number, file);
+    pub(crate) fn need(&mut self, number: u64) -> Result<()> {
+        if self.open.contains_key(&number) {
+            return Ok(());
+        }
+        match (BlobFile::open(&**self.directory, number, self.graveyard), &self.losses) {
+            (Ok(file), _) => drop(self.open.insert(number, file)),
+            (Err(_), Some(_)) => {}
+            (Err(error), None) => return Err(error),
         }
         Ok(())
     }
@@ -122,7 +128,7 @@ impl Blobs<'_> {
 const GATHERED_BYTES: usize = 64 << 10;
 
 /// Does records again, and several in one go where they are small: the memtable looks for many keys at once.
-struct Redo<'a> {
+pub(crate) struct Redo<'a> {
     memtable_bytes: u64,
     log_options: LogOptions,
     /// That of the manifest.
@@ -136,12 +142,13 @@ struct Redo<'a> {
 }
 
 impl<'a> Redo<'a> {
-    fn new(memtable_bytes: u64, log_options: LogOptions, next_id: u64, blobs: Blobs<'a>) -> Self {
+    pub(crate) fn new(memtable_bytes: u64, log_options: LogOptions, next_id: u64, blobs: Blobs<'a>) -> Self {
         let (active, gathered) = (Memtable::new(Ranges::default()), Vec::new());
         Self { memtable_bytes, log_options, next_id, blobs, sealed: Vec::new(), active, gathered }
     }
 
-    fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
+    /// Does a record again.
+    pub(crate) fn take(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<()> {
         let wrong = |message: String| EngineError::corrupt(format!("log record {lsn}"), 0, message);
         let record = record::parse(bytes).map_err(|error| {
             wrong(format!("{error}; the log itself is whole, so the record was written like this"))
@@ -153,9 +160,7 @@ impl<'a> Redo<'a> {
                 return Ok(());
             }
             Record::Note(_) => {
-                return Err(wrong(
-                    "the manifest lacks edits that came before this; restore a backup".to_string(),
-                ));
+                return Err(wrong(format!("the manifest lacks edits that came before this; {ADVICE}")));
             }
         };
         blobs.iter().try_for_each(|blob| self.blobs.need(blob.file))?;
@@ -210,13 +215,14 @@ impl<'a> Redo<'a> {
     }
 
     /// The sources of reads, above these tables.
-    fn finish(mut self, version: Version) -> Result<Sources> {
+    pub(crate) fn finish(mut self, version: Version) -> Result<Sources> {
         self.apply_gathered()?;
         let Self { active, sealed, blobs, .. } = self;
         Ok(Sources {
             active: Arc::new(active),
             sealed,
             version: Arc::new(version),
+            losses: blobs.losses,
             blobs: Arc::new(blobs.open),
         })
     }

@@ -17,6 +17,7 @@ use blink::Snapshot;
 use crate::blob::BlobFile;
 use crate::files::blob_name;
 use crate::item::{BlobRef, Item};
+use crate::losses::{ADVICE, Losses};
 use crate::memtable::{Memtable, MemtableWalk};
 use crate::merge::MergeWalk;
 use crate::run::RunWalk;
@@ -37,6 +38,8 @@ pub(crate) struct Sources {
     pub(crate) version: Arc<Version>,
     /// Every blob file that one of them refers to.
     pub(crate) blobs: Arc<BTreeMap<u64, Arc<BlobFile>>>,
+    /// Where the store was opened to salvage what it holds: who is told of values that cannot be read, and are left out.
+    pub(crate) losses: Option<Arc<Losses>>,
 }
 
 impl Sources {
@@ -158,20 +161,30 @@ impl Sources {
             Item::Value(bytes) => value.extend_from_slice(bytes),
             Item::Tombstone => return Ok(Resident::Absent),
             Item::Blob(_) if !may_wait => return Ok(Resident::WouldBlock),
-            Item::Blob(blob) => self.read_blob(key, blob, value)?,
+            Item::Blob(blob) if self.read_blob(key, blob, value)? => {}
+            Item::Blob(_) => return Ok(Resident::Absent),
         }
         Ok(Resident::Hit)
     }
 
-    /// Appends a value that lies in a blob file.
-    pub(crate) fn read_blob(&self, key: &[u8], blob: BlobRef, value: &mut Buffer) -> Result<()> {
-        match self.blobs.get(&blob.file) {
+    /// Appends a value that lies in a blob file; answers no if it is lost, and somebody was told.
+    pub(crate) fn read_blob(&self, key: &[u8], blob: BlobRef, value: &mut Buffer) -> Result<bool> {
+        let start = value.len();
+        let read = match self.blobs.get(&blob.file) {
             Some(file) => file.read(blob, key, value),
             None => Err(EngineError::corrupt(
                 blob_name(blob.file),
                 blob.offset,
-                "a value lies in a blob file that is not there; restore a backup",
+                format!("a value lies in a blob file that is not there; {ADVICE}"),
             )),
+        };
+        match (read, &self.losses) {
+            (Err(error), Some(losses)) => {
+                value.truncate(start);
+                losses.tell_value(&error, key);
+                Ok(false)
+            }
+            (read, _) => read.map(|()| true),
         }
     }
 }

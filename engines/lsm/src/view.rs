@@ -184,8 +184,9 @@ impl LsmCursor {
                     Item::Blob(blob) => {
                         self.key.clear();
                         self.key.extend_from_slice(self.stretch.key());
-                        self.fetch(blob)?;
-                        return Ok(Place::Copy);
+                        if self.fetch(blob)? {
+                            return Ok(Place::Copy);
+                        }
                     }
                 }
             }
@@ -222,14 +223,17 @@ impl LsmCursor {
             Item::Tombstone => empty(&mut self.value),
             Item::Blob(blob) => {
                 drop(walk);
-                self.fetch(blob)?;
+                if !self.fetch(blob)? {
+                    // What comes next, the caller asks for.
+                    return Ok(Place::Stretch);
+                }
             }
         }
         Ok(Place::Copy)
     }
 
-    /// Reads the value of the key from a blob file.
-    fn fetch(&mut self, blob: BlobRef) -> Result<()> {
+    /// Reads the value of the key from a blob file; answers no if it is lost, and somebody was told.
+    fn fetch(&mut self, blob: BlobRef) -> Result<bool> {
         let moment = self.state.moment()?;
         let Some(moment) = &*moment else { return Err(EngineError::ViewTooOld) };
         empty(&mut self.value);
@@ -292,6 +296,7 @@ mod tests {
             sealed: Vec::new(),
             version: Arc::new(Version::of([(Place { level: 7, run: 1 }, table)])),
             blobs: Arc::default(),
+            losses: None,
         };
         let view = LsmView::unbounded(Moment::of(Arc::new(sources)));
         let mut cursor = view.walk(KeyRange::all(), Direction::Forward).unwrap();

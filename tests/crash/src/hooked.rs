@@ -23,8 +23,8 @@ pub enum Call<'a> {
     Remove(&'a str),
     /// The names of the directory are made durable.
     SyncNames,
-    /// A file is read.
-    Read(&'a str),
+    /// These bytes of a file are read.
+    Read(&'a str, Range<u64>),
     /// These bytes of a file are written.
     Write(&'a str, Range<u64>),
     /// What was written to a file is made durable.
@@ -106,8 +106,8 @@ struct HookedFile {
 }
 
 impl HookedFile {
-    fn reads(&self) -> io::Result<()> {
-        (self.hook)(Call::Read(&self.name))
+    fn reads(&self, bytes: usize, offset: u64) -> io::Result<()> {
+        (self.hook)(Call::Read(&self.name, offset..offset + bytes as u64))
     }
 
     fn writes(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
@@ -122,12 +122,12 @@ impl HookedFile {
 
 impl File for HookedFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.reads()?;
+        self.reads(bytes.len(), offset)?;
         self.inner.read_at(bytes, offset)
     }
 
     fn read_many(&self, reads: &mut [ReadRequest<'_>]) -> io::Result<()> {
-        self.reads()?;
+        reads.iter().try_for_each(|read| self.reads(read.bytes.len(), read.offset))?;
         self.inner.read_many(reads)
     }
 

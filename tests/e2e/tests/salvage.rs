@@ -57,6 +57,11 @@ fn a_whole_directory_of_btree_comes_over_without_a_finding() {
     whole_directory(engines::btree);
 }
 
+#[test]
+fn a_whole_directory_of_lsm_comes_over_without_a_finding() {
+    whole_directory(|| engines::lsm().option("memtable_bytes", "65536"));
+}
+
 fn whole_directory(config: fn() -> Config) {
     let folder = TempDir::new().unwrap();
     let (data, new) = (written(&folder, config()), folder.path().join("new"));
@@ -78,6 +83,11 @@ fn what_a_server_refuses_to_open_of_logmap_is_salvaged_around_the_damage() {
 #[test]
 fn what_a_server_refuses_to_open_of_btree_is_salvaged_around_the_damage() {
     around_damage(engines::btree);
+}
+
+#[test]
+fn what_a_server_refuses_to_open_of_lsm_is_salvaged_around_the_damage() {
+    around_damage(engines::lsm);
 }
 
 /// Flips a bit of a value, wherever it lies first.
@@ -114,24 +124,38 @@ fn around_damage(config: fn() -> Config) {
 
 #[test]
 fn a_damaged_leaf_of_a_btree_takes_its_own_keys_and_is_told() {
+    damaged_page(&engines::btree(), "damaged: file data at byte", "it held the keys from");
+}
+
+#[test]
+fn a_damaged_block_of_an_lsm_tree_takes_its_own_keys_and_is_told() {
+    let config = engines::lsm().option("compression", "none");
+    damaged_page(&config, "damaged: file table-", "what it said of keys from");
+}
+
+/// Damages a value in what the log is not needed for any more.
+fn damaged_page(config: &Config, place: &str, keys: &str) {
     let folder = TempDir::new().unwrap();
-    let (data, new) = (written(&folder, engines::btree()), folder.path().join("new"));
-    let mut server = Server::start(engines::btree().data(&data));
+    let (data, new) = (written(&folder, config.clone()), folder.path().join("new"));
+    let mut server = Server::start(config.clone().data(&data));
     let mut client = server.client();
     client.line("ENGINE COMPACT");
     assert!(ended(&mut client).starts_with("compact: ok"));
     server.stop();
-    let (file, mut bytes) =
-        contents(&data).into_iter().find(|(file, _)| file.ends_with("/data")).expect("a file has the pages");
-    let hit = position(&bytes, value(KEYS / 2).as_bytes()).expect("the value is in a page");
+    let is_log = |file: &str| file.rsplit('/').next().is_some_and(|name| name.starts_with(['l', 's']));
+    let wanted = value(KEYS / 2);
+    let holds =
+        |(file, bytes): &(String, Vec<u8>)| !is_log(file) && position(bytes, wanted.as_bytes()).is_some();
+    let (file, mut bytes) = contents(&data).into_iter().find(holds).expect("the value is in a page");
+    let hit = position(&bytes, wanted.as_bytes()).unwrap();
     bytes[hit] ^= 1;
     fs::write(&file, bytes).unwrap();
 
     let output = salvage(&data, &new, &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = stdout(&output);
-    assert!(said.contains("damaged: file data at byte") && said.contains("it held the keys from"), "{said}");
-    let server = Server::start(engines::btree().data(&new));
+    assert!(said.contains(place) && said.contains(keys), "{said}");
+    let server = Server::start(config.clone().data(&new));
     let left = server.client().line("DBSIZE").integer() as usize;
     assert!(left < KEYS && left > KEYS - 100, "{left}");
     assert_eq!(server.client().line(&format!("GET key:{}", KEYS / 2)), Reply::Null);

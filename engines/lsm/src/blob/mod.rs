@@ -39,6 +39,7 @@ use crc32fast::Hasher;
 pub(crate) use self::writer::BlobWriter;
 use crate::files::{Fate, Graveyard, blob_name};
 use crate::item::BlobRef;
+use crate::losses::ADVICE;
 
 const MAGIC: &[u8; 4] = b"EBB1";
 /// Where the first record begins.
@@ -47,7 +48,6 @@ const FILE_HEADER_BYTES: usize = 16;
 const HEADER_BYTES: usize = 14;
 /// How much of a value is read at once.
 const READ_BYTES: usize = 256 << 10;
-const ADVICE: &str = "restore a backup, or take out what is left with `enginebay salvage`";
 
 fn file_header(number: u64) -> [u8; FILE_HEADER_BYTES] {
     let mut header = [0; FILE_HEADER_BYTES];

@@ -44,6 +44,7 @@ use adapter_api::{EngineError, Result};
 
 pub(crate) use self::edit::Found;
 use self::record::{Header, Kind};
+use crate::losses::Losses;
 use crate::version::Edit;
 
 const PREFIX: &str = "manifest-";
@@ -112,6 +113,35 @@ impl Manifest {
             None => manifest.renew(read.found.clone())?,
         }
         Ok(Some((manifest, read.found)))
+    }
+
+    /// What is left of the newest manifest of a directory with these files, and whether that is all of it. Writes nothing.
+    ///
+    /// # Errors
+    /// `Failed` if the directory cannot be read; damage is told instead.
+    pub(crate) fn salvage(
+        directory: &dyn Directory,
+        names: &[String],
+        losses: &Losses,
+    ) -> Result<(Found, bool)> {
+        let guessed = "which tables count, and which of two is newer, is guessed: what was changed or deleted may be \
+                       there as it was";
+        let Some(number) = reader::numbers(directory)?.last().copied() else {
+            let Some(name) = names.iter().find(|name| name.starts_with("log-") || name.starts_with("table-"))
+            else {
+                return Ok((Found::default(), true));
+            };
+            let message = format!("there is no manifest, but {name}");
+            losses.tell(&EngineError::corrupt("manifest", 0, message), guessed);
+            return Ok((Found::default(), false));
+        };
+        match reader::read(directory, number) {
+            Ok(read) => Ok((read.found, true)),
+            Err(error) => {
+                losses.tell(&error, guessed);
+                Ok((reader::add_up(directory, number)?, false))
+            }
+        }
     }
 
     /// What the newest manifest says; `None` if there is none. Writes nothing and makes nothing durable.

@@ -3,13 +3,15 @@
 //! Promises: nothing is written. Damage in the middle is refused, and so is damage to an edit that anything behind it
 //! proves to have been durable. Called by `manifest`.
 
-use adapter_api::environment::{Directory, File, OpenFile};
+use adapter_api::environment::{Directory, File, OpenFile, read_exact_at};
 use adapter_api::{EngineError, Result};
 
 use super::edit::{self, Found};
 use super::record::{BLOCK, Header, Kind, Record};
 use super::{PREFIX, manifest_name, unreadable};
 use crate::files::number_in;
+use crate::losses::ADVICE;
+use crate::version::LEVELS_MAX;
 
 /// How much is read at once where records are looked for.
 const SEARCH_BYTES: usize = 256 << 10;
@@ -46,6 +48,29 @@ pub(super) fn read(directory: &dyn Directory, number: u64) -> Result<Read> {
     let name = manifest_name(number);
     let file = directory.open_file(&name, OpenFile::READ).map_err(|error| unreadable(&name, error))?;
     Reader::new(&*file, name, number)?.read()
+}
+
+/// What the edits of a damaged manifest add up to that are whole.
+pub(super) fn add_up(directory: &dyn Directory, number: u64) -> Result<Found> {
+    let name = manifest_name(number);
+    let file = directory.open_file(&name, OpenFile::READ).map_err(|error| unreadable(&name, error))?;
+    let len = file.len().map_err(|error| unreadable(&name, error))?;
+    // What the checksum of the first edit should be is enough, whether the edit is whole or not.
+    let mut salt = [0; 4];
+    let salt = read_exact_at(&*file, &mut salt, 0).map_or(0, |()| u32::from_le_bytes(salt));
+    let (mut found, mut start) = (Found::default(), 0);
+    while start < len {
+        let salt = if start == 0 { 0 } else { salt };
+        // What cannot be read is damaged too.
+        let record = Record::read(&*file, len, start, number, salt).unwrap_or_default();
+        let edit = record.as_ref().filter(|it| it.header.kind == Kind::Edit);
+        if let Some(edit) = edit.and_then(|record| edit::decode(record.payload())) {
+            found.apply(&edit);
+        }
+        start = record.map_or(start + BLOCK, |record| record.header.end(start));
+    }
+    found.tables.retain(|_, (place, info)| usize::from(place.level) < LEVELS_MAX && !info.range().is_empty());
+    Ok(found)
 }
 
 struct Reader<'a> {
@@ -157,10 +182,8 @@ impl<'a> Reader<'a> {
     }
 
     fn corrupt(&self, position: u64, what: &str) -> EngineError {
-        let message = format!(
-            "{what}; the manifest is damaged, and nobody knows which tables count: restore a backup, or take out \
-             what is left with `enginebay salvage`"
-        );
+        let message =
+            format!("{what}; the manifest is damaged, and nobody knows which tables count: {ADVICE}");
         EngineError::corrupt(&self.name, position, message)
     }
 }

@@ -54,13 +54,17 @@ impl Ahead {
             }
             return Ok(Arc::clone(block));
         }
-        let place = table.index.place(number);
+        let (place, mut filled) = (table.index.place(number), Ok(()));
         if place.start < self.offset || place.end > self.offset + self.bytes.len() as u64 {
-            self.fill(table, number, left, direction)?;
+            filled = self.fill(table, number, left, direction);
         }
-        let start = (place.start - self.offset) as usize;
-        let bytes = &self.bytes[start..][..(place.end - place.start) as usize];
-        let block = table.open_block(number, bytes)?;
+        let block = match filled {
+            Ok(()) => {
+                let start = (place.start - self.offset) as usize;
+                table.open_block(number, &self.bytes[start..][..(place.end - place.start) as usize])?
+            }
+            Err(error) => table.instead_of(number, error)?,
+        };
         Ok(if self.is_once { Arc::new(block) } else { table.slots.put(number, block) })
     }
 
@@ -80,7 +84,8 @@ impl Ahead {
         for next in ahead {
             let more = table.index.place(next);
             let both = place.start.min(more.start)..place.end.max(more.end);
-            if both.end - both.start > self.window {
+            // A block that cannot be read must not take others with it.
+            if both.end - both.start > self.window || table.leaves_out() {
                 break;
             }
             place = both;

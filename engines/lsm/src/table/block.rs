@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter_api::EngineError;
-use page::{Kind, PAGE_BYTES_MAX, Page, PageRef, Payload};
+use page::{HEADER_BYTES, Head, Kind, PAGE_BYTES_MAX, Page, PageRef, Payload};
 
 use super::{Compression, Position};
 use crate::item::Item;
@@ -40,6 +40,12 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// One that says nothing, in the place of one that is lost.
+    pub(super) fn empty(lower: &[u8], upper: Option<&[u8]>) -> Self {
+        let page = Page::build(Head { id: 0, level: 0, lower, upper }, std::iter::empty(), 0);
+        Self { page, is_used: AtomicBool::new(false) }
+    }
+
     pub(crate) fn page(&self) -> PageRef<'_> {
         self.page.view()
     }
@@ -162,7 +168,15 @@ pub(super) fn encode(page: &mut Page, position: Position, compressor: &mut Compr
 }
 
 /// Takes the bytes of a block, if they are that of this number as it was written here.
-pub(super) fn decode(bytes: &[u8], position: Position, number: usize) -> Result<Block, EngineError> {
+pub(super) fn decode(bytes: &[u8], position: Position, number: u32) -> Result<Block, EngineError> {
+    match decode_any(bytes, position)? {
+        block if block.page().id() == number => Ok(block),
+        _ => Err(position.corrupt(format!("this is not block {number} of this table"))),
+    }
+}
+
+/// Takes the bytes of a block, if they are one of this table as it was written here.
+pub(super) fn decode_any(bytes: &[u8], position: Position) -> Result<Block, EngineError> {
     let framed = position.open(bytes, "a block")?;
     let Some((payload, trailer)) = framed.split_last_chunk::<{ TRAILER_BYTES - 4 }>() else {
         return Err(position.corrupt("a block is shorter than its trailer"));
@@ -172,14 +186,25 @@ pub(super) fn decode(bytes: &[u8], position: Position, number: usize) -> Result<
         position.corrupt(format!("byte {} of a block: {}", damage.position, damage.what))
     })?;
     let view = page.view();
-    let is_it = view.kind() == Kind::Leaf && view.id() as usize == number && view.version() == position.table;
-    if !is_it {
-        return Err(position.corrupt(format!("this is not block {number} of this table")));
+    if view.kind() != Kind::Leaf || view.version() != position.table {
+        return Err(position.corrupt("this is not a block of this table"));
     }
     if (0..view.count()).any(|index| item_in(view.payload(index)).is_none()) {
         return Err(position.corrupt("what stands behind a key in this block is no item"));
     }
     Ok(Block { page, is_used: AtomicBool::new(false) })
+}
+
+/// Whether bytes in front of a place may be the trailer of a block that ends there: most others are not.
+pub(super) fn may_be_trailer(trailer: &[u8; TRAILER_BYTES]) -> bool {
+    let number =
+        |at: usize| u32::from_le_bytes([trailer[at], trailer[at + 1], trailer[at + 2], trailer[at + 3]]);
+    let (length, front, both) = (number(4) as usize, number(8), number(12));
+    trailer[0] <= ZSTD
+        && trailer[1..4] == [0; 3]
+        && (HEADER_BYTES..=PAGE_BYTES_MAX).contains(&length)
+        && front <= both
+        && both as usize <= length
 }
 
 /// The bytes of the page; `None` if payload and trailer do not fit each other.

@@ -12,7 +12,10 @@
 //! Promises: a search costs no allocation and no read; what `decode` accepts ascends. Called by the reader, walks and the
 //! builder.
 
+use std::cmp::Ordering;
 use std::ops::Range;
+
+use crate::version::TableInfo;
 
 /// Where blocks lie, in memory.
 #[derive(Default)]
@@ -28,7 +31,21 @@ pub(super) struct Index {
     entries: Box<[u64]>,
     /// Every key is less, if there is a bound.
     end: Option<Box<[u8]>>,
+    /// The number that each block was written with, where it is not its place: blocks are missing, and others stand for them.
+    ids: Box<[u32]>,
 }
+
+/// A block that was found without an index.
+pub(super) struct FoundBlock {
+    pub(super) id: u32,
+    pub(super) place: Range<u64>,
+    pub(super) lower: Box<[u8]>,
+    pub(super) upper: Option<Box<[u8]>>,
+    pub(super) entries: u64,
+}
+
+/// What stands for blocks that were not found has this number: that of no block.
+const MISSING: u32 = u32::MAX;
 
 /// So many heads have one top: two lines of memory.
 const HEADS_A_TOP: usize = 16;
@@ -56,6 +73,11 @@ impl Index {
     pub(super) fn bytes(&self) -> u64 {
         let separators = self.separators.len() + self.end.as_ref().map_or(0, |end| end.len());
         (separators + self.count() * 28 + self.tops.len() * 8) as u64
+    }
+
+    /// The number that a block was written with.
+    pub(super) fn id(&self, number: usize) -> u32 {
+        self.ids.get(number).copied().unwrap_or(number as u32)
     }
 
     /// Where a block lies, trailer included.
@@ -184,6 +206,44 @@ impl Index {
         (rest.is_empty() && ascends).then(|| index.with_heads())
     }
 
+    /// An index of the blocks that were found, in the order of the file, of a table of which this is known. Where none
+    /// of them may have a key of the table, one stands that is not there.
+    pub(super) fn of_blocks(found: Vec<FoundBlock>, info: Option<&TableInfo>) -> Self {
+        let first = found.first().map(|block| block.lower.clone()).unwrap_or_default();
+        let last = found.last().and_then(|block| block.upper.clone());
+        let lower = info.map_or(&*first, |info| &*info.lower);
+        let upper = info.map_or(last.as_deref(), |info| info.upper.as_deref());
+        let mut rebuilt = Rebuilt { entries: vec![0], ..Rebuilt::default() };
+        let (mut fence, mut at) = (Some(lower.to_vec()), found.first().map_or(0, |first| first.place.start));
+        for block in found {
+            let is_behind = fence.as_ref().is_some_and(|fence| match (**fence).cmp(&block.lower) {
+                Ordering::Less => {
+                    rebuilt.add(fence, at, 0, MISSING);
+                    true
+                }
+                Ordering::Equal => at == block.place.start,
+                Ordering::Greater => false,
+            });
+            // Whoever wrote the table wrote no such block behind the one before.
+            if is_behind {
+                rebuilt.add(&block.lower, block.place.start, block.entries, block.id);
+                (fence, at) = (block.upper.map(Vec::from), block.place.end);
+            }
+        }
+        if let Some(fence) = fence.filter(|fence| upper.is_none_or(|upper| **fence < *upper)) {
+            rebuilt.add(&fence, at, 0, MISSING);
+        }
+        rebuilt.finish(at, upper)
+    }
+
+    /// What it says of a table of which nothing else is known.
+    pub(super) fn describe(&self, id: u64, bytes: u64) -> TableInfo {
+        let lower = if self.count() == 0 { [].into() } else { self.separator(0).into() };
+        let upper = self.end.as_deref().map(Into::into);
+        let (entries, tombstones, data_bytes, blobs) = (self.total(), 0, bytes, Vec::new());
+        TableInfo { id, bytes, lower, upper, entries, tombstones, data_bytes, blobs }
+    }
+
     fn with_heads(mut self) -> Self {
         let count = self.ends.len();
         if count > 0 {
@@ -193,6 +253,41 @@ impl Index {
         self.heads = (0..count).map(|number| head_of(&self.separator(number)[self.prefix..])).collect();
         self.tops = self.heads.iter().step_by(HEADS_A_TOP).copied().collect();
         self
+    }
+}
+
+/// Collects what is an index without its heads.
+#[derive(Default)]
+struct Rebuilt {
+    separators: Vec<u8>,
+    ends: Vec<u32>,
+    offsets: Vec<u64>,
+    entries: Vec<u64>,
+    ids: Vec<u32>,
+}
+
+impl Rebuilt {
+    /// Adds a block that begins where the one before it ends.
+    fn add(&mut self, separator: &[u8], offset: u64, entries: u64, id: u32) {
+        self.separators.extend_from_slice(separator);
+        self.ends.push(self.separators.len() as u32);
+        self.offsets.push(offset);
+        self.entries.push(self.entries.last().copied().unwrap_or(0) + entries);
+        self.ids.push(id);
+    }
+
+    fn finish(mut self, end: u64, upper: Option<&[u8]>) -> Index {
+        self.offsets.push(end);
+        let index = Index {
+            separators: self.separators.into(),
+            ends: self.ends.into(),
+            offsets: self.offsets.into(),
+            entries: self.entries.into(),
+            ids: self.ids.into(),
+            end: upper.map(Into::into),
+            ..Index::default()
+        };
+        index.with_heads()
     }
 }
 

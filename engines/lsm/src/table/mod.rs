@@ -37,6 +37,8 @@ mod footer;
 mod index;
 mod properties;
 mod reader;
+mod salvage;
+mod search;
 mod stretch;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -55,11 +57,10 @@ pub(crate) use stretch::Stretch;
 pub(crate) use walk::{Bounds, TableWalk};
 
 use crate::files::table_name;
+use crate::losses::ADVICE;
 
 /// The longest item that a table takes, in bytes; longer values lie in blob files.
 pub(crate) const ITEM_BYTES_MAX: usize = 512 << 10;
-
-const ADVICE: &str = "restore a backup, or take out what is left with `enginebay salvage`";
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy)]

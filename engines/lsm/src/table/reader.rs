@@ -14,10 +14,11 @@ use arc_swap::Guard;
 use super::filter::{Filter, FilterCounters, FilterUsage};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::index::Index;
-use super::{ADVICE, Answer, Block, Bounds, Position, Sought, TableWalk, block, properties};
+use super::{Answer, Block, Bounds, Position, Sought, TableWalk, block, properties};
 use crate::cache::{Cache, Slots};
 use crate::files::{Fate, Graveyard, table_name};
 use crate::item::Item;
+use crate::losses::{ADVICE, Losses};
 use crate::ranges::Ranges;
 use crate::version::TableInfo;
 
@@ -35,6 +36,8 @@ pub(crate) struct Table {
     pub(super) slots: Slots,
     counters: FilterCounters,
     fate: Fate,
+    /// Set if what is damaged is left out: who is told of it.
+    losses: Option<Arc<Losses>>,
 }
 
 /// What a table holds in memory.
@@ -51,30 +54,61 @@ impl Parts {
     /// # Errors
     /// `Corrupt` if it is not what was written; `Failed` if a read fails.
     pub(super) fn read(file: &dyn File, table: u64) -> Result<Self> {
-        let at = |offset| Position { table, offset };
+        let tail = Tail::read(file, table)?;
+        let (filter, index, (info, ranges)) = (tail.filter()?, tail.index()?, tail.properties()?);
+        if info.entries != index.total() {
+            let position = Position { table, offset: tail.footer.properties };
+            return Err(position.corrupt("these are no properties of this table"));
+        }
+        Ok(Self { filter, index, info, ranges })
+    }
+}
+
+/// What stands behind the blocks of a table.
+pub(super) struct Tail<'a> {
+    file: &'a dyn File,
+    table: u64,
+    footer: Footer,
+}
+
+impl<'a> Tail<'a> {
+    /// Finds it by the footer.
+    pub(super) fn read(file: &'a dyn File, table: u64) -> Result<Self> {
         let bytes = file.len().map_err(|error| unreadable(table, error))?;
         let Some(offset) = bytes.checked_sub(FOOTER_BYTES as u64) else {
-            return Err(at(0).corrupt(format!("the file has {bytes} bytes, and a table has more")));
+            let message = format!("the file has {bytes} bytes, and a table has more");
+            return Err(Position { table, offset: 0 }.corrupt(message));
         };
         let mut footer = [0; FOOTER_BYTES];
         read_exact_at(file, &mut footer, offset).map_err(|error| unreadable(table, error))?;
-        let footer = Footer::decode(&footer, table, bytes)?;
-        let part = |index: usize| {
-            let place = footer.parts()[index].clone();
-            let mut part = vec![0; (place.end - place.start) as usize];
-            read_exact_at(file, &mut part, place.start).map_err(|error| unreadable(table, error))?;
-            Ok::<_, EngineError>(part)
-        };
-        let filter = Filter::decode(at(footer.filter).open(&part(0)?, "the filter")?)
-            .ok_or_else(|| at(footer.filter).corrupt("this is no filter"))?;
-        let index = Index::decode(at(footer.index).open(&part(1)?, "the index")?)
-            .filter(|index| index.blocks_end() == footer.filter)
-            .ok_or_else(|| at(footer.index).corrupt("this is no index of this table"))?;
-        let own = properties::decode(at(footer.properties).open(&part(2)?, "the properties")?, table, bytes);
-        let Some((info, ranges)) = own.filter(|(info, _)| info.entries == index.total()) else {
-            return Err(at(footer.properties).corrupt("these are no properties of this table"));
-        };
-        Ok(Self { filter, index, info, ranges })
+        Ok(Self { file, table, footer: Footer::decode(&footer, table, bytes)? })
+    }
+
+    /// Where the last block ends.
+    pub(super) fn blocks_end(&self) -> u64 {
+        self.footer.filter
+    }
+
+    pub(super) fn filter(&self) -> Result<Filter> {
+        self.part(0, "the filter", Filter::decode)
+    }
+
+    pub(super) fn index(&self) -> Result<Index> {
+        let is_its = |index: &Index| index.blocks_end() == self.footer.filter;
+        self.part(1, "the index", |bytes| Index::decode(bytes).filter(is_its))
+    }
+
+    pub(super) fn properties(&self) -> Result<(TableInfo, Ranges)> {
+        self.part(2, "the properties", |bytes| properties::decode(bytes, self.table, self.footer.bytes))
+    }
+
+    fn part<P>(&self, number: usize, what: &str, decode: impl FnOnce(&[u8]) -> Option<P>) -> Result<P> {
+        let place = self.footer.parts()[number].clone();
+        let mut part = vec![0; (place.end - place.start) as usize];
+        read_exact_at(self.file, &mut part, place.start).map_err(|error| unreadable(self.table, error))?;
+        let position = Position { table: self.table, offset: place.start };
+        decode(position.open(&part, what)?)
+            .ok_or_else(|| position.corrupt(format!("{what} of this table is none")))
     }
 }
 
@@ -98,14 +132,32 @@ impl Table {
             ),
             _ => unreadable(info.id, error),
         })?;
-        let Parts { filter, index, info: own, ranges } = Parts::read(&*file, info.id)?;
-        if own != info {
+        let parts = Parts::read(&*file, info.id)?;
+        if parts.info != info {
             let position = Position { table: info.id, offset: 0 };
             return Err(position.corrupt("the table is not the one that the manifest names"));
         }
+        Ok(Arc::new(Self::of_parts(parts, file, cache, graveyard, None)))
+    }
+
+    /// A table of these parts. If somebody is told of losses, what is damaged is left out.
+    pub(super) fn of_parts(
+        parts: Parts,
+        file: Arc<dyn File>,
+        cache: &Arc<Cache>,
+        graveyard: &Arc<Graveyard>,
+        losses: Option<Arc<Losses>>,
+    ) -> Self {
+        let Parts { filter, index, info, ranges } = parts;
         let slots = Slots::new(cache, index.count(), index.bytes() + filter.bytes());
-        let (fate, counters) = (Fate::new(name, info.bytes, graveyard), FilterCounters::default());
-        Ok(Arc::new(Self { info, file, filter, index, ranges, slots, counters, fate }))
+        let fate = Fate::new(table_name(info.id), info.bytes, graveyard);
+        let counters = FilterCounters::default();
+        Self { info, file, filter, index, ranges, slots, counters, fate, losses }
+    }
+
+    /// Whether it leaves out what is damaged.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.losses.is_some()
     }
 
     /// Asks what the table says of a key, and lends it to `with`.
@@ -234,14 +286,30 @@ impl Table {
     pub(super) fn load_block(&self, number: usize) -> Result<Arc<Block>> {
         let place = self.index.place(number);
         let mut bytes = vec![0; (place.end - place.start) as usize];
-        self.read(&mut bytes, place.start)?;
-        Ok(self.slots.put(number, self.open_block(number, &bytes)?))
+        let block = match self.read(&mut bytes, place.start) {
+            Ok(()) => self.open_block(number, &bytes)?,
+            Err(error) => self.instead_of(number, error)?,
+        };
+        Ok(self.slots.put(number, block))
     }
 
     /// The block of this number, from the bytes at its place.
     pub(super) fn open_block(&self, number: usize, bytes: &[u8]) -> Result<Block> {
+        self.whole_block(number, bytes).or_else(|error| self.instead_of(number, error))
+    }
+
+    /// What stands for a block that cannot be had: one that says nothing, where damage is left out.
+    #[cold]
+    pub(super) fn instead_of(&self, number: usize, error: EngineError) -> Result<Block> {
+        let Some(losses) = &self.losses else { return Err(error) };
+        let (lower, upper) = (self.index.separator(number), self.index.upper(number));
+        losses.tell_keys(&error, KeyRange::with_end(lower, upper));
+        Ok(Block::empty(lower, upper))
+    }
+
+    fn whole_block(&self, number: usize, bytes: &[u8]) -> Result<Block> {
         let position = Position { table: self.info.id, offset: self.index.place(number).start };
-        let block = block::decode(bytes, position, number)?;
+        let block = block::decode(bytes, position, self.index.id(number))?;
         let page = block.page();
         let is_it = page.lower() == self.index.separator(number)
             && page.upper() == self.index.upper(number)
@@ -304,7 +372,7 @@ impl Drop for Table {
 }
 
 /// What a read that failed means. A file that ends too early has lost what was in it.
-fn unreadable(table: u64, error: io::Error) -> EngineError {
+pub(super) fn unreadable(table: u64, error: io::Error) -> EngineError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Position { table, offset: 0 }.corrupt(error),
         _ => EngineError::failed_by(format!("could not read {}", table_name(table)), error),

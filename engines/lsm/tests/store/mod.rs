@@ -14,16 +14,25 @@ pub const LOG: Lane = Lane(0);
 pub const FLUSH: Lane = Lane(1);
 pub const COMPACTION: Lane = Lane(2);
 
-/// Opens it with these options, the others as by default. They are not checked: sizes may be smaller than users may set.
+/// A request with these options, the others as by default. They are not checked: sizes may be smaller than users may set.
+pub fn request(
+    directory: Arc<dyn Directory>,
+    clock: Arc<dyn Clock>,
+    options: &[(&str, &str)],
+) -> OpenRequest {
+    let mut request = OpenRequest::new(Environment { directory, clock, lanes: Arc::new(NoLanes) });
+    request.options = Options::complete(&LsmEngine::describe().options, []).unwrap();
+    options.iter().for_each(|(name, value)| request.options.set(name, value));
+    request
+}
+
+/// Opens it so.
 pub fn open_at(
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     options: &[(&str, &str)],
 ) -> Result<LsmEngine> {
-    let mut request = OpenRequest::new(Environment { directory, clock, lanes: Arc::new(NoLanes) });
-    request.options = Options::complete(&LsmEngine::describe().options, []).unwrap();
-    options.iter().for_each(|(name, value)| request.options.set(name, value));
-    LsmEngine::open(request)
+    LsmEngine::open(request(directory, clock, options))
 }
 
 /// The same, with a clock of its own.
