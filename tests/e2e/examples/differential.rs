@@ -11,7 +11,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use e2e::differential::{Pair, Redis, Request, STREAM_REQUESTS, Shapes, replay, shrink, stream};
@@ -66,14 +69,25 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether nothing differed on any engine.
+/// Whether nothing differed on any engine. As many are looked at side by side as there are processors.
 fn run(arguments: &Arguments) -> Result<bool, String> {
-    let redis = Redis::start()?;
-    let mut all_alike = true;
-    for engine in &arguments.engines {
-        all_alike &= compare(&redis, engine, arguments)?;
-    }
-    Ok(all_alike)
+    let waiting = Mutex::new(arguments.engines.iter());
+    let look = || {
+        let (redis, mut all_alike) = (Redis::start()?, true);
+        loop {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(engine) = next else { return Ok(all_alike) };
+            all_alike &= compare(&redis, engine, arguments)?;
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(look)).collect();
+        let outcomes = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| Err("a comparison panicked".to_string())));
+        outcomes.reduce(|one, other| Ok(one? & other?)).unwrap_or(Ok(true))
+    })
 }
 
 fn compare(redis: &Redis, engine: &str, arguments: &Arguments) -> Result<bool, String> {
