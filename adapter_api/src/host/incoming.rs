@@ -121,7 +121,7 @@ impl Incoming {
 
 impl DataDirectory {
     /// Removes all data that is not in use in a directory that nobody has claimed: what was replaced, and what
-    /// did not arrive. Answers which directories those were.
+    /// did not arrive, with the marker of it. Answers which directories those were.
     pub fn remove_unused(path: &Path) -> Result<Vec<PathBuf>, ClaimError> {
         let top = RealDirectory::open(path, Arc::default());
         let top = top.map_err(unusable(path, "opening it"))?;
@@ -134,6 +134,7 @@ impl DataDirectory {
             remove(&top, generation)?;
             removed.push(path.join(data_name(generation)));
         }
+        Marker::remove_unfinished(&top).map_err(unusable(path, "removing a marker that was cut off"))?;
         Ok(removed)
     }
 
@@ -168,6 +169,7 @@ fn unusable(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Claim
 
 #[cfg(test)]
 mod tests {
+    use super::super::marker::MARKER_NEW;
     use super::*;
 
     fn engine(name: &str) -> Description {
@@ -257,6 +259,16 @@ mod tests {
         assert_eq!(remove().unwrap(), [kept]);
         assert!(remove().unwrap().is_empty());
         claim(folder.path(), "two").unwrap();
+    }
+
+    #[test]
+    fn a_marker_that_was_cut_off_goes_with_the_data_that_is_not_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(claim(folder.path(), "one").unwrap());
+        put(folder.path(), MARKER_NEW);
+        assert!(DataDirectory::remove_unused(folder.path()).unwrap().is_empty());
+        assert!(!folder.path().join(MARKER_NEW).exists());
+        claim(folder.path(), "one").unwrap();
     }
 
     #[test]

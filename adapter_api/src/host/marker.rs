@@ -87,15 +87,23 @@ impl Marker {
     /// # Errors
     /// What the operating system says. The marker of before is there then, or this one.
     pub fn write(&self, directory: &dyn Directory) -> io::Result<()> {
-        match directory.remove(MARKER_NEW) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        Self::remove_unfinished(directory)?;
         let file = directory.open_file(MARKER_NEW, OpenFile::CREATE_NEW)?;
         file.write_at(&[IoSlice::new(self.text().as_bytes())], 0, Cause::Metadata)?;
         file.sync_all()?;
         directory.rename(MARKER_NEW, MARKER)?;
         directory.sync()
+    }
+
+    /// Removes one whose writing was cut off.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(super) fn remove_unfinished(directory: &dyn Directory) -> io::Result<()> {
+        match directory.remove(MARKER_NEW) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn text(&self) -> String {
