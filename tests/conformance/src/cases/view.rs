@@ -27,13 +27,15 @@ pub const CASES: &[Case] = &[
 /// The store that a view is held of for long, and of which every key is overwritten again and again.
 const HELD_KEYS: u8 = 32;
 const HELD_VALUE_BYTES: usize = 64 << 10;
-/// Some bounds are so small that this is far behind them.
-const OVERWRITES_LEAST: u64 = 12;
+/// What an engine keeps of each of them comes to twice what is taken for growth, however slow the machine is.
+const OVERWRITES_LEAST: u64 = 2 * GROWTH_BYTES / (HELD_KEYS as u64 * HELD_VALUE_BYTES as u64);
 /// Memory that has not grown in so many rounds does not grow.
 const STEADY_ROUNDS: u64 = 128;
 /// The memory that writes beside one view may cost, in bytes: twice the bound of the map in `adapter_api`, and what else an
 /// engine may want.
 const HELD_MEMORY_MAX: u64 = 768 << 20;
+/// Less memory than this may be anything.
+const GROWTH_BYTES: u64 = HELD_MEMORY_MAX / 8;
 
 /// What is wrong with a view.
 enum Wrong {
@@ -214,7 +216,7 @@ fn a_view_held_for_long(trial: &Trial) -> Verdict {
     let before = memory_bytes()?;
     let (mut round, mut more, mut peak, mut peaked_in) = (0, 0, 0, 0);
     // What grows is followed to its end, whatever the time.
-    let is_growing = |more, round, peaked_in| more > HELD_MEMORY_MAX / 8 && round - peaked_in < STEADY_ROUNDS;
+    let is_growing = |more, round, peaked_in| more > GROWTH_BYTES && round - peaked_in < STEADY_ROUNDS;
     while round < OVERWRITES_LEAST || !trial.time_left().is_zero() || is_growing(more, round, peaked_in) {
         round += 1;
         store.apply(&overwrite(round))?;
