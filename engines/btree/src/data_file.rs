@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use adapter_api::environment::{Cause, Directory, File, OpenFile, ReadRequest, read_exact_at};
 use adapter_api::{EngineError, Result};
 use page::{Beginning, Page, PageId};
-use wal::lock;
+use wal::{ADVICE, lock};
 
 use crate::map::{self, Decoded, MapChain, MapRef, PageMap, Place};
 use crate::space::{BLOCK, Extent, Space};
@@ -18,8 +18,6 @@ use crate::superblock::{SUPERBLOCKS, Superblock};
 
 /// The name of the data file.
 pub(crate) const DATA: &str = "data";
-
-const ADVICE: &str = "restore a backup, or take out what is left with `enginebay salvage`";
 
 /// The open data file.
 #[derive(Clone)]
@@ -275,11 +273,6 @@ fn empty_page(place: Place) -> Box<[u8]> {
 /// The error for damage in the data file.
 pub(crate) fn corrupt(offset: u64, what: impl Into<String>) -> EngineError {
     EngineError::corrupt(DATA, offset, format!("{}; {ADVICE}", what.into()))
-}
-
-/// What is wrong, without what to do about it: for whoever does so already.
-pub(crate) fn without_advice(what: &str) -> &str {
-    what.trim_end_matches(ADVICE).trim_end_matches("; ")
 }
 
 fn unreadable(error: io::Error) -> EngineError {

@@ -6,15 +6,13 @@ use std::collections::BTreeMap;
 
 use adapter_api::{EngineError, Result, Watch};
 use page::PageId;
+use wal::quoted;
 
 use crate::cover::{Cover, Stretch};
 use crate::data_file::{DATA, DataFile};
 use crate::map::Place;
 use crate::record::Item;
 use crate::survivors::Lost;
-
-/// So many bytes of a key are told.
-const KEY_BYTES_TOLD: usize = 200;
 
 /// What is lost and not told yet.
 pub(crate) struct Losses<'a> {
@@ -101,9 +99,4 @@ fn named(keys: &Stretch) -> String {
         (lower, None) => format!("the keys from {} on", quoted(lower)),
         (lower, Some(upper)) => format!("the keys from {} to below {}", quoted(lower), quoted(upper)),
     }
-}
-
-fn quoted(key: &[u8]) -> String {
-    let told = &key[..key.len().min(KEY_BYTES_TOLD)];
-    format!("\"{}\"{}", told.escape_ascii(), if told.len() < key.len() { "…" } else { "" })
 }

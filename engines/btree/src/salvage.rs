@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use adapter_api::environment::Directory;
 use adapter_api::{EngineError, Result, Watch};
 use page::UNNAMED;
-use wal::Lsn;
+use wal::{Lsn, without_advice};
 
-use crate::data_file::{DATA, DataFile, Found, Superblocks, without_advice};
+use crate::data_file::{DATA, DataFile, Found, Superblocks};
 use crate::losses;
 use crate::map::{MapRef, Place};
 use crate::rebuild::rebuild;

@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_api::{EngineError, Result, Watch};
 use page::{Beginning, Kind, PageId, PageRef, Payload, UNNAMED};
+use wal::without_advice;
 
 use crate::cover::Stretch;
-use crate::data_file::{DataFile, without_advice};
+use crate::data_file::DataFile;
 use crate::map::{PageMap, Place};
 use crate::space::{BLOCK, Extent, blocks};
 use crate::superblock::SUPERBLOCKS;

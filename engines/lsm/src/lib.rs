@@ -97,6 +97,14 @@ impl LsmEngine {
         }
     }
 
+    /// Lends the sources of a look that takes a moment.
+    fn with_sources<R>(&self, look: impl FnOnce(&Sources) -> R) -> R {
+        match &self.state {
+            State::Serving(store) => look(&store.catalog.sources()),
+            State::Salvaged(sources) => look(sources),
+        }
+    }
+
     fn moment(&self) -> Moment {
         match &self.state {
             State::Serving(store) => store.catalog.moment(),
@@ -185,10 +193,7 @@ impl StorageEngine for LsmEngine {
     }
 
     fn get_resident(&self, key: &[u8], value: &mut Buffer) -> Result<Resident> {
-        match &self.state {
-            State::Serving(store) => store.catalog.sources().get(key, false, value),
-            State::Salvaged(sources) => sources.get(key, false, value),
-        }
+        self.with_sources(|sources| sources.get(key, false, value))
     }
 
     fn multi_get(&self, keys: &[&[u8]], values: &mut Values) -> Result<()> {
@@ -213,12 +218,12 @@ impl StorageEngine for LsmEngine {
     fn read_view(&self) -> Result<Box<dyn ReadView + '_>> {
         Ok(Box::new(match &self.state {
             State::Serving(store) => store.views.open(store.catalog.moment()),
-            State::Salvaged(sources) => LsmView::unbounded(Moment::of(Arc::clone(sources))),
+            State::Salvaged(_) => LsmView::unbounded(self.moment()),
         }))
     }
 
     fn estimate(&self, range: KeyRange<'_>) -> Result<Estimate> {
-        Ok(self.moment().sources.estimate(range))
+        Ok(self.with_sources(|sources| sources.estimate(range)))
     }
 
     fn ingest(&self, entries: &mut dyn Cursor) -> Result<()> {

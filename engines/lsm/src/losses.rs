@@ -8,12 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use adapter_api::{EngineError, KeyRange, Watch};
-use wal::lock;
-
-/// What to do about damage, as errors of tables and blob files say it.
-pub(crate) const ADVICE: &str = "restore a backup, or take out what is left with `enginebay salvage`";
-/// So many bytes of a key are told.
-const KEY_BYTES_TOLD: usize = 200;
+use wal::{lock, quoted, without_advice};
 
 /// Whoever is told, and what was.
 pub(crate) struct Losses {
@@ -72,14 +67,4 @@ impl Watch for Losses {
     fn finding(&self, finding: EngineError) {
         self.tell(&finding, "");
     }
-}
-
-/// What is wrong, without what to do about it: for whoever does so already.
-fn without_advice(what: &str) -> &str {
-    what.trim_end_matches(ADVICE).trim_end_matches([';', ':', ' '])
-}
-
-fn quoted(key: &[u8]) -> String {
-    let told = &key[..key.len().min(KEY_BYTES_TOLD)];
-    format!("\"{}\"{}", told.escape_ascii(), if told.len() < key.len() { "…" } else { "" })
 }

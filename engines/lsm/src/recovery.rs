@@ -9,14 +9,14 @@ use std::sync::atomic::AtomicU64;
 
 use adapter_api::environment::{Directory, Environment};
 use adapter_api::{Batch, EngineError, Result};
-use wal::{Log, LogOptions, Lsn};
+use wal::{ADVICE, Log, LogOptions, Lsn};
 
 use crate::blob::BlobFile;
 use crate::cache::Cache;
 use crate::catalog::Parts;
 use crate::files::{Graveyard, number_in};
-use crate::losses::{ADVICE, Losses};
-use crate::manifest::{Found, Manifest};
+use crate::losses::Losses;
+use crate::manifest::{self, Found, Manifest};
 use crate::memtable::{Memtable, deleted_in};
 use crate::names::Names;
 use crate::ranges::Ranges;
@@ -60,13 +60,8 @@ pub(crate) fn open(environment: &Environment, log_options: LogOptions, settings:
 
 /// The manifest of a directory that has none yet.
 fn begin(directory: &Arc<dyn Directory>) -> Result<(Manifest, Found)> {
-    let names = list(&**directory)?;
-    if let Some(name) = names.iter().find(|name| name.starts_with("log-") || name.starts_with("table-")) {
-        return Err(EngineError::corrupt(
-            "manifest",
-            0,
-            format!("there is no manifest, but {name}: what the directory held cannot be told; {ADVICE}"),
-        ));
+    if let Some(damage) = manifest::missing_from(&list(&**directory)?) {
+        return Err(damage);
     }
     let manifest = Manifest::create(directory, 1, &Edit { next_id: Some(1), ..Edit::default() })?;
     Ok((manifest, Found { tables: BTreeMap::new(), position: 0, next_id: 1 }))

@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use adapter_api::{Buffer, Direction, EngineError, Estimate, KeyRange, Resident, Result};
 use blink::Snapshot;
+use wal::ADVICE;
 
 use crate::blob::BlobFile;
 use crate::files::blob_name;
 use crate::item::{BlobRef, Item};
-use crate::losses::{ADVICE, Losses};
+use crate::losses::Losses;
 use crate::memtable::{Memtable, MemtableWalk};
 use crate::merge::MergeWalk;
 use crate::run::RunWalk;

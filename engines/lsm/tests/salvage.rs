@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use adapter_api::environment::Directory;
 use adapter_api::*;
-use crash::by_hand::{State, entries_of, metric, put, run, state};
+use crash::by_hand::{State, entries_of, expect_reading_only, metric, put, run, state};
 use crash::environment::{Contents, Disk, SimulatedClock};
 use crash::findings::Findings;
 use crash::hooked::{Call, Hooked};
@@ -23,14 +23,17 @@ const KEYS: u32 = 400;
 /// The length of a value that is written ahead of the log.
 const LONG: usize = 300 << 10;
 /// Small, so that there are several tables of several blocks on two levels, and values in blob files.
-const SIZES: [(&str, &str); 6] = [
+const SIZES: [(&str, &str); 5] = [
     ("log_segment", "65536"),
     ("memtable_bytes", "32768"),
     ("table_bytes", "65536"),
     ("block_bytes", "4096"),
     ("blob_value_bytes", "2000"),
-    ("compression", "none"),
 ];
+
+fn opened_to_fill(disk: &Disk, compression: &str) -> LsmEngine {
+    open_with(disk.root(), &[&SIZES[..], &[("compression", compression)]].concat()).unwrap()
+}
 
 /// Every value that each key ever had.
 type Past = BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>;
@@ -72,8 +75,12 @@ fn value(number: u32, round: u32) -> Vec<u8> {
 
 /// Tables on two levels that were merged and some that were not, blob files, deleted ranges, and a log behind them.
 fn store(close: bool) -> (Disk, State, Past) {
+    compressed_store("none", close)
+}
+
+fn compressed_store(compression: &str, close: bool) -> (Disk, State, Past) {
     let (disk, mut past) = (Disk::default(), Past::new());
-    let engine = open_with(disk.root(), &SIZES).unwrap();
+    let engine = opened_to_fill(&disk, compression);
     // Tables that were merged stay as long as these do, and so for ever if the store does not end in order.
     let mut views = Vec::new();
     for round in 0..6 {
@@ -145,23 +152,8 @@ fn nothing_can_be_written_into_what_was_opened_to_salvage() {
     let (disk, expected, _) = store(false);
     let before = disk.contents();
     let (engine, _) = opened(disk.root());
-    let view = engine.read_view().unwrap();
-    let mut entries = view.cursor(KeyRange::all(), Direction::Forward).unwrap();
-    let (target, watch) = (Disk::default(), Findings::default());
-    let refused = [
-        put(&engine, b"key", b"value"),
-        engine.ingest(&mut *entries),
-        engine.compact(KeyRange::all(), &watch),
-        engine.backup(target.root(), &watch),
-        engine.verify(&watch),
-    ];
-    for outcome in refused {
-        assert!(matches!(&outcome, Err(EngineError::Rejected { .. })), "{outcome:?}");
-    }
-    assert!([LOG, FLUSH, COMPACTION].into_iter().all(|lane| engine.background(lane).unwrap() == Step::Idle));
-    assert_eq!(engine.pressure().level, 0);
-    engine.close().unwrap();
-    assert!(disk.contents() == before && target.contents().is_empty() && state(&engine) == expected);
+    expect_reading_only(&engine, &[LOG, FLUSH, COMPACTION]);
+    assert!(disk.contents() == before && state(&engine) == expected);
 }
 
 /// One damaged byte after the other in the blocks of every table: others keep what they say.
@@ -213,7 +205,12 @@ fn a_sector_that_cannot_be_read_takes_its_blocks_and_no_others() {
 /// Without its filter, its index or its footer, a table still has all of its blocks.
 #[test]
 fn what_tells_where_blocks_are_can_be_done_without() {
-    let (disk, expected, past) = store(true);
+    for compression in ["none", "lz4", "zstd"] {
+        without_what_tells_where_blocks_are(compressed_store(compression, true));
+    }
+}
+
+fn without_what_tells_where_blocks_are((disk, expected, past): (Disk, State, Past)) {
     let contents = disk.contents();
     for name in names(&contents, "table-") {
         let [filter, index, properties, footer] = parts(file(&mut contents.clone(), &name));
@@ -280,7 +277,7 @@ fn without_a_manifest((disk, expected, past): (Disk, State, Past)) {
 #[test]
 fn tables_that_a_whole_edit_names_keep_their_places() {
     let (disk, value) = (Disk::default(), |round: u8| vec![round; 1900]);
-    let engine = open_with(disk.root(), &SIZES).unwrap();
+    let engine = opened_to_fill(&disk, "none");
     let write = |round, numbers: std::ops::Range<u32>| {
         for number in numbers {
             // Here and there, so that no table only moves.

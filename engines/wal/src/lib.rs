@@ -87,6 +87,7 @@
 #![forbid(unsafe_code)]
 
 mod chain;
+mod damage;
 mod group;
 mod guarantees;
 mod handle;
@@ -103,6 +104,7 @@ mod syncs;
 mod verify;
 mod writer;
 
+pub use damage::{ADVICE, quoted, without_advice};
 pub use guarantees::guarantees;
 pub use handle::Log;
 pub use metrics::LogMetrics;

@@ -11,6 +11,9 @@ use adapter_api::{
     StorageEngine, Watch,
 };
 
+use crate::environment::Disk;
+use crate::findings::Findings;
+
 /// Everything that a store shows, or should.
 pub type State = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -88,4 +91,26 @@ pub fn run(engine: &impl StorageEngine, lane: Lane) {
 pub fn metric(engine: &impl StorageEngine, name: &str) -> f64 {
     let metrics = engine.metrics();
     metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no {name}")).value
+}
+
+/// Expects of an engine that was opened to salvage that it refuses whatever would write, has nothing to do in its lanes,
+/// and closes all the same.
+pub fn expect_reading_only(engine: &impl StorageEngine, lanes: &[Lane]) {
+    let view = engine.read_view().expect("a view");
+    let mut entries = view.cursor(KeyRange::all(), Direction::Forward).expect("a cursor");
+    let (target, watch) = (Disk::default(), Findings::default());
+    let refused = [
+        put(engine, b"key", b"value"),
+        engine.ingest(&mut *entries),
+        engine.compact(KeyRange::all(), &watch),
+        engine.backup(target.root(), &watch),
+        engine.verify(&watch),
+    ];
+    for outcome in refused {
+        assert!(matches!(&outcome, Err(EngineError::Rejected { .. })), "{outcome:?}");
+    }
+    assert!(lanes.iter().all(|lane| matches!(engine.background(*lane), Ok(Step::Idle))));
+    assert_eq!(engine.pressure().level, 0);
+    engine.close().expect("an orderly end");
+    assert!(target.contents().is_empty());
 }

@@ -35,11 +35,11 @@ use std::sync::Arc;
 use adapter_api::environment::{Directory, File, OpenFile, read_exact_at};
 use adapter_api::{Buffer, EngineError, Result};
 use crc32fast::Hasher;
+use wal::ADVICE;
 
 pub(crate) use self::writer::BlobWriter;
 use crate::files::{Fate, Graveyard, blob_name};
 use crate::item::BlobRef;
-use crate::losses::ADVICE;
 
 const MAGIC: &[u8; 4] = b"EBB1";
 /// Where the first record begins.

@@ -42,6 +42,8 @@ use std::sync::Arc;
 use adapter_api::environment::{Cause, Directory, File, OpenFile, is_full};
 use adapter_api::{EngineError, Result};
 
+use wal::ADVICE;
+
 pub(crate) use self::edit::Found;
 use self::record::{Header, Kind};
 use crate::losses::Losses;
@@ -53,6 +55,14 @@ const TEMPORARY: &str = "manifest.tmp";
 const EDITS_BYTES: u64 = 4 << 20;
 /// And so many times the bytes of the first.
 const EDITS_RATIO: u64 = 4;
+
+/// The damage that it is if a directory with these files, and no manifest, has been more than created.
+pub(crate) fn missing_from(names: &[String]) -> Option<EngineError> {
+    let name = names.iter().find(|name| name.starts_with("log-") || name.starts_with("table-"))?;
+    let message =
+        format!("there is no manifest, but {name}: what the directory held cannot be told; {ADVICE}");
+    Some(EngineError::corrupt("manifest", 0, message))
+}
 
 fn manifest_name(number: u64) -> String {
     format!("{PREFIX}{number:016x}")
@@ -127,13 +137,8 @@ impl Manifest {
         let guessed = "which tables count, and which of two is newer, is guessed: what was changed or deleted may be \
                        there as it was";
         let Some(number) = reader::numbers(directory)?.last().copied() else {
-            let Some(name) = names.iter().find(|name| name.starts_with("log-") || name.starts_with("table-"))
-            else {
-                return Ok((Found::default(), true));
-            };
-            let message = format!("there is no manifest, but {name}");
-            losses.tell(&EngineError::corrupt("manifest", 0, message), guessed);
-            return Ok((Found::default(), false));
+            let damage = missing_from(names).inspect(|damage| losses.tell(damage, guessed));
+            return Ok((Found::default(), damage.is_none()));
         };
         match reader::read(directory, number) {
             Ok(read) => Ok((read.found, true)),

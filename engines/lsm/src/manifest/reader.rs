@@ -5,12 +5,12 @@
 
 use adapter_api::environment::{Directory, File, OpenFile, read_exact_at};
 use adapter_api::{EngineError, Result};
+use wal::ADVICE;
 
 use super::edit::{self, Found};
 use super::record::{BLOCK, Header, Kind, Record};
 use super::{PREFIX, manifest_name, unreadable};
 use crate::files::number_in;
-use crate::losses::ADVICE;
 use crate::version::LEVELS_MAX;
 
 /// How much is read at once where records are looked for.

@@ -12,7 +12,6 @@
 //! Promises: a search costs no allocation and no read; what `decode` accepts ascends. Called by the reader, walks and the
 //! builder.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::version::TableInfo;
@@ -175,35 +174,21 @@ impl Index {
         let (count, rest) = bytes.split_first_chunk()?;
         let count = u32::from_le_bytes(*count) as usize;
         let (end, mut rest) = decode_bound(rest)?;
-        let (mut separators, mut ends) = (Vec::with_capacity(rest.len()), Vec::new());
-        let (mut offsets, mut entries) = (vec![0], vec![0]);
+        let mut blocks = Blocks { separators: Vec::with_capacity(rest.len()), ..Blocks::new(0) };
         for _ in 0..count {
             let (length, behind) = rest.split_first_chunk()?;
             let (separator, behind) = behind.split_at_checked(u16::from_le_bytes(*length).into())?;
             let (length, behind) = behind.split_first_chunk()?;
             let (block_entries, behind) = behind.split_first_chunk()?;
-            let start = ends.len().checked_sub(2).map_or(0, |at| ends[at] as usize);
-            let last = ends.last().map(|end: &u32| &separators[start..*end as usize]);
             let block_entries = u32::from_le_bytes(*block_entries);
-            if last.is_some_and(|last| last >= separator) || block_entries == 0 {
+            if blocks.last_separator().is_some_and(|last| last >= separator) || block_entries == 0 {
                 return None;
             }
-            separators.extend_from_slice(separator);
-            ends.push(separators.len() as u32);
-            offsets.push(offsets.last()? + u64::from(u32::from_le_bytes(*length)));
-            entries.push(entries.last()? + u64::from(block_entries));
+            blocks.add(separator, u32::from_le_bytes(*length).into(), block_entries.into());
             rest = behind;
         }
-        let index = Self {
-            separators: separators.into(),
-            ends: ends.into(),
-            offsets: offsets.into(),
-            entries: entries.into(),
-            end: end.map(Into::into),
-            ..Self::default()
-        };
-        let ascends = count == 0 || index.end.as_deref().is_none_or(|end| end > index.separator(count - 1));
-        (rest.is_empty() && ascends).then(|| index.with_heads())
+        let ascends = blocks.last_separator().is_none_or(|last| end.is_none_or(|end| end > last));
+        (rest.is_empty() && ascends).then(|| blocks.into_index(end, Vec::new()))
     }
 
     /// An index of the blocks that were found, in the order of the file, of a table of which this is known. Where none
@@ -213,27 +198,29 @@ impl Index {
         let last = found.last().and_then(|block| block.upper.clone());
         let lower = info.map_or(&*first, |info| &*info.lower);
         let upper = info.map_or(last.as_deref(), |info| info.upper.as_deref());
-        let mut rebuilt = Rebuilt { entries: vec![0], ..Rebuilt::default() };
-        let (mut fence, mut at) = (Some(lower.to_vec()), found.first().map_or(0, |first| first.place.start));
+        let begin = found.first().map_or(0, |first| first.place.start);
+        let (mut blocks, mut ids) = (Blocks::new(begin), Vec::new());
+        let (mut fence, mut at) = (Some(lower.to_vec()), begin);
         for block in found {
-            let is_behind = fence.as_ref().is_some_and(|fence| match (**fence).cmp(&block.lower) {
-                Ordering::Less => {
-                    rebuilt.add(fence, at, 0, MISSING);
-                    true
-                }
-                Ordering::Equal => at == block.place.start,
-                Ordering::Greater => false,
-            });
+            let Some(expected) = &fence else { break };
+            let order = (**expected).cmp(&block.lower);
             // Whoever wrote the table wrote no such block behind the one before.
-            if is_behind {
-                rebuilt.add(&block.lower, block.place.start, block.entries, block.id);
-                (fence, at) = (block.upper.map(Vec::from), block.place.end);
+            if order.is_gt() || order.is_eq() && at != block.place.start {
+                continue;
             }
+            if order.is_lt() {
+                blocks.add(expected, block.place.start - at, 0);
+                ids.push(MISSING);
+            }
+            blocks.add(&block.lower, block.place.end - block.place.start, block.entries);
+            ids.push(block.id);
+            (fence, at) = (block.upper.map(Vec::from), block.place.end);
         }
         if let Some(fence) = fence.filter(|fence| upper.is_none_or(|upper| **fence < *upper)) {
-            rebuilt.add(&fence, at, 0, MISSING);
+            blocks.add(&fence, 0, 0);
+            ids.push(MISSING);
         }
-        rebuilt.finish(at, upper)
+        blocks.into_index(upper, ids)
     }
 
     /// What it says of a table of which nothing else is known.
@@ -256,35 +243,41 @@ impl Index {
     }
 }
 
-/// Collects what is an index without its heads.
-#[derive(Default)]
-struct Rebuilt {
+/// Blocks one behind the other, on their way into an index.
+struct Blocks {
     separators: Vec<u8>,
     ends: Vec<u32>,
     offsets: Vec<u64>,
     entries: Vec<u64>,
-    ids: Vec<u32>,
 }
 
-impl Rebuilt {
-    /// Adds a block that begins where the one before it ends.
-    fn add(&mut self, separator: &[u8], offset: u64, entries: u64, id: u32) {
-        self.separators.extend_from_slice(separator);
-        self.ends.push(self.separators.len() as u32);
-        self.offsets.push(offset);
-        self.entries.push(self.entries.last().copied().unwrap_or(0) + entries);
-        self.ids.push(id);
+impl Blocks {
+    /// The first one begins here.
+    fn new(offset: u64) -> Self {
+        Self { separators: Vec::new(), ends: Vec::new(), offsets: vec![offset], entries: vec![0] }
     }
 
-    fn finish(mut self, end: u64, upper: Option<&[u8]>) -> Index {
-        self.offsets.push(end);
+    fn last_separator(&self) -> Option<&[u8]> {
+        let start = self.ends.len().checked_sub(2).map_or(0, |at| self.ends[at] as usize);
+        self.ends.last().map(|end| &self.separators[start..*end as usize])
+    }
+
+    fn add(&mut self, separator: &[u8], bytes: u64, entries: u64) {
+        self.separators.extend_from_slice(separator);
+        self.ends.push(self.separators.len() as u32);
+        self.offsets.push(self.offsets[self.offsets.len() - 1] + bytes);
+        self.entries.push(self.entries[self.entries.len() - 1] + entries);
+    }
+
+    /// Every key is less than `end`; `ids` are empty if each block has the number of its place.
+    fn into_index(self, end: Option<&[u8]>, ids: Vec<u32>) -> Index {
         let index = Index {
             separators: self.separators.into(),
             ends: self.ends.into(),
             offsets: self.offsets.into(),
             entries: self.entries.into(),
-            ids: self.ids.into(),
-            end: upper.map(Into::into),
+            end: end.map(Into::into),
+            ids: ids.into(),
             ..Index::default()
         };
         index.with_heads()

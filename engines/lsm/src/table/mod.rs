@@ -47,6 +47,7 @@ mod walk;
 
 use adapter_api::environment::Cause;
 use adapter_api::{EngineError, KEY_BYTES_MAX};
+use wal::ADVICE;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub(crate) use block::Block;
@@ -57,7 +58,6 @@ pub(crate) use stretch::Stretch;
 pub(crate) use walk::{Bounds, TableWalk};
 
 use crate::files::table_name;
-use crate::losses::ADVICE;
 
 /// The longest item that a table takes, in bytes; longer values lie in blob files.
 pub(crate) const ITEM_BYTES_MAX: usize = 512 << 10;

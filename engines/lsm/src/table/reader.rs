@@ -10,6 +10,7 @@ use std::sync::Arc;
 use adapter_api::environment::{Directory, File, OpenFile, read_exact_at};
 use adapter_api::{Direction, EngineError, KeyRange, Result};
 use arc_swap::Guard;
+use wal::ADVICE;
 
 use super::filter::{Filter, FilterCounters, FilterUsage};
 use super::footer::{FOOTER_BYTES, Footer};
@@ -18,7 +19,7 @@ use super::{Answer, Block, Bounds, Position, Sought, TableWalk, block, propertie
 use crate::cache::{Cache, Slots};
 use crate::files::{Fate, Graveyard, table_name};
 use crate::item::Item;
-use crate::losses::{ADVICE, Losses};
+use crate::losses::Losses;
 use crate::ranges::Ranges;
 use crate::version::TableInfo;
 
@@ -108,7 +109,7 @@ impl<'a> Tail<'a> {
         read_exact_at(self.file, &mut part, place.start).map_err(|error| unreadable(self.table, error))?;
         let position = Position { table: self.table, offset: place.start };
         decode(position.open(&part, what)?)
-            .ok_or_else(|| position.corrupt(format!("{what} of this table is none")))
+            .ok_or_else(|| position.corrupt(format!("this is not {what} of this table")))
     }
 }
 
