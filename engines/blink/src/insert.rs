@@ -187,6 +187,10 @@ impl Tree {
         let root = self.add(&self.branches, writer.last_branch);
         root.set_child(0, old);
         root.set_child(1, child);
+        let below = if height == 0 { &self.leaves.get(old).node } else { &self.branches.get(old).node };
+        if let Some(first) = below.row.get(0) {
+            root.node.row.expect_like(&self.records, first, fence);
+        }
         root.node.row.push(&self.records, fence);
         self.root.store(u64::from(height + 1) << 32 | u64::from(writer.last_branch), Ordering::Release);
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! heads   | the 8 bytes behind the prefix of each key, as the number that a comparison of bytes would see | × ROOM
+//!         | the least number for a key that is less than all with the prefix, the largest for one behind them
 //! refs    | where the record of each key lies                                                             | × ROOM
 //! ```
 //!
@@ -25,12 +26,16 @@ pub(crate) const ROOM: usize = if cfg!(all(test, any(loom, miri))) { 4 } else { 
 
 /// The lower bits of the count.
 const COUNT: u32 = 0xff;
+/// Where a prefix is a guess, heads begin so many bytes before the first difference: keys that come later may differ there.
+const SPARE: usize = 4;
 
 pub(crate) struct Row {
     /// How many keys there are, and in the upper bits how often some were cut off.
     count: AtomicU32,
-    /// How many bytes all keys begin with alike.
+    /// How many bytes keys begin with alike.
     prefix: AtomicU32,
+    /// A record whose key has the prefix, where another key may not; 0 if all that come here have it.
+    like: AtomicU32,
     heads: [AtomicU64; ROOM],
     refs: [AtomicU32; ROOM],
 }
@@ -58,6 +63,7 @@ impl Default for Row {
         Self {
             count: AtomicU32::new(0),
             prefix: AtomicU32::new(0),
+            like: AtomicU32::new(0),
             heads: std::array::from_fn(|_| AtomicU64::new(0)),
             refs: std::array::from_fn(|_| AtomicU32::new(0)),
         }
@@ -82,7 +88,7 @@ impl Row {
     /// The first place whose key is not less than the one sought, as far as heads and what they tie with tell: while the
     /// writer is inserting it may be a place too far left, never one too far right.
     pub(crate) fn rank(&self, records: &Records, sought: Sought<'_>) -> usize {
-        let head = self.head_of(sought.key);
+        let head = self.head_of(records, sought.key);
         let mut low = self.count_less(head, self.count());
         if self.ties(low, head) {
             let mut high = low + 1;
@@ -129,7 +135,7 @@ impl Row {
 
     /// The place of a key, or where it would be.
     pub(crate) fn find(&self, records: &Records, key: &[u8]) -> Found {
-        let head = self.head_of(key);
+        let head = self.head_of(records, key);
         let mut at = self.rank(records, Sought { key, passes_equal: false });
         while at < self.count() {
             let here = self.heads[at].load(Ordering::Acquire);
@@ -152,16 +158,24 @@ impl Row {
 
     /// Fetches the record that a search for a key will compare, if there is one whose head is the same.
     pub(crate) fn prefetch(&self, records: &Records, key: &[u8]) {
-        let head = self.head_of(key);
+        let head = self.head_of(records, key);
         let at = self.count_less(head, self.count());
         if self.ties(at, head) {
             self.get(at).into_iter().for_each(|record| records.prefetch(record));
         }
     }
 
-    /// The head that a key has here.
-    pub(crate) fn head_of(&self, key: &[u8]) -> u64 {
-        let behind = key.get(self.prefix.load(Ordering::Relaxed) as usize..).unwrap_or_default();
+    /// The head that a key has here: never less than that of a lesser key.
+    pub(crate) fn head_of(&self, records: &Records, key: &[u8]) -> u64 {
+        let prefix = self.prefix.load(Ordering::Relaxed) as usize;
+        if let Some(like) = Ref::from_bits(self.like.load(Ordering::Relaxed)) {
+            match key[..prefix.min(key.len())].cmp(&records.key(like)[..prefix]) {
+                Order::Less => return 0,
+                Order::Equal => {}
+                Order::Greater => return u64::MAX,
+            }
+        }
+        let behind = key.get(prefix..).unwrap_or_default();
         match behind.first_chunk() {
             Some(head) => u64::from_be_bytes(*head),
             None => {
@@ -175,15 +189,24 @@ impl Row {
 
 /// What the one writer does. Nobody else may be in one of these calls.
 impl Row {
-    /// Says, before anybody sees the row, what all its keys begin with alike.
-    pub(crate) fn set_prefix(&self, bytes: usize) {
-        self.prefix.store(bytes as u32, Ordering::Relaxed);
+    /// Says, before anybody sees the row, that all its keys lie between these two.
+    pub(crate) fn set_fences(&self, records: &Records, low: Ref, high: Ref) {
+        self.prefix.store(alike(records, low, high) as u32, Ordering::Relaxed);
+    }
+
+    /// Says, before anybody sees the row, that its keys will mostly begin as these two do.
+    pub(crate) fn expect_like(&self, records: &Records, one: Ref, other: Ref) {
+        let prefix = alike(records, one, other).saturating_sub(SPARE);
+        if prefix > 0 {
+            self.prefix.store(prefix as u32, Ordering::Relaxed);
+            self.like.store(one.to_bits(), Ordering::Relaxed);
+        }
     }
 
     /// Puts a key at a place, and moves what is from there on one to the right. There is room. Before each place is
     /// written, `before` is called with it, and moves there what else belongs to the key that comes to it.
     pub(crate) fn insert(&self, records: &Records, at: usize, record: Ref, before: impl Fn(usize)) {
-        self.insert_head(at, self.head_of(records.key(record)), record, before);
+        self.insert_head(at, self.head_of(records, records.key(record)), record, before);
     }
 
     fn insert_head(&self, at: usize, head: u64, record: Ref, before: impl Fn(usize)) {
@@ -224,13 +247,14 @@ impl Row {
 
     /// Puts the keys that another row has from a place on behind all others. There is room.
     pub(crate) fn take_from(&self, records: &Records, other: &Self, at: usize) {
-        let is_alike = self.prefix.load(Ordering::Relaxed) == other.prefix.load(Ordering::Relaxed);
+        let begins = |row: &Self| (row.prefix.load(Ordering::Relaxed), row.like.load(Ordering::Relaxed));
+        let is_alike = begins(self) == begins(other);
         for place in at..other.count() {
             let Some(record) = other.get(place) else { return };
             // Where heads begin alike, records need not come out of memory for them.
             let head = match is_alike {
                 true => other.heads[place].load(Ordering::Relaxed),
-                false => self.head_of(records.key(record)),
+                false => self.head_of(records, records.key(record)),
             };
             self.insert_head(self.count(), head, record, |_| {});
         }
@@ -245,4 +269,10 @@ impl Row {
     fn add_one(&self) {
         self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
+}
+
+/// How many bytes the keys of two records begin with alike.
+fn alike(records: &Records, one: Ref, other: Ref) -> usize {
+    let pairs = records.key(one).iter().zip(records.key(other));
+    pairs.take_while(|(one, other)| one == other).count()
 }

@@ -194,7 +194,7 @@ impl Tree {
         loop {
             let branch = self.branches.get(id);
             let row = &branch.node.row;
-            let (mut at, head) = (row.rank(&self.records, sought), row.head_of(sought.key));
+            let (mut at, head) = (row.rank(&self.records, sought), row.head_of(&self.records, sought.key));
             loop {
                 let child = branch.child(at);
                 if at >= row.count() {

@@ -31,6 +31,11 @@ fn key_of(dice: &mut Dice, style: usize) -> Vec<u8> {
         0 => dice.roll(400).to_be_bytes()[dice.roll(3) as usize + 5..].to_vec(),
         1 => format!("user:session:{:08}", dice.roll(3000)).into_bytes(),
         2 => vec![dice.roll(2) as u8; 1 + dice.roll(40) as usize],
+        3 => match dice.roll(16) {
+            0 => b"user:session"[..dice.roll(12) as usize].to_vec(),
+            1 => format!("{}:{:03}", ["a", "user:sets", "zebra"][dice.roll(3) as usize], dice.roll(200)).into_bytes(),
+            _ => format!("user:session:{:08}", dice.roll(3000)).into_bytes(),
+        },
         _ => (0..1 + dice.roll(12)).map(|_| dice.roll(256) as u8).collect(),
     }
 }
@@ -81,7 +86,7 @@ fn every_snapshot_shows_what_a_model_has() {
     let (rounds, batches) = if cfg!(miri) { (2, 12) } else { (40, 150) };
     for seed in 0..rounds {
         let (mut dice, tree, mut model) = (Dice(seed), Arc::new(Tree::new()), Model::default());
-        let style = dice.roll(4) as usize;
+        let style = dice.roll(5) as usize;
         let mut snapshots = vec![tree.snapshot()];
         for batch in 0..batches {
             let most = if dice.roll(10) == 0 { 200 } else { 8 };
