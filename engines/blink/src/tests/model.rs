@@ -33,7 +33,8 @@ fn key_of(dice: &mut Dice, style: usize) -> Vec<u8> {
         2 => vec![dice.roll(2) as u8; 1 + dice.roll(40) as usize],
         3 => match dice.roll(16) {
             0 => b"user:session"[..dice.roll(12) as usize].to_vec(),
-            1 => format!("{}:{:03}", ["a", "user:sets", "zebra"][dice.roll(3) as usize], dice.roll(200)).into_bytes(),
+            1 => format!("{}:{:03}", ["a", "user:sets", "zebra"][dice.roll(3) as usize], dice.roll(200))
+                .into_bytes(),
             _ => format!("user:session:{:08}", dice.roll(3000)).into_bytes(),
         },
         _ => (0..1 + dice.roll(12)).map(|_| dice.roll(256) as u8).collect(),
