@@ -187,8 +187,7 @@ impl Tree {
         let root = self.add(&self.branches, writer.last_branch);
         root.set_child(0, old);
         root.set_child(1, child);
-        let below = if height == 0 { &self.leaves.get(old).node } else { &self.branches.get(old).node };
-        if let Some(first) = below.row.get(0) {
+        if let Some(first) = self.leaves.get(FIRST_LEAF).node.row.get(0) {
             root.node.row.expect_like(&self.records, first, fence);
         }
         root.node.row.push(&self.records, fence);

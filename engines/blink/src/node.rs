@@ -11,7 +11,8 @@
 //! Yao, "Efficient Locking for Concurrent Operations on B-Trees", TODS 1981, section 3.)
 //!
 //! Promises: nodes are found by number and stay until the tree goes. What a node was made for never grows, so the prefix that
-//! its fences had then is in front of every key that comes to it. A node without an upper fence has a prefix that is a guess. Called by `tree`, `insert` and `cursor`.
+//! its fences had then is in front of every key that comes to it. A node without an upper fence has a prefix that is a guess.
+//! Called by `tree`, `insert` and `cursor`.
 
 use crate::records::{Records, Ref};
 use crate::row::{ROOM, Row};
@@ -67,10 +68,10 @@ impl Node {
         self.low.store(fence.to_bits(), Ordering::Relaxed);
         self.high.store(whole.high.load(Ordering::Relaxed), Ordering::Relaxed);
         self.next.store(whole.next.load(Ordering::Relaxed), Ordering::Relaxed);
-        match (whole.high(), whole.row.get(0)) {
-            (Some(high), _) => self.row.set_fences(records, fence, high),
-            (None, Some(first)) => self.row.expect_like(records, first, fence),
-            (None, None) => {}
+        if let Some(high) = whole.high() {
+            self.row.set_fences(records, fence, high);
+        } else if let Some(first) = whole.row.get(0) {
+            self.row.expect_like(records, first, fence);
         }
     }
 

@@ -18,6 +18,8 @@
 use std::cmp::Ordering as Order;
 use std::hint::select_unpredictable;
 
+use page::{common_prefix, first_bytes};
+
 use crate::records::{Records, Ref};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -88,7 +90,11 @@ impl Row {
     /// The first place whose key is not less than the one sought, as far as heads and what they tie with tell: while the
     /// writer is inserting it may be a place too far left, never one too far right.
     pub(crate) fn rank(&self, records: &Records, sought: Sought<'_>) -> usize {
-        let head = self.head_of(records, sought.key);
+        self.rank_by(records, self.head_of(records, sought.key), sought)
+    }
+
+    /// The same for whoever has the head that the key has here.
+    pub(crate) fn rank_by(&self, records: &Records, head: u64, sought: Sought<'_>) -> usize {
         let mut low = self.count_less(head, self.count());
         if self.ties(low, head) {
             let mut high = low + 1;
@@ -136,7 +142,7 @@ impl Row {
     /// The place of a key, or where it would be.
     pub(crate) fn find(&self, records: &Records, key: &[u8]) -> Found {
         let head = self.head_of(records, key);
-        let mut at = self.rank(records, Sought { key, passes_equal: false });
+        let mut at = self.rank_by(records, head, Sought { key, passes_equal: false });
         while at < self.count() {
             let here = self.heads[at].load(Ordering::Acquire);
             if here > head {
@@ -175,15 +181,7 @@ impl Row {
                 Order::Greater => return u64::MAX,
             }
         }
-        let behind = key.get(prefix..).unwrap_or_default();
-        match behind.first_chunk() {
-            Some(head) => u64::from_be_bytes(*head),
-            None => {
-                let mut head = [0; 8];
-                head[..behind.len()].copy_from_slice(behind);
-                u64::from_be_bytes(head)
-            }
-        }
+        u64::from_be_bytes(first_bytes(key.get(prefix..).unwrap_or_default()))
     }
 }
 
@@ -191,12 +189,12 @@ impl Row {
 impl Row {
     /// Says, before anybody sees the row, that all its keys lie between these two.
     pub(crate) fn set_fences(&self, records: &Records, low: Ref, high: Ref) {
-        self.prefix.store(alike(records, low, high) as u32, Ordering::Relaxed);
+        self.prefix.store(common_prefix(records.key(low), records.key(high)) as u32, Ordering::Relaxed);
     }
 
     /// Says, before anybody sees the row, that its keys will mostly begin as these two do.
     pub(crate) fn expect_like(&self, records: &Records, one: Ref, other: Ref) {
-        let prefix = alike(records, one, other).saturating_sub(SPARE);
+        let prefix = common_prefix(records.key(one), records.key(other)).saturating_sub(SPARE);
         if prefix > 0 {
             self.prefix.store(prefix as u32, Ordering::Relaxed);
             self.like.store(one.to_bits(), Ordering::Relaxed);
@@ -269,10 +267,4 @@ impl Row {
     fn add_one(&self) {
         self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
-}
-
-/// How many bytes the keys of two records begin with alike.
-fn alike(records: &Records, one: Ref, other: Ref) -> usize {
-    let pairs = records.key(one).iter().zip(records.key(other));
-    pairs.take_while(|(one, other)| one == other).count()
 }

@@ -194,7 +194,8 @@ impl Tree {
         loop {
             let branch = self.branches.get(id);
             let row = &branch.node.row;
-            let (mut at, head) = (row.rank(&self.records, sought), row.head_of(&self.records, sought.key));
+            let head = row.head_of(&self.records, sought.key);
+            let mut at = row.rank_by(&self.records, head, sought);
             loop {
                 let child = branch.child(at);
                 if at >= row.count() {

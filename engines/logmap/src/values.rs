@@ -25,6 +25,7 @@ use adapter_api::environment::{Directory, File, OpenFile, read_exact_at};
 use adapter_api::versioned_map::{Away, Stored};
 use adapter_api::{Buffer, EngineError, Result};
 use crc32fast::Hasher;
+use wal::ADVICE;
 
 use crate::files::values_name;
 
@@ -65,10 +66,7 @@ impl ValuesFile {
     fn open(directory: &dyn Directory, number: u64) -> Result<Arc<Self>> {
         let name = values_name(number);
         let corrupt = |what: &str| {
-            let message = format!(
-                "{what}, and a checkpoint refers to values in it: restore a backup, or take out what is left with \
-                 `enginebay salvage`"
-            );
+            let message = format!("{what}, and a checkpoint refers to values in it: {ADVICE}");
             EngineError::corrupt(&name, 0, message)
         };
         let file = directory.open_file(&name, OpenFile::READ).map_err(|error| match error.kind() {
@@ -180,8 +178,7 @@ impl<'a> Resolver<'a> {
         let end = start.checked_add(u64::from(bytes));
         if start < HEAD_BYTES as u64 || end.is_none_or(|end| end > usage.len) {
             let message = format!(
-                "the file has {} bytes, and a value of {bytes} bytes should begin at byte {start}: restore a \
-                 backup, or take out what is left with `enginebay salvage`",
+                "the file has {} bytes, and a value of {bytes} bytes should begin at byte {start}: {ADVICE}",
                 usage.len
             );
             return Err(EngineError::corrupt(&usage.file.name, start.min(usage.len), message));

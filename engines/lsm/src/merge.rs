@@ -12,7 +12,7 @@ mod tests;
 use std::cmp::Ordering;
 
 use adapter_api::{Direction, EngineError, Result};
-use page::first_bytes;
+use page::{common_prefix, first_bytes};
 
 use crate::item::Item;
 use crate::ranges::Span;
@@ -59,11 +59,6 @@ struct Place {
     head: u64,
 }
 
-/// How many bytes two keys begin with alike.
-fn common_bytes(one: &[u8], other: &[u8]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// No source has advanced.
@@ -106,7 +101,7 @@ impl MergeWalk {
     fn place(&mut self, source: usize) -> Place {
         let key = self.sources[source].key();
         if !key.starts_with(&self.common) {
-            let alike = common_bytes(key, &self.common);
+            let alike = common_prefix(key, &self.common);
             self.common.truncate(alike);
             self.set_heads();
         }
@@ -131,7 +126,7 @@ impl MergeWalk {
         let (one, other) = (self.sources[winner.source].key(), self.sources[last.source].key());
         // Keys between two have what both begin with.
         self.common.clear();
-        self.common.extend_from_slice(&one[..common_bytes(one, other)]);
+        self.common.extend_from_slice(&one[..common_prefix(one, other)]);
         self.equal_heads = 0;
         self.set_heads();
     }

@@ -106,6 +106,6 @@ pub(crate) fn head_of(key: &[u8]) -> u32 {
 
 /// How many bytes two keys begin with alike.
 #[inline]
-pub(crate) fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+pub fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }

@@ -61,7 +61,7 @@ pub use balance::{Split, separator};
 pub use build::{Cell, Head, owner_of};
 pub use check::{Beginning, Damage, seal};
 pub use edit::Page;
-pub use layout::{BLOCK_BYTES, HEADER_BYTES, Kind, PAGE_BYTES_MAX, first_bytes};
+pub use layout::{BLOCK_BYTES, HEADER_BYTES, Kind, PAGE_BYTES_MAX, common_prefix, first_bytes};
 pub use mapped::Mapped;
 pub use memory::prefetch;
 pub use view::{PageRef, Payload};

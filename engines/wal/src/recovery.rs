@@ -18,7 +18,7 @@ use crate::reader::{Group, SegmentReader};
 use crate::segment::{Segment, failed_on};
 use crate::spare::{Live, Pool, Preparer, Retired, scramble};
 use crate::writer::Start;
-use crate::{BLOCK, Log, LogOptions, Lsn, Replay, blocks, planted};
+use crate::{ADVICE, BLOCK, Log, LogOptions, Lsn, Replay, blocks, planted};
 
 /// So many bytes of small groups become one when they are written again.
 const REWRITTEN_BYTES: u64 = 1 << 20;
@@ -262,7 +262,7 @@ impl<'a> Walk<'a> {
     fn begun_too_early(name: &str, header: &GroupHeader) -> EngineError {
         let message = format!(
             "the segment begins at record {} and says that only those to {} were durable then, which no log does; \
-             restore a backup, or take out what is left with `enginebay salvage`",
+             {ADVICE}",
             header.first, header.durable
         );
         EngineError::corrupt(name, header.position, message)
@@ -356,7 +356,7 @@ impl<'a> Walk<'a> {
         let count = last.saturating_add(1).saturating_sub(next);
         let message = format!(
             "the log is damaged here, and {count} records that were acknowledged, from {next} to {last}, are at \
-             stake; restore a backup, or take out what is left with `enginebay salvage`"
+             stake; {ADVICE}"
         );
         EngineError::corrupt(&segment.name, position, message)
     }

@@ -6,6 +6,8 @@ mod every_order;
 mod model;
 #[cfg(not(loom))]
 mod readers;
+#[cfg(not(loom))]
+mod rows;
 
 /// Random numbers that a seed repeats.
 #[cfg(not(loom))]

@@ -14,6 +14,8 @@
 
 use std::ops::Range;
 
+use page::{common_prefix, first_bytes};
+
 use crate::version::TableInfo;
 
 /// Where blocks lie, in memory.
@@ -51,10 +53,7 @@ const HEADS_A_TOP: usize = 16;
 
 /// The first eight bytes of a key as a number that has the order of the bytes.
 fn head_of(key: &[u8]) -> u64 {
-    match key.first_chunk::<8>() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => key.iter().enumerate().fold(0, |head, (at, byte)| head | u64::from(*byte) << (56 - 8 * at)),
-    }
+    u64::from_be_bytes(first_bytes(key))
 }
 
 impl Index {
@@ -234,8 +233,7 @@ impl Index {
     fn with_heads(mut self) -> Self {
         let count = self.ends.len();
         if count > 0 {
-            let pairs = self.separator(0).iter().zip(self.end.as_deref().unwrap_or_default());
-            self.prefix = pairs.take_while(|(one, other)| one == other).count();
+            self.prefix = common_prefix(self.separator(0), self.end.as_deref().unwrap_or_default());
         }
         self.heads = (0..count).map(|number| head_of(&self.separator(number)[self.prefix..])).collect();
         self.tops = self.heads.iter().step_by(HEADS_A_TOP).copied().collect();
